@@ -1,0 +1,193 @@
+"""What a suite measured and meant to keep: ``<root>/<device>/<environment>/<suite>.json``, read, written, compared.
+
+Numbers of two environments are never compared: whatever would is refused with the keys that differ.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hqp import documents
+from hqp.errors import Damaged, HqpError, Incomparable
+from hqp.records import SCHEMA_VERSION, Baseline, BaselineEntry, Case, Environment, Measurement, Results
+
+UPDATE = "hqp baseline update"
+
+# Names become folders and files: none may climb out, hide itself, or mean something to a shell.
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*")
+
+
+def path_of(root: Path, device: str, environment: Environment, suite: str) -> Path:
+    """Where the baseline of a suite on a device stands, whether or not it does yet.
+
+    Raises:
+        HqpError: the device or the suite has a name that no file may have.
+    """
+    return root / _name("device", device) / environment.digest / f"{_name('suite', suite)}.json"
+
+
+def _name(kind: str, name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise HqpError(f"{kind} name {name!r} cannot name a file", "letters, digits and _ . : - are right")
+    return name
+
+
+def read(path: Path) -> Baseline:
+    """The baseline in a file.
+
+    Raises:
+        Damaged: the file is cut off, of another schema, or holds what no baseline holds.
+        HqpError: there is no such file.
+    """
+    baseline = documents.read(path, Baseline, fix=_anew(path))
+    cases = [entry.case for entry in baseline.entries]
+    foreign = [str(case) for case in cases if case.device != baseline.device]
+    if foreign or len(set(cases)) < len(cases):
+        wrong = f"holds {foreign[0]}, a case of another device" if foreign else "holds a case twice"
+        raise Damaged(f"{path} {wrong}", fix=_anew(path))
+    return baseline
+
+
+def _anew(path: Path) -> str:
+    return f"git checkout {path}, or rm {path} and {UPDATE}"
+
+
+def find(root: Path, device: str, environment: Environment, suite: str) -> Baseline | None:
+    """The baseline of a suite on a device in this very environment; ``None`` where there is none yet.
+
+    Raises:
+        Damaged: the file is none, or is of another suite or device than its place says.
+        Incomparable: the file was recorded in another environment than its place says; lists the keys that differ.
+    """
+    path = path_of(root, device, environment, suite)
+    if not path.exists():
+        return None
+    baseline = read(path)
+    if (baseline.suite, baseline.device) != (suite, device):
+        raise Damaged(f"{path} is of suite {baseline.suite} on {baseline.device}", f"{suite} on {device}", _anew(path))
+    _require_same(environment, baseline.environment, str(path), _anew(path))
+    return baseline
+
+
+def _require_same(here: Environment, there: Environment, name: str, fix: str) -> None:
+    differences = here.differences(there)
+    if differences:
+        raise Incomparable(f"{name} is of another environment ({'; '.join(differences)})", fix=fix)
+
+
+def others(root: Path, device: str, suite: str) -> tuple[Baseline, ...]:
+    """The baselines of a suite on a device in all environments, by path, to say what sets this one apart.
+
+    Raises:
+        Damaged: one of the files is none.
+    """
+    paths = (root / _name("device", device)).glob(f"*/{_name('suite', suite)}.json")
+    return tuple(read(path) for path in sorted(paths))
+
+
+def from_results(results: Results) -> tuple[Baseline, ...]:
+    """The baselines of a run, one for each device, by name.
+
+    Raises:
+        HqpError: the run measured nothing, or a case twice.
+        Incomparable: a device was measured in two environments.
+    """
+    if not results.measurements:
+        raise HqpError("these results hold no measurement", "a run in which a case was measured", "hqp bench")
+    devices = sorted({measurement.case.device for measurement in results.measurements})
+    return tuple(_of_device(results, device) for device in devices)
+
+
+def _of_device(results: Results, device: str) -> Baseline:
+    measured = [measurement for measurement in results.measurements if measurement.case.device == device]
+    environment = measured[0].environment
+    for measurement in measured:
+        name = f"the measurement of {measurement.case}"
+        _require_same(environment, measurement.environment, name, "run the suite anew, undisturbed")
+    cases = [measurement.case for measurement in measured]
+    twice = [str(case) for case in cases if cases.count(case) > 1]
+    if twice:
+        raise HqpError(f"these results hold {twice[0]} twice", "one artefact for each case")
+    entries = tuple(_entry(measurement) for measurement in measured)
+    return Baseline(SCHEMA_VERSION, results.hqp_version, results.suite, device, environment, results.date, entries)
+
+
+def _entry(measurement: Measurement) -> BaselineEntry:
+    sidecar = measurement.sidecar
+    return BaselineEntry(
+        case=measurement.case,
+        model_sha256=sidecar.model_sha256,
+        model_bytes=sidecar.model_bytes,
+        sparsity=sidecar.sparsity,
+        latency=measurement.latency,
+        accuracy=measurement.accuracy,
+    )
+
+
+def update(root: Path, results: Results) -> tuple[Path, ...]:
+    """Writes the baselines of a run in place of those of the same environments, and says where they stand.
+
+    Each is written whole or not at all, and none where one of them is refused: see ``from_results``.
+    """
+    placed = [
+        (path_of(root, baseline.device, baseline.environment, baseline.suite), baseline)
+        for baseline in from_results(results)
+    ]
+    for path, baseline in placed:
+        documents.write(path, baseline)
+    return tuple(path for path, _ in placed)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A fact of a case that two baselines tell differently; ``None`` on a side that does not have it."""
+
+    case: Case
+    what: str
+    old: str | int | float | None
+    new: str | int | float | None
+
+
+def diff(old: Baseline, new: Baseline) -> tuple[Difference, ...]:
+    """Whatever differs between two baselines of one suite, device and environment, case by case.
+
+    A case that only one of them has is one difference, ``model_sha256``.
+
+    Raises:
+        HqpError: they are of two suites or devices.
+        Incomparable: they are of two environments; lists the keys that differ.
+    """
+    if (old.suite, old.device) != (new.suite, new.device):
+        raise HqpError(
+            f"a baseline of {old.suite} on {old.device} and one of {new.suite} on {new.device} do not compare",
+            "two of one suite and device",
+        )
+    _require_same(old.environment, new.environment, "the second baseline", "record both in one environment")
+    cases = dict.fromkeys(entry.case for entry in (*old.entries, *new.entries))
+    return tuple(difference for case in cases for difference in _differences(case, old.entry(case), new.entry(case)))
+
+
+def _differences(case: Case, old: BaselineEntry | None, new: BaselineEntry | None) -> list[Difference]:
+    if old is None or new is None:
+        sides = [entry.model_sha256 if entry else None for entry in (old, new)]
+        return [Difference(case, "model_sha256", *sides)]
+    mine, theirs = _facts(old), _facts(new)
+    return [Difference(case, what, mine[what], theirs[what]) for what in mine if mine[what] != theirs[what]]
+
+
+def _facts(entry: BaselineEntry) -> dict[str, str | int | float | None]:
+    samples = entry.latency.candidate_ms
+    return {
+        "model_sha256": entry.model_sha256,
+        "model_bytes": entry.model_bytes,
+        "sparsity": entry.sparsity,
+        "split_digest": entry.accuracy.split_digest,
+        "total": entry.accuracy.total,
+        "correct": entry.accuracy.correct,
+        "correct_top5": entry.accuracy.correct_top5,
+        "median_latency_ms": float(np.median(samples)) if samples.size else None,
+    }

@@ -1,0 +1,77 @@
+"""A plug-in is a file, and its name is the file's name.
+
+Listing imports nothing: it reads the names of files and of entry points. Other distributions contribute through the
+entry-point group ``hqp.plugins``, with entry names such as ``criteria.my_criterion`` that point at a module.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+
+from hqp.errors import HqpError, NotInstalled, UnknownName
+
+ENTRY_POINT_GROUP = "hqp.plugins"
+KINDS = ("models", "datasets", "criteria", "methods", "runtimes", "devices", "gates", "reports")
+SINGULAR = {"criteria": "criterion"}
+
+# Which extra of the package brings what a plug-in requires.
+EXTRAS = {"openvino": "openvino", "onnxruntime": "onnxruntime", "tensorrt": "jetson", "pycuda": "jetson"}
+
+
+def singular(kind: str) -> str:
+    """The word for one plug-in of a package: ``criterion`` of ``criteria``."""
+    return SINGULAR.get(kind, kind.removesuffix("s"))
+
+
+def _contributed(kind: str) -> dict[str, EntryPoint]:
+    prefix = f"{kind}."
+    found = entry_points(group=ENTRY_POINT_GROUP)
+    return {entry.name.removeprefix(prefix): entry for entry in found if entry.name.startswith(prefix)}
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """The names of all plug-ins of a package, sorted; nothing is imported."""
+    folder = Path(__file__).parent / kind
+    files = {path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")}
+    return tuple(sorted(files | _contributed(kind).keys()))
+
+
+def missing(module: ModuleType) -> tuple[str, ...]:
+    """Those of a plug-in's required packages that are not installed; nothing is imported."""
+    return tuple(name for name in getattr(module, "requires", ()) if importlib.util.find_spec(name) is None)
+
+
+def find(kind: str, name: str) -> ModuleType:
+    """The module of a plug-in, whether or not what it requires is installed.
+
+    Raises:
+        UnknownName: nothing answers to the name.
+    """
+    if name not in names(kind):
+        raise UnknownName(singular(kind), name, names(kind))
+    contributed = _contributed(kind).get(name)
+    if contributed is None:
+        return importlib.import_module(f"hqp.{kind}.{name}")
+    module = contributed.load()
+    if not isinstance(module, ModuleType):
+        raise HqpError(f"entry point {contributed.value} is no module", f"{kind}.{name} = 'package.module'")
+    return module
+
+
+def load(kind: str, name: str) -> ModuleType:
+    """The module of a plug-in, ready for use.
+
+    Raises:
+        UnknownName: nothing answers to the name.
+        NotInstalled: a package that it requires is missing.
+    """
+    module = find(kind, name)
+    absent = missing(module)
+    if absent:
+        extra = next((EXTRAS[package] for package in absent if package in EXTRAS), "compress")
+        raise NotInstalled(f"{singular(kind)} '{name}'", absent, extra)
+    return module

@@ -1,0 +1,66 @@
+"""The accuracy bound, in whole images, and the two searches that prune under it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Literal
+
+from hqp.errors import HqpError
+
+
+def floor_correct(baseline_correct: int, total: int, delta_max_pp: float) -> int:
+    """The least number of correct images, of ``total``, that keeps A_baseline - A <= Δmax.
+
+    Exact: ``delta_max_pp`` is the decimal that is written, not the binary number nearest to it.
+
+    Raises:
+        HqpError: the counts are no accuracy, or Δmax is no number of points from 0 to 100.
+    """
+    if not (total > 0 and 0 <= baseline_correct <= total):
+        raise HqpError(
+            f"a baseline of {baseline_correct} correct of {total} images", "0 <= correct <= total, total > 0"
+        )
+    if not 0 <= delta_max_pp <= 100:
+        raise HqpError(f"Δmax is {delta_max_pp} points", "0 to 100 points of top-1", "--delta-max 1.5")
+    allowed = Fraction(str(delta_max_pp)) * total / 100
+    return max(0, math.ceil(baseline_correct - allowed))
+
+
+def search(holds: Callable[[int], bool], steps: int, how: Literal["linear", "galloping"]) -> int:
+    """The number of pruning steps to accept: 0, or one for which ``holds`` was seen to be true.
+
+    ``holds(step)`` tells whether the bound holds after that many steps; the dense model holds, so 0 is never asked.
+    ``linear`` is Algorithm 1 of arXiv 2602.06069: the first rejected step is rolled back and ends the search.
+    ``galloping`` doubles until a rejection, then bisects between the last accepted and the first rejected step: at most
+    2 log2(steps) + 2 calls. Where ``holds`` is monotone, both give the same number.
+    """
+    return _linear(holds, steps) if how == "linear" else _galloping(holds, steps)
+
+
+def _linear(holds: Callable[[int], bool], steps: int) -> int:
+    for step in range(1, steps + 1):
+        if not holds(step):
+            return step - 1
+    return max(steps, 0)
+
+
+def _galloping(holds: Callable[[int], bool], steps: int) -> int:
+    accepted, probe = 0, 1
+    while accepted < steps:
+        probe = min(probe, steps)
+        if not holds(probe):
+            return _bisect(holds, accepted, probe)
+        accepted, probe = probe, 2 * probe
+    return accepted
+
+
+def _bisect(holds: Callable[[int], bool], accepted: int, rejected: int) -> int:
+    while rejected - accepted > 1:
+        middle = (accepted + rejected) // 2
+        if holds(middle):
+            accepted = middle
+        else:
+            rejected = middle
+    return accepted

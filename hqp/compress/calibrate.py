@@ -1,0 +1,184 @@
+"""The activation ranges that quantisation needs, streamed: what is kept does not grow with the number of images.
+
+Of each tensor only its lowest and highest value and one histogram of |x| are kept. The width of a bin is a power of two
+and doubles when a larger value comes, whereby pairs of bins become one: one pass is enough, nothing is lost, and the
+result does not depend on the order of the images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper
+
+from hqp.compress import quantize
+from hqp.errors import HqpError
+from hqp.records import Policy
+
+BINS = 2048  # as TensorRT's own search
+LEVELS = 128  # magnitudes of a signed byte
+# Kept bins per searched bin, so that resampling to exactly BINS over the range seen leaves at least two to each.
+FINENESS = 4
+# Below 2**-64 all is one bin: nothing a network computes with is that small, and its inverse still fits a float32.
+LEAST_EXPONENT = -64
+
+Array = npt.NDArray[np.float32]
+Counts = npt.NDArray[np.float64]
+Range = tuple[float, float]
+
+DEFAULT_POLICY = Policy()
+
+
+def ranges(
+    path: Path,
+    batches: Callable[[], Iterable[Array]],
+    how: Literal["kl", "minmax"],
+    policy: Policy = DEFAULT_POLICY,
+    advance: Callable[[int], None] | None = None,
+) -> dict[str, Range]:
+    """The range of each tensor that ``policy`` quantises, always with 0 inside.
+
+    ``batches()`` gives float32 arrays (n, 3, size, size), normalised; the FP32 file at ``path`` runs in onnxruntime on
+    one image after the other. ``minmax`` is the lowest and highest value seen. ``kl`` cuts both at ±T, with T from
+    ``kl_threshold``. ``advance`` gets the number of images just seen.
+
+    Raises:
+        HqpError: a tensor is NaN or infinite on some image, or there are no images.
+    """
+    import onnxruntime
+
+    names = quantize.tensors(path, policy)
+    seen = {name: Distribution() for name in names}
+    source, file = _with_outputs(path, names)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    inner = [name for name in names if name != source]
+    images = 0
+    for batch in batches():
+        for image in batch:
+            found = session.run(inner, {source: image[None]})
+            for name, values in zip([*inner, source], [*found, image], strict=True):
+                if name in seen:
+                    _require_finite(values, name)
+                    seen[name].add(values, with_counts=how == "kl")
+        images += len(batch)
+        if advance is not None:
+            advance(len(batch))
+    if not images:
+        raise HqpError("calibration got no images", "at least one; 500 or more for a good range")
+    return {name: _range(distribution, how, policy) for name, distribution in seen.items()}
+
+
+@dataclass
+class Distribution:
+    """What is kept of one tensor: its extremes, and counts of |x| > 0 in bins of equal width from 0 to 2**exponent.
+
+    Exact zeros are not counted. They are represented without error at any threshold, and half of what a ReLU gives are
+    zeros, which in the first bin would outweigh all else.
+    """
+
+    low: float = 0.0
+    high: float = 0.0
+    exponent: int = LEAST_EXPONENT
+    counts: Counts = field(default_factory=lambda: np.zeros(BINS * FINENESS))
+
+    def add(self, values: Array, with_counts: bool) -> None:
+        """Takes in the values of one image; they must be finite."""
+        self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
+        if not with_counts:
+            return
+        self._widen(int(np.frexp(self.largest)[1]))
+        magnitudes = np.abs(values).ravel()
+        magnitudes *= np.float32(len(self.counts) / 2.0**self.exponent)
+        self.counts += np.bincount(magnitudes.astype(np.intp), minlength=len(self.counts))
+        self.counts[0] -= values.size - np.count_nonzero(values)
+
+    @property
+    def largest(self) -> float:
+        """The largest magnitude seen."""
+        return max(-self.low, self.high)
+
+    def _widen(self, exponent: int) -> None:
+        if exponent <= self.exponent:
+            return
+        merged = min(2 ** (exponent - self.exponent), len(self.counts))
+        folded = self.counts.reshape(-1, merged).sum(axis=1)
+        self.counts[:] = 0
+        self.counts[: len(folded)] = folded
+        self.exponent = exponent
+
+    def resampled(self) -> Counts:
+        """The counts in ``BINS`` bins of equal width from 0 to the largest magnitude."""
+        edges = np.linspace(0, 2.0**self.exponent, len(self.counts) + 1)
+        below = np.concatenate([[0.0], np.cumsum(self.counts)])
+        return np.diff(np.interp(np.linspace(0, self.largest, BINS + 1), edges, below))
+
+
+def kl_bins(counts: Counts, levels: int) -> int:
+    """How many of the bins to keep so that ``levels`` levels tell most of the distribution, in bits.
+
+    The search of S. Migacz, "8-bit inference with TensorRT" (GTC 2017), at every number i of kept bins from ``levels``
+    on: P is the distribution with all beyond bin i added to the last kept bin; Q is the kept part alone, in ``levels``
+    groups of bins, each group's mass spread evenly over its bins that are not empty; the i of the least KL(P‖Q) wins.
+    All i are computed at once from running sums, since within a group log Q is one number.
+    """
+    kept = np.arange(levels, len(counts) + 1)
+    mass, filled = _running(counts), _running(counts > 0)
+    edges = -(-kept[:, None] * np.arange(levels + 1) // levels)
+    group_mass, group_filled = np.diff(mass[edges]), np.diff(filled[edges])
+    beyond = mass[-1] - mass[kept]
+    last = counts[kept - 1]
+    group_filled[:, -1] += (last == 0) & (beyond > 0)
+    log_q = np.full_like(group_mass, -np.inf)
+    np.log(group_mass / np.maximum(group_filled, 1), out=log_q, where=group_mass > 0)
+    group_mass[:, -1] += beyond
+    cross = np.multiply(group_mass, log_q, out=np.zeros_like(log_q), where=group_mass > 0).sum(axis=1)
+    entropy = _running(_x_log_x(counts))[kept - 1] + _x_log_x(last + beyond)
+    # Up to terms that are the same for every i: ∑P log P − ∑P log Q, and Q's own total.
+    divergence = (entropy - cross) / mass[-1] + np.log(np.maximum(mass[kept], 1e-300))
+    return int(kept[np.argmin(divergence)])
+
+
+def _running(values: npt.NDArray[Any]) -> Counts:
+    return np.concatenate([[0.0], np.cumsum(values)])
+
+
+def _x_log_x(values: Counts) -> Counts:
+    return values * np.log(np.where(values > 0, values, 1.0))
+
+
+def _range(seen: Distribution, how: str, policy: Policy) -> Range:
+    if how == "minmax" or not seen.counts.any():
+        return seen.low, seen.high
+    threshold = seen.largest * kl_bins(seen.resampled(), _levels(seen, policy)) / BINS
+    return max(seen.low, -threshold), min(seen.high, threshold)
+
+
+def _levels(seen: Distribution, policy: Policy) -> int:
+    """How many levels the larger side of a tensor gets: 128 of a signed one, 256 of one that is never negative."""
+    if policy.symmetric:
+        return LEVELS
+    return round(2 * LEVELS * seen.largest / (seen.high - seen.low))
+
+
+def _require_finite(values: Array, name: str) -> None:
+    # A sum is finite only if all of it is, and costs a quarter of asking each value.
+    if not np.isfinite(values.sum(dtype=np.float64)):
+        raise HqpError(f"calibration found NaN or infinity in {name}", "finite weights and images", "hqp train MODEL")
+
+
+def _with_outputs(path: Path, names: tuple[str, ...]) -> tuple[str, bytes]:
+    """The name of the file's input, and the file with ``names`` as its outputs."""
+    model = onnx.load(path)
+    del model.graph.output[:]
+    source = model.graph.input[0].name
+    infos = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names if name != source)
+    model.graph.output.extend(infos)
+    return source, model.SerializeToString()

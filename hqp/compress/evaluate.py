@@ -1,0 +1,76 @@
+"""The accuracy of a torch model on a split, given up as soon as a bound is out of reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from hqp.errors import HqpError
+from hqp.records import Accuracy, Samples
+
+# The quickest of 16 to 256 for ResNet-18 and MobileNetV3-L at 96x96 on a CPU; larger batches leave the cache.
+BATCH_SIZE = 32
+
+
+def accuracy(
+    model: nn.Module,
+    samples: Samples,
+    input_size: int,
+    *,
+    batch_size: int = BATCH_SIZE,
+    floor_correct: int | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> Accuracy | None:
+    """Top-1 and top-5 on a split, in float32 and evaluation mode, or ``None`` below ``floor_correct`` images.
+
+    The answer is exact: ``None`` comes once so many images are wrong that the floor is out of reach, and only then.
+    Images are read batch by batch at ``input_size`` pixels; ``advance`` gets the number of images just done. The
+    model's training mode is restored.
+
+    Raises:
+        HqpError: the split is empty.
+    """
+    if not len(samples):
+        raise HqpError(f"split '{samples.split}' of '{samples.dataset}' is empty", "at least one image")
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        return _judged(model.eval(), samples, input_size, batch_size, floor_correct, advance)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _judged(
+    model: nn.Module,
+    samples: Samples,
+    input_size: int,
+    batch_size: int,
+    floor_correct: int | None,
+    advance: Callable[[int], None] | None,
+) -> Accuracy | None:
+    floor = floor_correct or 0
+    reachable = len(samples)
+    outputs = []
+    for start in range(0, len(samples), batch_size):
+        indices = range(start, min(start + batch_size, len(samples)))
+        batch = replace(samples, labels=samples.labels[indices.start : indices.stop])
+        outputs.append(_outputs(model, samples.normalised(samples.read(indices, input_size))))
+        reachable -= len(batch) - Accuracy.of(batch, outputs[-1]).correct
+        if advance is not None:
+            advance(len(indices))
+        if reachable < floor:
+            return None
+    return Accuracy.of(samples, np.concatenate(outputs))
+
+
+def _outputs(model: nn.Module, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        batch = torch.from_numpy(images).to(device, memory_format=torch.channels_last)
+        outputs: npt.NDArray[np.float32] = model(batch).float().cpu().numpy()
+    return outputs

@@ -1,0 +1,136 @@
+"""From a torch module to an ONNX file of static shape, the same bytes for the same weights."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+from torch import Tensor, nn
+
+from hqp import documents
+from hqp.errors import HqpError
+
+INPUT = "input"
+OUTPUT = "logits"
+
+# The newest that TensorRT 8.5, OpenVINO and onnxruntime all read, and the newest of torch's TorchScript route. The
+# dynamo route starts at 18, takes six times as long and writes a global pooling as ReduceMean, which no runtime has in
+# INT8.
+OPSET = 17
+
+# The largest difference between torch and the file, as a share of the largest logit, that float32 arithmetic in
+# another order makes; a wrong trace is off by orders of magnitude more.
+TOLERANCE = 1e-3
+
+# What torch raises on a module that it cannot trace, and what the module's own code raises when it is fed a tracer.
+_UNTRACEABLE = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
+
+
+def export(model: nn.Module, input_size: int, path: Path) -> None:
+    """Writes ``model`` in evaluation mode as ONNX: ``input`` (1, 3, input_size, input_size) to ``logits`` (1, classes).
+
+    Batch-norm is folded into the convolution before it. Each weight is named after the node that it belongs to. The file
+    holds no time, path or stack trace. The model is not changed.
+
+    Raises:
+        HqpError: the model cannot be traced, or what was traced is not the model.
+    """
+    traced = _trace(model, torch.zeros(1, 3, input_size, input_size))
+    _strip(traced)
+    _name_weights(traced.graph)
+    content = traced.SerializeToString(deterministic=True)
+    onnx.checker.check_model(content, full_check=True)
+    _verify(model, content, input_size)
+    documents.write_bytes(path, content)
+
+
+def _trace(model: nn.Module, example: Tensor) -> ModelProto:
+    file = io.BytesIO()
+    try:
+        with warnings.catch_warnings():
+            # The route's deprecation is known (see OPSET); what tracing may get wrong, _verify finds.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                model,
+                (example.to(_device(model)),),
+                file,
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+            )
+    except _UNTRACEABLE as error:
+        raise _untraceable(str(error).strip() or type(error).__name__) from None
+    traced = onnx.load_from_string(file.getvalue())
+    if len(traced.graph.output) != 1:
+        raise _untraceable(f"it has {len(traced.graph.output)} outputs")
+    return traced
+
+
+def _untraceable(reason: str) -> HqpError:
+    first = reason.splitlines()[0]
+    return HqpError(
+        f"the model cannot be exported: {first}", "a module that maps one image to logits, without branches on its data"
+    )
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
+def _strip(model: ModelProto) -> None:
+    """Removes what a tracer says of itself: it differs between machines and checkouts."""
+    for message in (model, model.graph, *model.graph.node, *model.graph.initializer, *model.graph.value_info):
+        message.ClearField("doc_string")
+        message.ClearField("metadata_props")
+
+
+def _name_weights(graph: GraphProto) -> None:
+    """Gives each node its own constants, named after it.
+
+    Torch merges weights of equal value and reads the copies through Identity nodes; a quantiser needs them apart, since
+    each has its own scale.
+    """
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Identity" and node.input[0] in constants:
+            constants[node.output[0]] = constants[node.input[0]]
+    nodes = [node for node in graph.node if node.output[0] not in constants]
+    owned = [tensor for node in nodes for tensor in _own(node, constants)]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(owned)
+
+
+def _own(node: NodeProto, constants: dict[str, TensorProto]) -> list[TensorProto]:
+    owned = []
+    for place, name in enumerate(node.input):
+        if name in constants:
+            tensor = TensorProto()
+            tensor.CopyFrom(constants[name])
+            tensor.name = f"{node.name}.{('', 'weight', 'bias')[place] if place in (1, 2) else place}"
+            node.input[place] = tensor.name
+            owned.append(tensor)
+    return owned
+
+
+def _verify(model: nn.Module, content: bytes, input_size: int) -> None:
+    """Compares torch and the file on an image that tracing did not see."""
+    import onnxruntime
+
+    image = np.random.default_rng(0).standard_normal((1, 3, input_size, input_size), dtype=np.float32)
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        with torch.inference_mode():
+            expected = model.eval()(torch.from_numpy(image).to(_device(model))).cpu().numpy()
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    (got,) = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(None, {INPUT: image})
+    if not np.abs(got - expected).max() <= TOLERANCE * np.abs(expected).max():
+        raise _untraceable("the traced graph gives other logits, or NaN")

@@ -1,0 +1,61 @@
+"""The per-layer record: what pruning left of each layer, its sensitivity, and the range its INT8 steps span."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from hqp.records import Group, LayerRecord
+
+INT8_STEPS = 2**8 - 1
+
+
+def removed_filters(found: tuple[Group, ...], removal: Mapping[str, tuple[int, ...]]) -> dict[str, set[int]]:
+    """The filters of each layer that go with the removed channels of its groups."""
+    gone: dict[str, set[int]] = {}
+    for group in found:
+        for channel in removal.get(group.name, ()):
+            for member in group.members:
+                if member.role == "filter":
+                    gone.setdefault(member.layer, set()).update(member.channels[channel])
+    return gone
+
+
+def record(
+    dense: nn.Module, compressed: nn.Module, gone: Mapping[str, set[int]], fisher: Mapping[str, Tensor] | None
+) -> tuple[LayerRecord, ...]:
+    """One record for each convolution and linear layer, in the model's order.
+
+    R = max - min of a layer's weights and s = R / (2^8 - 1), as in method.md; S is the mean over the layer's filters,
+    ``None`` where no criterion asked for it.
+    """
+    kept = dict(compressed.named_modules())
+    records = []
+    for name, module in dense.named_modules():
+        if not isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
+            continue
+        remaining = kept[name]
+        assert isinstance(remaining, type(module))
+        filters = module.weight.shape[0]
+        alive = [index for index in range(filters) if index not in gone.get(name, set())]
+        scores = None if fisher is None else fisher[name]
+        before, after = _range(module.weight), _range(remaining.weight)
+        records.append(
+            LayerRecord(
+                layer=name,
+                channels=filters,
+                kept_channels=remaining.weight.shape[0],
+                sensitivity=None if scores is None else float(scores.mean()),
+                kept_sensitivity=None if scores is None else float(scores[alive].mean()),
+                weight_range=before,
+                kept_weight_range=after,
+                weight_step=before / INT8_STEPS,
+                kept_weight_step=after / INT8_STEPS,
+            )
+        )
+    return tuple(records)
+
+
+def _range(weight: Tensor) -> float:
+    return float(weight.max() - weight.min())

@@ -1,0 +1,292 @@
+"""The steps that turn a trained model into an artefact.
+
+Each step keeps what it made in the store, so that a killed run goes on where it stopped, and methods that share a step
+(the sensitivity pass, a validation pass of the same pruned model) share its result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from hqp.compress import bound, calibrate, export, groups, prune, quantize, sensitivity, statistics
+from hqp.compress.evaluate import accuracy
+from hqp.errors import HqpError
+from hqp.records import Accuracy, Cost, Group, Policy, Pruning, Ranking, Recipe, Samples, Statistics, digest_of
+from hqp.stats.paired import drop_pp
+from hqp.store import Store
+
+Score = Callable[[Group, Statistics], npt.NDArray[np.float64]]
+Track = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+
+# The exported file is shipped when the one-sided limit of its drop on `selection`, at this confidence, is within Δmax.
+# A candidate is picked for being deep, so its estimate flatters; 5,000 images leave ±0.3 points. At 99% the chance that
+# the 20,000 images of `test` say otherwise is a few percent.
+VERIFICATION_CONFIDENCE = 0.98  # two-sided, so 99% on the side that matters
+
+SENSITIVITY_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that the engine is given; what measures and what scores come in as functions.
+
+    ``key`` names the trained weights and the splits. ``scores`` maps each ranking of the recipe to its score function.
+    ``evaluate`` gives the accuracy of an exported file on ``selection`` in the runtime it is made for.
+    """
+
+    model: nn.Module
+    key: Mapping[str, Any]
+    recipe: Recipe
+    policy: Policy
+    input_size: int
+    calibration: Samples
+    selection: Samples
+    delta_max_pp: float
+    scores: Mapping[Ranking, Score]
+    needs_fisher: bool
+    evaluate: Callable[[Path], Accuracy]
+    store: Store
+    track: Track
+
+    @property
+    def example(self) -> Tensor:
+        """An input of the network's size, for tracing: zeros of shape (1, 3, input_size, input_size)."""
+        return torch.zeros(1, 3, self.input_size, self.input_size)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One validation pass of a pruned model; no accuracy where the bound was certain to break before its end."""
+
+    accuracy: Accuracy | None
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Calibrated activation ranges, lowest and highest value by tensor."""
+
+    ranges: dict[str, tuple[float, float]]
+    cost: Cost
+
+
+Removal = Mapping[str, tuple[int, ...]]
+
+
+@dataclass
+class Draft:
+    """What the steps have made so far. ``removals[k]`` are the channels gone after k steps, none for k = 0."""
+
+    fisher: dict[str, Tensor] | None = None
+    ranking: Ranking | None = None
+    removals: list[Removal] = field(default_factory=lambda: [{}])
+    accepted: int = 0
+    shipped: int = 0
+    pruned: Accuracy | None = None
+    compressed: Accuracy | None = None
+    baseline: Accuracy | None = None
+    dense_file: Path = Path()
+    file: Path = Path()
+    costs: list[Cost] = field(default_factory=list)
+
+
+def run(job: Job) -> Draft:
+    """The finished draft of a job: its file, and all that the sidecar says of it."""
+    draft = Draft()
+    for step in STEPS:
+        step(job, draft)
+    return draft
+
+
+def _stopwatch(step: str) -> Callable[[int, int], Cost]:
+    start = time.perf_counter()
+    return lambda images, passes: Cost(step, images, passes, round(time.perf_counter() - start, 3))
+
+
+def find_sensitivity(job: Job, draft: Draft) -> None:
+    """One pass over ``calibration`` gives S of every filter, where a criterion asks for it."""
+    if not job.needs_fisher:
+        return
+
+    def build(folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        from hqp import documents
+
+        cost = _stopwatch("sensitivity")
+        with job.track("sensitivity", len(job.calibration)) as advance:
+            fisher = sensitivity.filter_sensitivity(job.model, _labelled(job, advance))
+        save_file(fisher, folder / "fisher.safetensors")
+        documents.write(folder / "cost.json", cost(len(job.calibration), 1))
+
+    from safetensors.torch import load_file
+
+    from hqp import documents
+
+    place = job.store.make("sensitivity", job.key, build)
+    draft.fisher = load_file(place / "fisher.safetensors")
+    draft.costs.append(documents.read(place / "cost.json", Cost, fix=f"rm -r {place}"))
+
+
+def _labelled(job: Job, advance: Callable[[int], None]) -> Iterator[tuple[Tensor, Tensor]]:
+    samples = job.calibration
+    for start in range(0, len(samples), SENSITIVITY_BATCH):
+        indices = range(start, min(start + SENSITIVITY_BATCH, len(samples)))
+        images = samples.normalised(samples.read(indices, job.input_size))
+        yield torch.from_numpy(images), torch.from_numpy(samples.labels[start : indices.stop])
+        advance(len(indices))
+
+
+def prune_under_bound(job: Job, draft: Draft) -> None:
+    """Algorithm 1 along each ranking of the recipe; the one that removes most filters is kept."""
+    pruning = job.recipe.pruning
+    if pruning is None:
+        return
+    dense = _validate(job, {}, None)
+    if dense.accuracy is None:
+        raise HqpError("the dense model was not judged to its end")
+    draft.costs.append(dense.cost)
+    found = groups.find_groups(job.model, job.example)
+    collected = statistics.collect(job.model, draft.fisher)
+    floor = bound.floor_correct(dense.accuracy.correct, dense.accuracy.total, job.delta_max_pp)
+    removed = -1
+    for ranking in pruning.rankings:
+        removals = _removals(job, pruning, ranking, found, collected)
+        accepted = _search(job, draft, pruning, removals, floor)
+        filters = _filters(found, removals[accepted])
+        if filters > removed:
+            removed, draft.ranking, draft.removals, draft.accepted = filters, ranking, removals, accepted
+
+
+def _removals(
+    job: Job, pruning: Pruning, ranking: Ranking, found: tuple[Group, ...], collected: Statistics
+) -> list[Removal]:
+    scores = {group.name: job.scores[ranking](group, collected) for group in found}
+    step_filters = max(1, round(pruning.step_fraction * sum(groups.filters(job.model).values())))
+    return [{}, *prune.steps(found, prune.ranked(found, scores), step_filters)]
+
+
+def _filters(found: tuple[Group, ...], removal: Removal) -> int:
+    by_name = {group.name: group for group in found}
+    return sum(by_name[name].filters(channel) for name, channels in removal.items() for channel in channels)
+
+
+def _search(job: Job, draft: Draft, pruning: Pruning, removals: list[Removal], floor: int) -> int:
+    def holds(step: int) -> bool:
+        judged = _validate(job, removals[step], floor)
+        draft.costs.append(judged.cost)
+        return judged.accuracy is not None
+
+    return bound.search(holds, len(removals) - 1, pruning.search)
+
+
+def _validate(job: Job, removal: Removal, floor: int | None) -> Pass:
+    """One pass over ``selection``, stopped as soon as ``floor`` correct images can no longer be reached."""
+    samples = job.selection
+
+    def judge() -> Pass:
+        cost, seen = _stopwatch("validation"), 0
+        candidate = groups.remove(job.model, job.example, removal)
+        with job.track("validation", len(samples)) as advance:
+
+            def count(images: int) -> None:
+                nonlocal seen
+                seen += images
+                advance(images)
+
+            judged = accuracy(candidate, samples, job.input_size, floor_correct=floor, advance=count)
+        return Pass(judged, cost(seen, 1))
+
+    key = {**job.key, "removal": digest_of({k: list(v) for k, v in removal.items()}), "floor": floor}
+    return job.store.record("validation", key, Pass, judge)
+
+
+def ship(job: Job, draft: Draft) -> None:
+    """The file that is shipped: exported, quantised, and where the recipe says so, given back until the bound holds."""
+    draft.dense_file = _export(job, {})
+    draft.baseline = job.evaluate(draft.dense_file)
+    draft.shipped = _deepest(job, draft) if job.recipe.give_back else draft.accepted
+    removal = draft.removals[draft.shipped]
+    draft.file = _file(job, draft, removal)
+    draft.compressed = job.evaluate(draft.file)
+    if removal:
+        judged = _validate(job, removal, None)
+        draft.pruned = judged.accuracy
+
+
+def _deepest(job: Job, draft: Draft) -> int:
+    """The most pruning steps, of those accepted, whose exported file was seen to hold; 0 where none was."""
+    low, high = 0, draft.accepted
+    middle = high
+    while low < high:
+        if _verified(job, draft, middle):
+            low = middle
+        else:
+            high = middle - 1
+        middle = (low + high + 1) // 2
+    return low
+
+
+def _verified(job: Job, draft: Draft, step: int) -> bool:
+    assert draft.baseline is not None
+    judged = job.evaluate(_file(job, draft, draft.removals[step]))
+    drop = drop_pp(draft.baseline.correct_images, judged.correct_images, VERIFICATION_CONFIDENCE)
+    return drop.upper <= job.delta_max_pp
+
+
+def _file(job: Job, draft: Draft, removal: Removal) -> Path:
+    exported = _export(job, removal)
+    if job.recipe.quantization is None:
+        return exported
+    ranges = _ranges(job, exported, removal)
+    draft.costs.append(ranges.cost)
+    key = {**_key(job, removal), "policy": vars(job.policy), "how": vars(job.recipe.quantization)}
+    place = job.store.make(
+        "quantized", key, lambda folder: quantize.quantize(exported, folder / "model.onnx", ranges.ranges, job.policy)
+    )
+    return place / "model.onnx"
+
+
+def _key(job: Job, removal: Removal) -> dict[str, Any]:
+    return {**job.key, "removal": {name: list(channels) for name, channels in removal.items()}}
+
+
+def _export(job: Job, removal: Removal) -> Path:
+    def build(folder: Path) -> None:
+        candidate = groups.remove(job.model, job.example, removal) if removal else job.model
+        export.export(candidate, job.input_size, folder / "model.onnx")
+
+    with job.track("export", 0):
+        return job.store.make("exported", _key(job, removal), build) / "model.onnx"
+
+
+def _ranges(job: Job, exported: Path, removal: Removal) -> Ranges:
+    how, samples = job.recipe.quantization, job.calibration
+    assert how is not None
+    images = min(how.images, len(samples))
+
+    def batches() -> Iterator[npt.NDArray[np.float32]]:
+        for start in range(0, images, SENSITIVITY_BATCH):
+            indices = range(start, min(start + SENSITIVITY_BATCH, images))
+            yield samples.normalised(samples.read(indices, job.input_size))
+
+    def compute() -> Ranges:
+        cost = _stopwatch("calibration")
+        with job.track("calibration", images) as advance:
+            ranges = calibrate.ranges(exported, batches, how.calibration, advance=advance)
+        return Ranges(ranges, cost(images, 1))
+
+    return job.store.record("ranges", {**_key(job, removal), "how": vars(how)}, Ranges, compute)
+
+
+STEPS: tuple[Callable[[Job, Draft], None], ...] = (find_sensitivity, prune_under_bound, ship)

@@ -1,0 +1,72 @@
+"""The global ranking of channels, and the steps in which they go."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hqp.errors import HqpError
+from hqp.records import Group
+
+Removal = dict[str, tuple[int, ...]]
+
+
+def ranked(groups: Sequence[Group], scores: Mapping[str, npt.NDArray[np.float64]]) -> tuple[tuple[str, int], ...]:
+    """All channels, (group, channel), in ascending score; ties go by the order of the groups, then of the channels.
+
+    ``scores`` has an array of shape (channels,) per group. A score of +inf says never: that channel is left out.
+
+    Raises:
+        HqpError: a group has no scores, the wrong number of them, or a NaN.
+    """
+    values = [_checked(group, scores) for group in groups]
+    pairs = [(group.name, channel) for group in groups for channel in range(group.channels)]
+    flat = np.concatenate(values) if values else np.empty(0)
+    return tuple(pairs[index] for index in np.argsort(flat, kind="stable") if flat[index] != np.inf)
+
+
+def _checked(group: Group, scores: Mapping[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    if group.name not in scores:
+        raise HqpError(f"group '{group.name}' has no scores", "one score per channel of every group")
+    values = np.asarray(scores[group.name], dtype=np.float64)
+    if values.shape != (group.channels,):
+        raise HqpError(f"group '{group.name}' has scores of shape {values.shape}", f"({group.channels},)")
+    if np.isnan(values).any():
+        channel = int(np.isnan(values).argmax())
+        raise HqpError(f"the score of group '{group.name}', channel {channel}, is NaN", "a number, or +inf for never")
+    return values
+
+
+def steps(groups: Sequence[Group], ranking: Sequence[tuple[str, int]], step_filters: int) -> tuple[Removal, ...]:
+    """What is removed in all after 1, 2, ... steps: channels by group, both in their own order.
+
+    Each step takes the next channels of the list until at least ``step_filters`` more filters are gone; the last step
+    takes what is left. A group keeps its last channel, which is skipped in the list.
+
+    Raises:
+        HqpError: ``step_filters`` is not positive.
+    """
+    if step_filters < 1:
+        raise HqpError(f"a pruning step of {step_filters} filters", "at least 1", "a step_fraction above 0")
+    by_name = {group.name: group for group in groups}
+    left = Counter({group.name: group.channels for group in groups})
+    gone: dict[str, set[int]] = {group.name: set() for group in groups}
+    done: list[Removal] = []
+    filters = 0
+    for name, channel in ranking:
+        if left[name] == 1:
+            continue
+        left[name] -= 1
+        gone[name].add(channel)
+        filters += by_name[name].filters(channel)
+        if filters >= step_filters:
+            done.append(_frozen(gone))
+            filters = 0
+    return (*done, _frozen(gone)) if filters else tuple(done)
+
+
+def _frozen(gone: Mapping[str, set[int]]) -> Removal:
+    return {name: tuple(sorted(channels)) for name, channels in gone.items() if channels}

@@ -1,0 +1,113 @@
+"""From an FP32 ONNX file and calibrated ranges to a static-QDQ INT8 file, written by onnxruntime's quantiser.
+
+What is quantised: convolutions and matrix products, all of them, since it is they that cost time and bytes; in between
+only what a runtime then fuses. Hard-swish, hard-sigmoid, pooling to one value and the multiplication of a
+squeeze-and-excitation stay in float: they are cheap, and eight bits of them cost accuracy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import GraphProto, ModelProto
+
+from hqp import documents
+from hqp.errors import HqpError
+from hqp.records import Policy
+
+WEIGHTED = ("Conv", "Gemm", "MatMul")
+# These take and give INT8 in onnxruntime, so that a chain of them stays in INT8 from one convolution to the next.
+CHAINED = ("Add", "AveragePool", "Clip", "Concat", "Flatten", "MaxPool", "Relu", "Reshape", "Transpose")
+# onnxruntime has INT8 kernels of these with a float result, which keeps the logits exact.
+FLOAT_RESULT = ("Gemm", "MatMul")
+
+# The least width of a range, for weights of one channel and for an activation. An all-zero filter would have the scale
+# 0, which TensorRT refuses, and onnxruntime's way out, the scale 1, leaves no bits to the filter's bias. Real filters
+# lie four orders of magnitude above.
+LEAST_WIDTH = 1e-6
+
+Ranges = Mapping[str, tuple[float, float]]
+
+
+def quantize(fp32: Path, out: Path, ranges: Ranges, policy: Policy) -> None:
+    """Writes ``fp32`` with INT8 weights, per channel and symmetric, and activations as ``policy`` wants them.
+
+    ``ranges`` holds the lowest and highest value of each tensor in ``tensors(fp32, policy)``. Biases are int32; a
+    channel whose bias would overflow gets a coarser weight scale instead, after TensorFlow Lite's
+    ``quantization_utils.cc``. The same input gives the same bytes.
+
+    Raises:
+        HqpError: a range is missing, or is not finite.
+    """
+    wrong = sorted(name for name, limits in ranges.items() if not np.isfinite(limits).all())
+    if wrong:
+        raise HqpError(f"the range of {wrong[0]} is {ranges[wrong[0]]}", "finite numbers")
+    model = _with_qdq(fp32, ranges, policy)
+    missing = [name for name in _scaled(model.graph) if name not in ranges]
+    if missing:
+        raise HqpError(f"{fp32} has no calibrated range for {missing[0]}", "the ranges of this file and this policy")
+    documents.write_bytes(out, model.SerializeToString(deterministic=True))
+
+
+def tensors(fp32: Path, policy: Policy) -> tuple[str, ...]:
+    """The activations that need a calibrated range, in the order of the graph."""
+    return _scaled(_with_qdq(fp32, {}, policy).graph)
+
+
+def _scaled(graph: GraphProto) -> tuple[str, ...]:
+    # A pool shares the scale of its input, so it is the scale's name that says whose range is used.
+    scales = [node.input[1] for node in graph.node if node.op_type == "QuantizeLinear"]
+    return tuple(dict.fromkeys(name.removesuffix("_scale") for name in scales))
+
+
+def _with_qdq(fp32: Path, ranges: Ranges, policy: Policy) -> ModelProto:
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+    from onnxruntime.quantization.quant_utils import add_infer_metadata
+
+    model = onnx.shape_inference.infer_shapes(onnx.load(fp32), strict_mode=True)
+    add_infer_metadata(model)  # else onnxruntime writes the file to a temporary place to infer the shapes again
+    quantizer = QDQQuantizer(
+        model,
+        per_channel=True,
+        reduce_range=False,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QInt8 if policy.activations == "int8" else QuantType.QUInt8,
+        tensors_range=_tensor_data(model.graph, ranges),
+        nodes_to_quantize=None,
+        nodes_to_exclude=_constant_additions(model.graph),
+        op_types_to_quantize=WEIGHTED if policy.float_results else WEIGHTED + CHAINED,
+        extra_options={
+            "ActivationSymmetric": policy.symmetric,
+            "WeightSymmetric": True,
+            "MinimumRealRange": LEAST_WIDTH,
+            "OpTypesToExcludeOutputQuantization": WEIGHTED if policy.float_results else FLOAT_RESULT,
+        },
+    )
+    quantized: ModelProto = quantizer.quantize_model()
+    del quantized.metadata_props[:]
+    return quantized
+
+
+def _tensor_data(graph: GraphProto, ranges: Ranges) -> dict[str, Any]:
+    """Ranges in onnxruntime's form, of every tensor: its quantiser looks at more of them than it uses."""
+    from onnxruntime.quantization.calibrate import TensorData
+
+    names = [graph.input[0].name, *(name for node in graph.node for name in node.output)]
+    found = {}
+    for name in names:
+        low, high = ranges.get(name, (0.0, 1.0))
+        # What was zero on every image carries nothing: any scale is right, and a tiny one overflows the next bias.
+        low, high = (low, high) if high - low >= LEAST_WIDTH else (0.0, 1.0)
+        found[name] = TensorData(lowest=np.float32(low), highest=np.float32(high))
+    return found
+
+
+def _constant_additions(graph: GraphProto) -> list[str]:
+    """Additions of a constant, which belong to an activation function in float, not to a residual sum."""
+    constants = {tensor.name for tensor in graph.initializer}
+    return [node.name for node in graph.node if node.op_type == "Add" and constants.intersection(node.input)]

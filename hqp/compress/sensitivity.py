@@ -1,0 +1,192 @@
+"""The Fisher sensitivity of every filter, exact per sample, at about the cost of one forward and backward pass.
+
+S_f = 1/|D| Σ_i ‖∂L_i/∂W_f‖²: the squared gradient of each sample, averaged; squaring the gradient of a batch is
+another, wrong number. Source: D. Gopalan, R. Ali, arXiv 2602.06069 (2026).
+
+One backward pass of the summed losses carries the gradient δ of every sample's loss to every layer's output, since in
+evaluation mode no sample sees another. With x_t the input patch at output position t, a filter's gradient is
+G_f = Σ_t δ_ft x_t, and ‖G_f‖² = δ_fᵀ K δ_f with the Gram matrix K = XᵀX of the patches: the same number by two routes.
+The gradient of the weights over the batch, which autograd would add, is not computed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hqp.compress.statistics import Convolution, Layer, layers
+from hqp.errors import HqpError
+
+
+def filter_sensitivity(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    """S of every filter of every convolution and linear layer, by layer name: float64 of shape (out_channels,).
+
+    ``batches`` are images and labels, seen once each. The loss is cross-entropy, the model in evaluation mode; only
+    weights count, not biases. The model's modes and flags are restored.
+
+    Raises:
+        HqpError: there is no image; S of a layer is not finite; a layer's gradient cannot be had exactly, since it or
+            its weight is used twice, or never, or its input is overwritten.
+    """
+    measured = layers(model)
+    _refuse_shared_weights(measured)
+    sums = {name: torch.zeros(layer.weight.shape[0], dtype=torch.float64) for name, layer in measured.items()}
+    images_seen = 0
+    with _frozen(model), _Taps(measured, sums) as taps:
+        for images, labels in batches:
+            taps.begin()
+            loss = _summed_loss(model, images, labels)
+            taps.refuse_unused()
+            loss.backward()
+            images_seen += len(images)
+    if not images_seen:
+        raise HqpError("no image to measure sensitivity on", "a calibration split with at least one image")
+    for name, values in sums.items():
+        if not torch.isfinite(values).all():
+            raise HqpError(
+                f"the sensitivity of layer '{name}' is not finite", "weights and images without NaN or infinity"
+            )
+    return {name: values / images_seen for name, values in sums.items()}
+
+
+def _summed_loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    parameter = next(model.parameters())
+    images = images.to(parameter.device, parameter.dtype)
+    if images.ndim == 4:
+        # Channels last: the channels of a patch lie side by side, and depthwise products run over them.
+        images = images.contiguous(memory_format=torch.channels_last)
+    with torch.enable_grad():
+        return F.cross_entropy(model(images), labels.to(parameter.device), reduction="sum")
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode, its parameters without gradients; both restored."""
+    modes = [(module, module.training) for module in model.modules()]
+    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        model.eval().requires_grad_(False)
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+
+
+def _refuse_shared_weights(measured: dict[str, Layer]) -> None:
+    owners: dict[int, str] = {}
+    for name, layer in measured.items():
+        owner = owners.setdefault(id(layer.weight), name)
+        if owner != name:
+            raise HqpError(f"layers '{owner}' and '{name}' share their weight", "a weight of its own for every layer")
+
+
+class _Taps:
+    """Hooks that add each layer's Σ_i ‖∂L_i/∂W_f‖² to ``sums`` as the gradients pass by."""
+
+    def __init__(self, measured: dict[str, Layer], sums: dict[str, Tensor]) -> None:
+        self._measured, self._sums = measured, sums
+        self._used: set[str] = set()
+        self._hooks = ExitStack()
+
+    def __enter__(self) -> _Taps:
+        for name, layer in self._measured.items():
+            self._hooks.callback(layer.register_forward_hook(partial(self._forward, name)).remove)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._hooks.close()
+
+    def begin(self) -> None:
+        """Starts a batch."""
+        self._used.clear()
+
+    def refuse_unused(self) -> None:
+        """Raises where a layer took no part in the forward pass: its weight may have been used behind its back."""
+        for name in self._measured:
+            if name not in self._used:
+                raise HqpError(f"layer '{name}' took no part in the forward pass", "a model without unused layers")
+
+    def _forward(self, name: str, layer: Layer, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        if name in self._used:
+            raise HqpError(f"layer '{name}' is used twice in one forward pass", "a layer of its own for each use")
+        self._used.add(name)
+        # A first layer's output is a leaf here: gradients start at it, not at the image, which nobody asks about. The
+        # clone is what later layers may overwrite in place.
+        start = output if output.requires_grad else output.requires_grad_()
+        seen = inputs[0].detach()
+        start.register_hook(partial(self._backward, name, seen, seen._version))
+        return start if output.grad_fn is not None else start.clone()
+
+    def _backward(self, name: str, seen: Tensor, version: int, delta: Tensor) -> None:
+        if seen._version != version:
+            raise HqpError(
+                f"the input of layer '{name}' is overwritten in place", "inplace=False after a shared tensor"
+            )
+        self._sums[name] += squared_gradients(self._measured[name], seen, delta).cpu()
+
+
+def squared_gradients(layer: Layer, inputs: Tensor, delta: Tensor) -> Tensor:
+    """Σ_i ‖∂L_i/∂W_f‖² of one layer: float64 of shape (out_channels,), from its inputs and its outputs' gradients."""
+    if isinstance(layer, nn.Linear):
+        tokens = inputs.reshape(len(inputs), 1, -1, layer.in_features)
+        return _summed([tokens], delta.reshape(len(delta), 1, -1, layer.out_features), layer.in_features)
+    patches = _patches(layer, inputs)
+    if layer.groups == layer.in_channels == layer.out_channels:
+        return _depthwise(patches, delta)
+    by_group = delta.unflatten(1, (layer.groups, -1)).flatten(3).mT
+    return _summed(_kernel_rows(patches, layer.groups), by_group, math.prod(layer.weight.shape[1:]))
+
+
+def _patches(layer: Convolution, inputs: Tensor) -> Tensor:
+    """A view of the padded inputs, (n, in_channels, *output positions, *kernel): what each output position sees."""
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    view = F.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
+    for axis, (size, step, spread) in enumerate(zip(layer.kernel_size, layer.stride, layer.dilation, strict=True)):
+        view = view.unfold(2 + axis, (size - 1) * spread + 1, step)[..., ::spread]
+    return view
+
+
+def _kernel_rows(patches: Tensor, groups: int) -> Iterator[Tensor]:
+    """The patches by convolution group, (n, groups, T, part of d), one row of the kernel at a time.
+
+    A squared norm and a Gram matrix are sums over weights, so the parts add up; whole patches would take k² times the
+    memory of the activations.
+    """
+    kernel = patches.shape[patches.ndim // 2 + 1 :]
+    for offset in itertools.product(*map(range, kernel[:-1])):
+        row = patches[(..., *offset, slice(None))].movedim(1, -1).flatten(1, -3)
+        yield row.unflatten(-1, (groups, -1)).movedim(3, 1).flatten(3)
+
+
+def _summed(parts: Iterable[Tensor], delta: Tensor, weights: int) -> Tensor:
+    """Σ_i ‖G_f‖² for patches (n, groups, T, part of d) and gradients (n, groups, T, C), by the cheaper route.
+
+    Counted in multiply-adds a sample: T² (d + C) for the Gram matrix, T d C for the gradients themselves.
+    """
+    positions, filters = delta.shape[-2:]
+    if positions * (weights + filters) < weights * filters:
+        gram = torch.stack([part @ part.mT for part in parts]).sum(0)
+        sums = ((gram @ delta) * delta).sum((0, 2), dtype=torch.float64)
+    else:
+        gradients = ((part.mT @ delta).square_() for part in parts)
+        sums = torch.stack([squares.sum((0, 2), dtype=torch.float64) for squares in gradients]).sum(0)
+    return sums.flatten()
+
+
+def _depthwise(patches: Tensor, delta: Tensor) -> Tensor:
+    """Σ_i ‖G_f‖² where each channel has its own kernel, a kernel position at a time: (channels,) in float64."""
+    kernel = patches.shape[delta.ndim :]
+    sums = torch.zeros(delta.shape[1], dtype=torch.float64, device=delta.device)
+    for offset in itertools.product(*map(range, kernel)):
+        gradients = (patches[(..., *offset)] * delta).flatten(2).sum(2)
+        sums += gradients.square_().sum(0, dtype=torch.float64)
+    return sums

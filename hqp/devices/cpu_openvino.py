@@ -1,0 +1,20 @@
+"""This machine's CPU under OpenVINO, on x86-64 and ARM alike."""
+
+from __future__ import annotations
+
+from hqp.records import Device, Policy
+
+# One thread is the steadiest number there is and exists everywhere, from a Raspberry Pi to a server: no barrier waits
+# for a core that another process holds. More threads are another device, declared in another file.
+device = Device(
+    runtime="openvino",
+    threads=1,
+    precisions=("fp32", "int8"),
+    policy=Policy(activations="uint8", symmetric=False),
+    summary="this machine's CPU, OpenVINO, one thread",
+)
+
+
+def facts() -> dict[str, str]:
+    """Nothing beyond what every host reports of its CPU."""
+    return {}

@@ -1,0 +1,50 @@
+"""Every error that HQP raises on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class HqpError(Exception):
+    """A mistake that the user can mend: what is wrong, what would be right, and what to type.
+
+    It prints as one line. The command line ends with exit code 2; in a suite the test errors.
+    """
+
+    def __init__(self, wrong: str, right: str = "", fix: str = "") -> None:
+        self.wrong, self.right, self.fix = wrong, right, fix
+        super().__init__(wrong, right, fix)
+
+    def __str__(self) -> str:
+        parts = [self.wrong, self.right, f"try: {self.fix}" if self.fix else ""]
+        return "; ".join(" ".join(part.split()) for part in parts if part)
+
+
+class UnknownName(HqpError):
+    """A name that nothing answers to; the message lists the nearest ones, or all."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], fix: str = "hqp list") -> None:
+        known = sorted(known)
+        near = get_close_matches(name, known, n=3, cutoff=0.5)
+        right = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"
+        super().__init__(f"unknown {kind} '{name}'", right, fix)
+
+
+class NotInstalled(HqpError):
+    """A plug-in needs a package that this environment does not have."""
+
+    def __init__(self, what: str, packages: Iterable[str], extra: str) -> None:
+        super().__init__(f"{what} needs {', '.join(packages)}, not installed here", fix=f"pip install 'hqp[{extra}]'")
+
+
+class Damaged(HqpError):
+    """A file that is cut off, of another schema, or holds what it must not."""
+
+
+class Incomparable(HqpError):
+    """Numbers of two environments, which are never compared; the message lists the keys that differ."""
+
+
+class NotApplicable(HqpError):
+    """A gate has nothing to judge here, a declared case that shows as a skip with its reason."""

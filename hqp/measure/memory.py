@@ -1,0 +1,42 @@
+"""Peak memory: how far a fresh process grows from before a session is opened to after its first inference.
+
+It means something only in a process that has done nothing else, since a peak never falls again.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import psutil
+
+from hqp.measure.sampler import Opener
+
+
+def peak_bytes(opener: Opener) -> int:
+    """By how many bytes resident memory grew, at its highest, while ``opener`` gave a session and it ran once.
+
+    The engine must be imported before, or its own code is counted; what it loads late, such as kernels, is counted.
+    """
+    before = int(psutil.Process().memory_info().rss)
+    with opener() as session:
+        session.time(1)
+        return peak_rss_bytes() - before
+
+
+def peak_rss_bytes(status: Path = Path("/proc/self/status")) -> int:
+    """The highest resident memory of this process since its start.
+
+    On Linux it is read from ``status``, since ``ru_maxrss`` inherits the peak of the process that started this one.
+    """
+    if status.exists():
+        found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
+        if found:
+            return int(found[1]) * 1024
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,12 @@
+"""Algorithm 1 of the paper to the letter, then INT8 calibrated by KL divergence; nothing is verified after it.
+
+Source: D. Gopalan, R. Ali, arXiv 2602.06069 (2026).
+"""
+
+from hqp.records import Pruning, Quantization, Ranking, Recipe
+
+recipe = Recipe(
+    summary="Algorithm 1 of the paper, then INT8",
+    pruning=Pruning(rankings=(Ranking("fisher"),), search="linear"),
+    quantization=Quantization(),
+)

@@ -1,0 +1,5 @@
+"""Post-training quantisation to INT8 only."""
+
+from hqp.records import Quantization, Recipe
+
+recipe = Recipe(summary="INT8 only, calibrated by KL divergence", quantization=Quantization())

@@ -1,0 +1,59 @@
+"""Frozen values that cross layers.
+
+A number carries its unit in its name; a ratio lies in 0 to 1 unless its docstring says otherwise; accuracy
+points end in ``_pp``. What could not be measured is ``None``, never zero.
+"""
+
+from hqp.records.artifact import Artifact, Cost, LayerRecord, Sidecar
+from hqp.records.baseline import Baseline, BaselineEntry
+from hqp.records.canonical import SCHEMA_VERSION, digest_of
+from hqp.records.data import SPLITS, Accuracy, Samples
+from hqp.records.measurement import (
+    Block,
+    Case,
+    Device,
+    Environment,
+    Estimate,
+    Judgement,
+    Measurement,
+    Outcome,
+    PairedLatency,
+    Results,
+    Verdict,
+)
+from hqp.records.method import Option, Policy, Pruning, Quantization, Ranking, Recipe
+from hqp.records.pruning import Group, Member, Statistics
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "SPLITS",
+    "Accuracy",
+    "Artifact",
+    "Baseline",
+    "BaselineEntry",
+    "Block",
+    "Case",
+    "Cost",
+    "Device",
+    "Environment",
+    "Estimate",
+    "Group",
+    "Judgement",
+    "LayerRecord",
+    "Measurement",
+    "Member",
+    "Option",
+    "Outcome",
+    "PairedLatency",
+    "Policy",
+    "Pruning",
+    "Quantization",
+    "Ranking",
+    "Recipe",
+    "Results",
+    "Samples",
+    "Sidecar",
+    "Statistics",
+    "Verdict",
+    "digest_of",
+]

@@ -1,0 +1,88 @@
+"""An artefact: what it is, what made it, and what that cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hqp.records.data import Accuracy
+from hqp.records.method import Policy, Recipe
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one step took. ``images`` counts images seen over all ``passes`` of it."""
+
+    step: str
+    images: int
+    passes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """One layer before and after compression.
+
+    ``sensitivity`` is the mean S of its filters, ``weight_range`` is R = max - min of its weights and ``weight_step``
+    is s = R / (2^b - 1) with b = 8; the ``kept_`` values are those of the filters that remain.
+    """
+
+    layer: str
+    channels: int
+    kept_channels: int
+    sensitivity: float | None
+    kept_sensitivity: float | None
+    weight_range: float
+    kept_weight_range: float
+    weight_step: float
+    kept_weight_step: float
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """The contents of ``hqp.json``: what an artefact is and what made it.
+
+    ``sparsity`` is θ, the share of all filters removed. ``compression_ratio`` is bytes of the FP32 file over bytes of
+    this one. ``ranking`` says which ranking was kept. ``given_back`` counts pruning steps returned by verification.
+    """
+
+    schema_version: int
+    hqp_version: str
+    model: str
+    dataset: str
+    method: str
+    recipe: Recipe
+    seed: int
+    input_size: int
+    num_classes: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    delta_max_pp: float
+    checkpoint_sha256: str
+    model_sha256: str
+    model_bytes: int
+    fp32_bytes: int
+    compression_ratio: float
+    parameters: int
+    fp32_parameters: int
+    macs: int
+    fp32_macs: int
+    filters: int
+    kept_filters: int
+    sparsity: float
+    ranking: str | None
+    given_back: int
+    policy: Policy | None
+    baseline: Accuracy
+    pruned: Accuracy | None
+    compressed: Accuracy | None
+    verified_in: str
+    versions: dict[str, str]
+    costs: tuple[Cost, ...]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A directory with ``model.onnx``, its sidecar ``hqp.json`` and the per-layer record ``layers.json``."""
+
+    path: str
+    sidecar: Sidecar

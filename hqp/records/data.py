@@ -1,0 +1,87 @@
+"""Splits of a dataset, and how many of their images a model gets right."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+SPLITS = ("train", "calibration", "selection", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """One split of a dataset: labels at hand, images read on demand.
+
+    ``labels`` is int64 of shape (n,). ``read(indices, size)`` gives uint8 RGB of shape (len(indices), size, size, 3).
+    ``mean`` and ``std`` normalise images scaled to 0..1. ``digest`` names exactly the images of the split.
+    """
+
+    dataset: str
+    split: str
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    digest: str
+    read: Callable[[Sequence[int], int], npt.NDArray[np.uint8]]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def normalised(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """The network's input for uint8 (n, h, w, 3): float32 (n, 3, h, w), contiguous."""
+        scale = (1.0 / (255.0 * np.asarray(self.std))).astype(np.float32)
+        shift = (np.asarray(self.mean) / np.asarray(self.std)).astype(np.float32)
+        return np.ascontiguousarray((images * scale - shift).transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Top-1 and top-5 counts on a split, and which images were right.
+
+    ``hits`` is the base64 of the packed top-1 correctness, one bit an image in the split's order.
+    """
+
+    split: str
+    split_digest: str
+    total: int
+    correct: int
+    correct_top5: int
+    hits: str
+
+    def __post_init__(self) -> None:
+        packed = np.frombuffer(base64.b64decode(self.hits, validate=True), np.uint8)
+        counted = len(packed) == (self.total + 7) // 8 and int(np.unpackbits(packed).sum()) == self.correct
+        if not (counted and 0 <= self.correct <= self.correct_top5 <= self.total and self.total > 0):
+            raise ValueError("counts and hits contradict each other")
+
+    @classmethod
+    def of(cls, samples: Samples, outputs: npt.NDArray[np.floating[Any]]) -> Accuracy:
+        """The accuracy of ``outputs``, logits of shape (n, classes), on the first n images of ``samples``."""
+        labels = samples.labels[: len(outputs)]
+        mine = outputs[np.arange(len(labels)), labels]
+        # A rank counts strictly better classes and, of equal ones, those before: ties cannot flatter.
+        ties = (outputs == mine[:, None]) & (np.arange(outputs.shape[1]) < labels[:, None])
+        rank = (outputs > mine[:, None]).sum(axis=1) + ties.sum(axis=1)
+        rank = np.where(np.isfinite(mine), rank, outputs.shape[1])
+        hits = rank == 0
+        packed = base64.b64encode(np.packbits(hits).tobytes()).decode()
+        return cls(samples.split, samples.digest, len(labels), int(hits.sum()), int((rank < 5).sum()), packed)
+
+    @property
+    def correct_images(self) -> npt.NDArray[np.bool_]:
+        """Whether each image was right, bool of shape (total,)."""
+        return np.unpackbits(np.frombuffer(base64.b64decode(self.hits), np.uint8), count=self.total).astype(bool)
+
+    @property
+    def top1(self) -> float:
+        return self.correct / self.total
+
+    @property
+    def top5(self) -> float:
+        return self.correct_top5 / self.total

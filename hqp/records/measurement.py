@@ -1,0 +1,156 @@
+"""What was measured of a case, and what the gates said of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from hqp.records.artifact import Sidecar
+from hqp.records.canonical import digest_of
+from hqp.records.data import Accuracy
+from hqp.records.method import Policy
+
+Outcome = Literal["pass", "fail", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """Hardware and the runtime on it. ``threads`` are declared, never inherited from the process."""
+
+    runtime: str
+    threads: int
+    precisions: tuple[str, ...]
+    policy: Policy
+    summary: str
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a number depends on beside the model: hardware, power state, versions, threads."""
+
+    facts: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that name the environment."""
+        return digest_of(self.facts)[:12]
+
+    def differences(self, other: Environment) -> list[str]:
+        """``key: mine, theirs`` for each fact in which two environments differ."""
+        keys = sorted(self.facts.keys() | other.facts.keys())
+        pairs = ((key, self.facts.get(key, "absent"), other.facts.get(key, "absent")) for key in keys)
+        return [f"{key}: {mine}, {theirs}" for key, mine, theirs in pairs if mine != theirs]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fresh pair of sessions timed back to back, in random order; the samples are single inferences."""
+
+    reference_ms: tuple[float, ...]
+    candidate_ms: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for samples in (self.reference_ms, self.candidate_ms):
+            if not samples or not all(0 < sample < float("inf") for sample in samples):
+                raise ValueError("a block holds times above 0 ms on both sides")
+
+
+@dataclass(frozen=True)
+class PairedLatency:
+    """Raw samples of a candidate beside a reference, in blocks, of one run on one device."""
+
+    reference_sha256: str
+    blocks: tuple[Block, ...]
+    disturbed: tuple[str, ...] = ()
+
+    @property
+    def candidate_ms(self) -> npt.NDArray[np.float64]:
+        return np.array([sample for block in self.blocks for sample in block.candidate_ms])
+
+    @property
+    def reference_ms(self) -> npt.NDArray[np.float64]:
+        return np.array([sample for block in self.blocks for sample in block.reference_ms])
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model compressed by a method on a device; its id is ``model-method-device``."""
+
+    model: str
+    method: str
+    device: str
+
+    def __str__(self) -> str:
+        return f"{self.model}-{self.method}-{self.device}"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """All that was measured of a case: its artefact, beside FP32 of the same model on the same device.
+
+    Where no FP32 file is at hand, ``fp32_accuracy`` is ``None`` and ``latency`` compares the artefact with itself.
+    ``baseline`` is a rerun beside the artefact of the stored baseline; ``None`` where there is none.
+    """
+
+    case: Case
+    sidecar: Sidecar
+    environment: Environment
+    latency: PairedLatency
+    accuracy: Accuracy
+    fp32_accuracy: Accuracy | None
+    fp32_bytes: int
+    peak_memory_bytes: int | None
+    baseline: PairedLatency | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its two-sided interval at ``confidence``; the unit is the caller's."""
+
+    value: float
+    lower: float
+    upper: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a gate says of a case, in one sentence a reader can act on. ``limits`` are those it judged by."""
+
+    gate: str
+    outcome: Outcome
+    reason: str
+    estimate: Estimate | None
+    limits: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a gate said of a case: a verdict, or why there was nothing to judge.
+
+    ``bound`` tells whether the suite's gate binds the case, or its verdict is shown only.
+    """
+
+    gate: str
+    case: Case
+    bound: bool
+    verdict: Verdict | None
+    skipped: str | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """A run of a suite, from which every report can be made anew."""
+
+    schema_version: int
+    hqp_version: str
+    suite: str
+    question: str
+    date: str
+    command: str
+    machine: dict[str, str]
+    measurements: tuple[Measurement, ...]
+    judgements: tuple[Judgement, ...]

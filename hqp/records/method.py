@@ -1,0 +1,67 @@
+"""What a method does to a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Option = str | bool | int | float
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A criterion and the keyword options of its ``score``, e.g. ``Ranking("magnitude", norm="l2")``."""
+
+    criterion: str
+    options: tuple[tuple[str, Option], ...]
+
+    def __init__(self, criterion: str, options: tuple[tuple[str, Option], ...] = (), **named: Option) -> None:
+        object.__setattr__(self, "criterion", criterion)
+        object.__setattr__(self, "options", tuple(tuple(pair) for pair in options) + tuple(sorted(named.items())))
+
+    def __str__(self) -> str:
+        options = ", ".join(f"{key}={value}" for key, value in self.options)
+        return f"{self.criterion}({options})" if options else self.criterion
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """How channels are removed under the bound.
+
+    Of several ``rankings`` each is run and the one that removes most is kept. ``step_fraction`` is δ, the share of all
+    filters removed between two checks of the bound. ``search`` walks the ranked list: ``linear`` is Algorithm 1 to the
+    letter; ``galloping`` doubles the step until the bound breaks, then bisects.
+    """
+
+    rankings: tuple[Ranking, ...]
+    step_fraction: float = 0.01
+    search: Literal["linear", "galloping"] = "linear"
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """Static INT8: weights per channel and symmetric, activations per tensor over calibrated ranges."""
+
+    calibration: Literal["kl", "minmax"] = "kl"
+    images: int = 1000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a method does to a model: what is pruned by which criterion, what is quantised, what is verified.
+
+    ``give_back``: where the exported file breaks the bound, pruning steps are given back until it holds.
+    """
+
+    summary: str
+    pruning: Pruning | None = None
+    quantization: Quantization | None = None
+    give_back: bool = False
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a device wants its INT8: the activation type and whether its zero point is fixed to the middle."""
+
+    activations: Literal["uint8", "int8"] = "uint8"
+    symmetric: bool = False

@@ -1,0 +1,45 @@
+"""What criteria score and pruning removes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Member:
+    """One layer's part in a dependency group.
+
+    ``channels[k]`` lists the layer's channels that go when the group's channel k goes. ``role`` is ``filter`` for
+    output channels of a convolution or linear layer, ``norm`` for a normalisation's, ``input`` for a consumer's inputs.
+    """
+
+    layer: str
+    role: Literal["filter", "norm", "input"]
+    channels: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels that can only be removed together; ``channels`` is how many the group has."""
+
+    name: str
+    channels: int
+    members: tuple[Member, ...]
+
+    def filters(self, channel: int) -> int:
+        """The number of filters, over all layers, that go with one channel of the group."""
+        return sum(len(member.channels[channel]) for member in self.members if member.role == "filter")
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """What criteria score by, each by layer name: per-filter Fisher S (C,), weights (C, d), batch-norm scales (C,)."""
+
+    weights: Mapping[str, npt.NDArray[np.float64]]
+    gammas: Mapping[str, npt.NDArray[np.float64]]
+    fisher: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)

@@ -1,0 +1,233 @@
+"""What every report of a run says, in sections that a renderer only has to lay out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from hqp.records import Cost, Judgement, Measurement, Outcome, Results
+from hqp.stats import noninferiority, signed_rank, summary
+
+ABSENT = "–"
+SYMBOLS: dict[Outcome, str] = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
+WORST_FIRST: tuple[Outcome, ...] = ("fail", "inconclusive", "pass")
+LEGEND = f"✓ pass   ✗ fail   ? inconclusive   (…) shown, not gated   {ABSENT} not measured or not judged"
+
+# Decimal, as disks and data sheets count.
+MEGABYTE = 1e6
+MILLION = 1e6
+
+Column = tuple[str, Callable[[Measurement], str]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled table with lines below it; either may be empty. The first ``texts`` columns hold words."""
+
+    title: str
+    headers: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    lines: tuple[str, ...] = ()
+    texts: int = 2
+
+
+def number(value: float, places: int) -> str:
+    """A number with its thousands separated."""
+    return f"{value:,.{places}f}"
+
+
+def sections(results: Results) -> Iterator[Section]:
+    """The sections of a report, in the order in which they are read."""
+    for model in dict.fromkeys(measurement.case.model for measurement in results.measurements):
+        measured = [measurement for measurement in results.measurements if measurement.case.model == model]
+        yield _artefacts(model, measured)
+        yield _speed(model, measured, results.judgements)
+    yield _verdicts(results.judgements)
+    yield _cost(results.measurements)
+    yield _origin(results)
+
+
+def _table(columns: Iterable[Column], measured: list[Measurement]) -> tuple[tuple[str, ...], ...]:
+    columns = tuple(columns)
+    return tuple(tuple(cell(measurement) for _, cell in columns) for measurement in measured)
+
+
+def _headers(columns: Iterable[Column]) -> tuple[str, ...]:
+    return tuple(header for header, _ in columns)
+
+
+# --- accuracy and size --------------------------------------------------------------------------------------------
+
+
+def _drop(measurement: Measurement) -> str:
+    reference = measurement.fp32_accuracy
+    return ABSENT if reference is None else number(100 * (reference.top1 - measurement.accuracy.top1), 2)
+
+
+def _pruned(measurement: Measurement) -> str:
+    pruned = measurement.sidecar.pruned
+    return ABSENT if pruned is None else number(100 * pruned.top1, 2)
+
+
+_CASE: tuple[Column, ...] = (
+    ("method", lambda measurement: measurement.case.method),
+    ("device", lambda measurement: measurement.case.device),
+)
+
+_ARTEFACT: tuple[Column, ...] = (
+    *_CASE,
+    ("top-1 %", lambda measurement: number(100 * measurement.accuracy.top1, 2)),
+    ("drop pp", _drop),
+    ("top-5 %", lambda measurement: number(100 * measurement.accuracy.top5, 2)),
+    ("pruned %", _pruned),
+    ("MB", lambda measurement: number(measurement.sidecar.model_bytes / MEGABYTE, 2)),
+    ("smaller", lambda measurement: number(measurement.sidecar.compression_ratio, 2) + "x"),
+    ("params M", lambda measurement: number(measurement.sidecar.parameters / MILLION, 2)),
+    ("MACs M", lambda measurement: number(measurement.sidecar.macs / MILLION, 1)),
+    ("θ %", lambda measurement: number(100 * measurement.sidecar.sparsity, 1)),
+)
+
+
+def _artefacts(model: str, measured: list[Measurement]) -> Section:
+    sidecar, accuracy = measured[0].sidecar, measured[0].accuracy
+    size = f"{sidecar.input_size}x{sidecar.input_size}"
+    title = f"{model} on {sidecar.dataset}, {size}: accuracy and size"
+    lines = [f"top-1 and top-5 of the exported file in its runtime, on {accuracy.total:,} images of '{accuracy.split}'"]
+    splits = sorted({row.sidecar.pruned.split for row in measured if row.sidecar.pruned})
+    if splits:
+        lines.append(f"pruned %: top-1 after pruning and before quantising, on '{', '.join(splits)}'")
+    notes = dict.fromkeys(note for measurement in measured for note in _made(measurement))
+    return Section(title, _headers(_ARTEFACT), _table(_ARTEFACT, measured), (*lines, *notes))
+
+
+def _made(measurement: Measurement) -> Iterator[str]:
+    sidecar = measurement.sidecar
+    if sidecar.ranking:
+        back = f"; {sidecar.given_back} pruning steps given back" if sidecar.given_back else ""
+        yield f"{sidecar.method} ranks by {sidecar.ranking}{back}"
+
+
+# --- latency and verdicts -----------------------------------------------------------------------------------------
+
+
+def _latency(measurement: Measurement) -> tuple[str, str, str]:
+    samples = measurement.latency.candidate_ms
+    if not samples.size:
+        return ABSENT, ABSENT, ABSENT
+    numbers = summary.summarise(samples)
+    return number(numbers.median_ms, 3), number(numbers.p90_ms, 3), number(numbers.p99_ms, 3)
+
+
+def _speedup(measurement: Measurement) -> str:
+    blocks = measurement.latency.blocks
+    if measurement.fp32_accuracy is None:
+        return ABSENT
+    estimate = signed_rank.block_ratio(
+        [block.reference_ms for block in blocks], [block.candidate_ms for block in blocks], noninferiority.CONFIDENCE
+    )
+    return f"{estimate.value:.2f}x ({estimate.lower:.2f} to {estimate.upper:.2f})" if estimate else ABSENT
+
+
+def _peak_memory(measurement: Measurement) -> str:
+    peak = measurement.peak_memory_bytes
+    return ABSENT if peak is None else number(peak / MEGABYTE, 0)
+
+
+def _speed(model: str, measured: list[Measurement], judgements: tuple[Judgement, ...]) -> Section:
+    gates = tuple(dict.fromkeys(judgement.gate for judgement in judgements if judgement.verdict))
+    columns: tuple[Column, ...] = (
+        *_CASE,
+        ("median ms", lambda measurement: _latency(measurement)[0]),
+        ("p90 ms", lambda measurement: _latency(measurement)[1]),
+        ("p99 ms", lambda measurement: _latency(measurement)[2]),
+        ("speed-up", _speedup),
+        ("peak MB", _peak_memory),
+    )
+    rows = tuple(
+        (*row, *(_cell(measurement, gate, judgements) for gate in gates))
+        for row, measurement in zip(_table(columns, measured), measured, strict=True)
+    )
+    blocks = max(len(measurement.latency.blocks) for measurement in measured)
+    lines = [f"speed-up: times as fast as FP32, {100 * noninferiority.CONFIDENCE:.0f}% interval over {blocks} blocks"]
+    lines += [LEGEND] if gates else []
+    lines += [f"{row.case}: {len(row.latency.disturbed)} disturbed blocks dropped, {row.latency.disturbed[0]}"
+              for row in measured if row.latency.disturbed]  # fmt: skip
+    return Section(f"{model}: latency and gates", (*_headers(columns), *gates), rows, tuple(lines))
+
+
+def _cell(measurement: Measurement, gate: str, judgements: tuple[Judgement, ...]) -> str:
+    """The worst verdict of a gate that binds the case, or else of one that is shown only."""
+    mine = [judgement for judgement in judgements if judgement.case == measurement.case]
+    for bound in (True, False):
+        outcomes = {
+            judgement.verdict.outcome
+            for judgement in mine
+            if judgement.bound is bound and judgement.verdict and judgement.gate == gate
+        }
+        for outcome in WORST_FIRST:
+            if outcome in outcomes:
+                return SYMBOLS[outcome] if bound else f"({SYMBOLS[outcome]})"
+    return ABSENT
+
+
+# --- what follows from it -----------------------------------------------------------------------------------------
+
+
+def _verdicts(judgements: tuple[Judgement, ...]) -> Section:
+    binding = [judgement for judgement in judgements if judgement.bound]
+    counts = Counter(judgement.verdict.outcome for judgement in binding if judgement.verdict)
+    skipped = Counter(_common(judgement) for judgement in binding if judgement.verdict is None)
+    counted = [f"{counts['pass']} passed", f"{counts['fail']} failed", f"{counts['inconclusive']} inconclusive"]
+    title = ", ".join([*counted, f"{skipped.total()} skipped"]) if binding else "none binds these cases"
+    lines = []
+    for outcome in ("fail", "inconclusive"):
+        for judgement in binding:
+            if judgement.verdict and judgement.verdict.outcome == outcome:
+                verdict = judgement.verdict
+                lines.append(f"{SYMBOLS[outcome]} {judgement.case}  {verdict.gate}: {verdict.reason}")
+    lines += [f"{ABSENT} {count} skipped: {why}" for why, count in skipped.items()]
+    return Section(f"gates: {title}", lines=tuple(lines))
+
+
+def _common(judgement: Judgement) -> str:
+    """The reason of a skip without the case, so that equal reasons are told once."""
+    return (judgement.skipped or "nothing to judge").replace(str(judgement.case), "the case")
+
+
+def _cost(measurements: tuple[Measurement, ...]) -> Section:
+    devices: dict[tuple[str, str, tuple[Cost, ...]], list[str]] = {}
+    for measurement in measurements:
+        case, costs = measurement.case, measurement.sidecar.costs
+        devices.setdefault((case.model, case.method, costs), []).append(case.device)
+    rows = tuple((model, method, *_spent(costs, named)) for (model, method, costs), named in devices.items())
+    headers = ("model", "method", "devices", "steps, s", "images", "passes", "seconds")
+    return Section("cost of making the artefacts", headers, rows, ("images: seen over all passes",), texts=4)
+
+
+def _spent(costs: tuple[Cost, ...], devices: list[str]) -> tuple[str, ...]:
+    return (
+        ", ".join(dict.fromkeys(devices)),
+        ", ".join(f"{cost.step} {number(cost.seconds, 1)}" for cost in costs) or ABSENT,
+        number(sum(cost.images for cost in costs), 0),
+        number(sum(cost.passes for cost in costs), 0),
+        number(sum(cost.seconds for cost in costs), 1),
+    )
+
+
+def _origin(results: Results) -> Section:
+    versions: dict[str, list[str]] = {}
+    for measurement in results.measurements:
+        for package, version in measurement.sidecar.versions.items():
+            if version not in versions.setdefault(package, []):
+                versions[package].append(version)
+    environments = {row.case.device: row.environment.digest for row in results.measurements}
+    told = {
+        **results.machine,
+        "made with": ", ".join(f"{package} {' and '.join(found)}" for package, found in sorted(versions.items())),
+        "environments": ", ".join(f"{device} {digest}" for device, digest in environments.items()),
+        "HQP": results.hqp_version,
+        "date": results.date,
+        "command": results.command,
+    }
+    return Section("where this comes from", rows=tuple((key, text) for key, text in told.items() if text))

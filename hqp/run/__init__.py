@@ -1,0 +1,1 @@
+"""The workflows, one file each: the only place that knows every part."""

@@ -1,0 +1,27 @@
+"""Artefact directories: ``model.onnx``, the sidecar ``hqp.json``, the per-layer record ``layers.json``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hqp import documents
+from hqp.errors import Damaged
+from hqp.records import Artifact, Sidecar
+from hqp.store import sha256_of
+
+MODEL, SIDECAR, LAYERS = "model.onnx", "hqp.json", "layers.json"
+
+
+def read(folder: Path) -> Artifact:
+    """The artefact in a directory.
+
+    Raises:
+        HqpError: there is none.
+        Damaged: the sidecar is cut off, or the model is not the one it describes.
+    """
+    fix = "hqp compress MODEL --method hqp --out DIR"
+    sidecar = documents.read(folder / SIDECAR, Sidecar, fix)
+    model = folder / MODEL
+    if not model.is_file() or sha256_of(model) != sidecar.model_sha256:
+        raise Damaged(f"{model} is not the file that {SIDECAR} describes", "an artefact as it was written", fix)
+    return Artifact(str(folder), sidecar)

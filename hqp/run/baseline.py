@@ -1,0 +1,52 @@
+"""``hqp baseline``: what a run measured, kept as its suite's baseline, or beside the baseline that is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hqp import baselines, documents
+from hqp.baselines import Difference
+from hqp.errors import HqpError, Incomparable
+from hqp.records import Baseline, Results
+
+RESULTS_FIX = "nox -s bench"
+
+
+def read_results(path: Path) -> Results:
+    """The results in a file that a suite or ``hqp bench --json`` wrote.
+
+    Raises:
+        Damaged: the file is cut off, of another schema, or no results.
+        HqpError: there is no such file.
+    """
+    return documents.read(path, Results, RESULTS_FIX)
+
+
+def update(results: Path, root: Path) -> tuple[str, ...]:
+    """Makes a run's measurements the baselines of its suite, and says in which files they stand."""
+    return tuple(str(path) for path in baselines.update(root, read_results(results)))
+
+
+def diff(results: Path, root: Path) -> tuple[Difference, ...]:
+    """What differs between the stored baselines and a run, case by case.
+
+    Raises:
+        Incomparable: the suite's baselines are of other environments; lists the keys in which the nearest differs.
+        HqpError: the suite has no baseline on one of the devices.
+    """
+    measured = baselines.from_results(read_results(results))
+    fix = f"{baselines.UPDATE} {results}"
+    return tuple(one for new in measured for one in baselines.diff(_stored(new, root, fix), new))
+
+
+def _stored(new: Baseline, root: Path, fix: str) -> Baseline:
+    found = baselines.find(root, new.device, new.environment, new.suite)
+    if found is not None:
+        return found
+    others = baselines.others(root, new.device, new.suite)
+    if not others:
+        raise HqpError(f"suite {new.suite} has no baseline on {new.device} in {root}", fix=fix)
+    keys = min((other.environment.differences(new.environment) for other in others), key=len)
+    raise Incomparable(
+        f"{root} holds {new.suite} on {new.device} of another environment only ({'; '.join(keys)})", fix=fix
+    )

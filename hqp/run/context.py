@@ -1,0 +1,118 @@
+"""What every workflow shares: the store, the progress display, the data, and what identifies a device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hqp import catalog
+from hqp.errors import HqpError
+from hqp.measure import environment
+from hqp.records import Accuracy, Device, Environment, Samples
+from hqp.run.progress import Progress
+from hqp.runtimes import RuntimeSession
+from hqp.store import Store, sha256_of
+
+RENDER_BATCH = 256
+EVALUATION_BATCH = 200
+
+
+@dataclass
+class Context:
+    """One run's store and progress; images and environments are read once."""
+
+    store: Store
+    progress: Progress = field(default_factory=Progress)
+    _samples: dict[tuple[str, str, int], Samples] = field(default_factory=dict)
+    _environments: dict[str, Environment] = field(default_factory=dict)
+
+    def samples(self, dataset: str, split: str, size: int) -> Samples:
+        """A split whose images at ``size`` are decoded once and kept as uint8 in the store."""
+        key = (dataset, split, size)
+        if key not in self._samples:
+            root = os.environ.get("HQP_DATA")
+            loaded = catalog.load("datasets", dataset).load(split, Path(root) if root else None)
+            self._samples[key] = self._kept(_checked(loaded), size)
+        return self._samples[key]
+
+    def _kept(self, samples: Samples, size: int) -> Samples:
+        def build(folder: Path) -> None:
+            shape = (len(samples), size, size, 3)
+            images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, shape)  # type: ignore[no-untyped-call]
+            with self.progress.track(f"images of {samples.dataset} {samples.split}", len(samples)) as advance:
+                for start in range(0, len(samples), RENDER_BATCH):
+                    indices = range(start, min(start + RENDER_BATCH, len(samples)))
+                    images[start : indices.stop] = samples.read(indices, size)
+                    advance(len(indices))
+            images.flush()
+
+        place = self.store.make("images", {"samples": samples.digest, "size": size}, build)
+        images = np.load(place / "images.npy", mmap_mode="r")
+
+        def read(indices: Sequence[int], wanted: int) -> npt.NDArray[np.uint8]:
+            return np.asarray(images[np.asarray(indices)]) if wanted == size else samples.read(indices, wanted)
+
+        return replace(samples, read=read)
+
+    def environment(self, device: str) -> Environment:
+        """What a number measured on ``device`` depends on, here and now."""
+        if device not in self._environments:
+            plugin = catalog.load("devices", device)
+            runtime = catalog.load("runtimes", plugin.device.runtime)
+            self._environments[device] = environment.environment(plugin.device, plugin.facts(), runtime.version())
+        return self._environments[device]
+
+    def session(self, file: Path, device: str, *, streams: int = 1) -> RuntimeSession:
+        """A file on a device, not opened yet."""
+        declared = device_of(device)
+        runtime = catalog.load("runtimes", declared.runtime)
+        session: RuntimeSession = runtime.Session(file, threads=declared.threads, streams=streams)
+        return session
+
+    def accuracy(self, file: Path, device: str, samples: Samples, size: int) -> Accuracy:
+        """The accuracy of an exported file on a split, in the device's runtime; judged once per file and environment."""
+        key = {
+            "model": sha256_of(file),
+            "environment": self.environment(device).digest,
+            "samples": samples.digest,
+            "size": size,
+        }
+        return self.store.record("accuracy", key, Accuracy, lambda: self._judge(file, device, samples, size))
+
+    def _judge(self, file: Path, device: str, samples: Samples, size: int) -> Accuracy:
+        outputs = []
+        cores = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        step = f"accuracy on {samples.split}"
+        with self.session(file, device, streams=cores) as session, self.progress.track(step, len(samples)) as advance:
+            for start in range(0, len(samples), EVALUATION_BATCH):
+                indices = range(start, min(start + EVALUATION_BATCH, len(samples)))
+                outputs.append(session.outputs(samples.normalised(samples.read(indices, size))))
+                advance(len(indices))
+        logits = np.concatenate(outputs)
+        if logits.shape[1] != len(samples.classes):
+            raise HqpError(
+                f"{file} has {logits.shape[1]} outputs, {samples.dataset} has {len(samples.classes)} classes",
+                "a model trained on that dataset",
+            )
+        return Accuracy.of(samples, logits)
+
+
+def device_of(name: str) -> Device:
+    """The declaration of a device by name."""
+    device: Device = catalog.load("devices", name).device
+    return device
+
+
+def _checked(samples: Samples) -> Samples:
+    """A split that can judge a model, refused before minutes are spent on one that cannot."""
+    where = f"split '{samples.split}' of {samples.dataset}"
+    if len(samples) == 0:
+        raise HqpError(f"{where} is empty", "images of every class")
+    if len(np.unique(samples.labels)) < 2:
+        raise HqpError(f"{where} holds one class only", "images of at least two classes")
+    return samples

@@ -1,0 +1,100 @@
+"""``hqp doctor``: what is usable here and, for what is not, the command that makes it so. Nothing heavy is imported."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import ModuleType
+
+import hqp
+from hqp import catalog
+from hqp.errors import HqpError, NotInstalled
+from hqp.run import fixtures
+
+# Distributions by extra; the empty extra is what every installation has.
+PACKAGES = {
+    "": ("numpy", "onnx", "opencv-python-headless", "pytest"),
+    "compress": ("torch", "torchvision", "torch-pruning", "onnxscript", "safetensors"),
+    "openvino": ("openvino",),
+    "onnxruntime": ("onnxruntime",),
+    "jetson": ("tensorrt", "pycuda"),
+}
+PLUGINS = ("datasets", "models", "runtimes", "devices")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that may be usable here; ``state`` says what it is, ``fix`` the command where it is not usable."""
+
+    kind: str
+    name: str
+    usable: bool
+    state: str
+    fix: str | None = None
+
+
+def doctor() -> tuple[Finding, ...]:
+    """What is usable here: the machine, packages, plug-ins, checkpoints and data."""
+    return (_machine(), *_packages(), *_plugins(), *_checkpoints(), _data())
+
+
+def _machine() -> Finding:
+    system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} logical CPUs"
+    return Finding("machine", f"hqp {hqp.__version__}", True, f"Python {platform.python_version()}, {system}")
+
+
+def _packages() -> list[Finding]:
+    found = []
+    for extra, names in PACKAGES.items():
+        for name in names:
+            try:
+                found.append(Finding("package", name, True, version(name)))
+            except PackageNotFoundError:
+                fix = f"pip install 'hqp[{extra}]'" if extra else "pip install hqp"
+                found.append(Finding("package", name, False, "not installed", fix))
+    return found
+
+
+def _plugins() -> list[Finding]:
+    return [_plugin(kind, name) for kind in PLUGINS for name in catalog.names(kind)]
+
+
+def _plugin(kind: str, name: str) -> Finding:
+    word = catalog.singular(kind)
+    try:
+        _usable(catalog.load(kind, name))
+    except NotInstalled as error:
+        return Finding(word, name, False, error.wrong, error.fix)
+    except (HqpError, ImportError) as error:
+        return Finding(word, name, False, " ".join(str(error).split()))
+    return Finding(word, name, True, "ready")
+
+
+def _usable(plugin: ModuleType) -> None:
+    """A device is as usable as the runtime it names."""
+    if hasattr(plugin, "device"):
+        catalog.load("runtimes", plugin.device.runtime)
+
+
+def _checkpoints() -> list[Finding]:
+    found = []
+    for dataset in catalog.names("datasets"):
+        for model in catalog.names("models"):
+            file = fixtures.checkpoint(model, dataset)
+            state = str(file) if file.is_file() else "not trained"
+            fix = None if file.is_file() else f"hqp train {model} --dataset {dataset}"
+            found.append(Finding("checkpoint", f"{model} on {dataset}", file.is_file(), state, fix))
+    return found
+
+
+def _data() -> Finding:
+    name, fix = "HQP_DATA", "export HQP_DATA=DIR"
+    root = os.environ.get(name)
+    if root is None:
+        return Finding("data", name, False, "not set; datasets that are not rendered are read from it", fix)
+    if not Path(root).is_dir():
+        return Finding("data", name, False, f"{root} is no directory", fix)
+    return Finding("data", name, True, root)

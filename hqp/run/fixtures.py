@@ -1,0 +1,26 @@
+"""Where checkpoints are: the embedded ones that come with HQP, and those of the repository one works in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hqp
+
+FOLDER = "fixtures"
+
+
+def folder() -> Path:
+    """The folder of the embedded fixtures: in the package where HQP is installed, beside it in a checkout."""
+    package = Path(hqp.__file__).parent
+    installed = package / FOLDER
+    return installed if installed.is_dir() else package.parent / FOLDER
+
+
+def checkpoint(model: str, dataset: str) -> Path:
+    """The weight file of a model trained on a dataset, whether or not it is there.
+
+    What ``hqp train`` wrote to the working directory comes before what is embedded.
+    """
+    name = Path(dataset) / f"{model}.safetensors"
+    own = Path(FOLDER) / name
+    return own if own.is_file() else folder() / name

@@ -1,0 +1,296 @@
+"""``hqp train``: a checkpoint from nothing but a model's name, a dataset's name and a seed.
+
+The same command after a kill goes on where it stopped, and ends in the same weights.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from hqp import catalog, documents
+from hqp.records import SPLITS, Samples
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hqp.compress.checkpoint import Card, Score
+    from hqp.compress.training import Images, Step, TrainingRecipe
+
+CACHE = Path(".hqp") / "cache"
+STATES = Path(".hqp") / "train"
+TRAIN_SCORED = 5_000  # images of `train` that the card counts: enough to show how far a network overfits
+_CHUNK = 500  # images rendered between two movements of the bar
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is asked for, and what the steps have made so far."""
+
+    model: str
+    dataset: str
+    out: Path
+    seed: int
+    resume: bool
+    threads: int
+    console: Console
+    recipe: TrainingRecipe
+    plugin: ModuleType
+    samples: dict[str, Samples] = field(default_factory=dict)
+    images: dict[str, Images] = field(default_factory=dict)
+    network: nn.Module | None = None
+    scores: dict[str, Score] = field(default_factory=dict)
+    sha256: str = ""
+    seconds: float = 0.0
+    card: Card | None = None
+
+    @property
+    def size(self) -> int:
+        """The image size of the last phase, at which the network is to be used."""
+        return self.recipe.sizes[-1]
+
+    @property
+    def weights(self) -> Path:
+        return self.out / self.dataset / f"{self.model}.safetensors"
+
+    @property
+    def state(self) -> Path:
+        """Where the training's state lies; another recipe, seed or set of images has another place."""
+        from hqp.compress.training import fingerprint
+
+        return STATES / f"{self.model}-{fingerprint(self.images['train'], self.recipe, self.seed)[:12]}.pt"
+
+
+def train(
+    model: str,
+    dataset: str,
+    out: Path,
+    *,
+    recipe: TrainingRecipe | None = None,
+    seed: int = 0,
+    resume: bool = True,
+    threads: int | None = None,
+    console: Console | None = None,
+) -> Card:
+    """The card of a fresh checkpoint, whose two files are ``out/<dataset>/<model>.safetensors`` and ``.json``.
+
+    Without ``recipe`` the model's own is taken; without ``resume`` an interrupted training starts anew.
+
+    Raises:
+        UnknownName: there is no such model or dataset.
+        NotInstalled: a package is missing.
+        HqpError: the training diverged, or its state is damaged.
+    """
+    plugin = catalog.load("models", model)
+    threads = threads or os.cpu_count() or 1
+    recipe = recipe or recipe_of(plugin)
+    run = Training(model, dataset, out, seed, resume, threads, console or Console(stderr=True), recipe, plugin)
+    for step in STEPS:
+        run = step(run)
+    assert run.card is not None
+    return run.card
+
+
+def recipe_of(plugin: ModuleType) -> TrainingRecipe:
+    """The recipe of a model's file: the default one, with the fields that its ``training`` sets."""
+    from hqp.compress.training import TrainingRecipe
+
+    return TrainingRecipe(**getattr(plugin, "training", {}))
+
+
+# --- the steps ----------------------------------------------------------------------------------------------------
+
+
+def open_samples(run: Training) -> Training:
+    """Opens every split of the dataset."""
+    plugin = catalog.load("datasets", run.dataset)
+    return replace(run, samples={split: plugin.load(split) for split in SPLITS})
+
+
+def render_images(run: Training) -> Training:
+    """Has every split's images on disk, at the size of the last phase."""
+    from hqp.compress.training import Images
+
+    images = {}
+    for split, samples in run.samples.items():
+        pixels = _cached(samples, run.size, run.threads, run.console)
+        images[split] = Images(pixels, samples.labels, samples.mean, samples.std, f"{samples.digest}-{run.size}")
+    return replace(run, images=images)
+
+
+def build_network(run: Training) -> Training:
+    """Builds the network; its random start is a function of the seed."""
+    from hqp.compress.training import start
+
+    classes = len(run.samples["train"].classes)
+    return replace(run, network=start(run.plugin.build, classes, seed=run.seed, threads=run.threads))
+
+
+def fit_network(run: Training) -> Training:
+    """Trains the network, and shows how far it is."""
+    from hqp.compress.training import fit
+
+    assert run.network is not None
+    if not run.resume:
+        run.state.unlink(missing_ok=True)
+    try:
+        with _progress(run.console) as progress:
+            on_step = _show(progress, f"{run.model} on {run.dataset}")
+            images = run.images["train"]
+            seconds = fit(run.network, images, run.recipe, seed=run.seed, state=run.state, on_step=on_step)
+    except KeyboardInterrupt:
+        again = f"hqp train {run.model} --dataset {run.dataset}"
+        run.console.print(f"Stopped. Finished epochs are kept in {run.state}; to go on, type: {again}", highlight=False)
+        raise
+    return replace(run, seconds=seconds)
+
+
+def write_network(run: Training) -> Training:
+    """Writes the weights in half precision, and goes on with what the file holds."""
+    from hqp.compress.checkpoint import read_weights, write_weights
+
+    assert run.network is not None
+    sha256 = write_weights(run.weights, run.network.state_dict())
+    return replace(run, network=read_weights(run.weights, run.network, sha256), sha256=sha256)
+
+
+def score_network(run: Training) -> Training:
+    """Counts the network's right answers on every split, of `train` on the first images only."""
+    from hqp.compress.checkpoint import Score
+    from hqp.compress.training import count_correct
+
+    assert run.network is not None
+    scores = {}
+    for split, images in run.images.items():
+        counted = images.first(TRAIN_SCORED) if split == "train" else images
+        scores[split] = Score(count_correct(run.network, counted, run.size), len(counted))
+        percent = 100 * scores[split].correct / scores[split].total
+        run.console.print(f"{run.model} on {run.dataset}/{split}: {percent:.2f} % of {len(counted)}", highlight=False)
+    return replace(run, scores=scores)
+
+
+def write_card(run: Training) -> Training:
+    """Writes the card beside the weights; the training's state is no longer needed."""
+    card = _card(run)
+    documents.write(run.weights.with_suffix(".json"), card)
+    run.state.unlink(missing_ok=True)
+    return replace(run, card=card)
+
+
+STEPS: tuple[Callable[[Training], Training], ...] = (
+    open_samples,
+    render_images,
+    build_network,
+    fit_network,
+    write_network,
+    score_network,
+    write_card,
+)
+
+
+# --- what the steps need ------------------------------------------------------------------------------------------
+
+
+def _card(run: Training) -> Card:
+    from hqp.compress.checkpoint import Card
+
+    assert run.network is not None
+    return Card(
+        model=run.model,
+        dataset=run.dataset,
+        num_classes=len(run.samples["train"].classes),
+        input_size=run.size,
+        parameters=sum(parameter.numel() for parameter in run.network.parameters()),
+        accuracy=run.scores,
+        split_digests={split: samples.digest for split, samples in run.samples.items()},
+        recipe=run.recipe,
+        seed=run.seed,
+        versions={package: version(package) for package in ("torch", "torchvision", "numpy")},
+        machine=_machine(run),
+        seconds=round(run.seconds, 1),
+        date=datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        sha256=run.sha256,
+    )
+
+
+def _machine(run: Training) -> dict[str, str | int]:
+    """What rounding depends on: the processor, and how many threads shared the sums."""
+    from hqp.compress.training import gpu_name
+
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    cpu = names[0] if names else platform.processor() or platform.machine()
+    gpu = gpu_name()
+    return {"cpu": cpu, "cores": os.cpu_count() or 1, "threads": run.threads, **({"gpu": gpu} if gpu else {})}
+
+
+def _cached(samples: Samples, size: int, threads: int, console: Console) -> npt.NDArray[np.uint8]:
+    """The split's images, read-only from a file that the first call writes, whole or not at all."""
+    path = CACHE / f"{samples.dataset}-{samples.split}-{samples.digest[:12]}-{size}.npy"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        try:
+            _render(samples, size, threads, fresh, console)
+            os.replace(fresh, path)
+        finally:
+            fresh.unlink(missing_ok=True)
+    pixels: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    return pixels
+
+
+def _render(samples: Samples, size: int, threads: int, path: Path, console: Console) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    shape = (len(samples), size, size, 3)
+    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    chunks = [range(start, min(start + _CHUNK, len(samples))) for start in range(0, len(samples), _CHUNK)]
+
+    def render(chunk: range) -> int:
+        pixels[chunk.start : chunk.stop] = samples.read(chunk, size)
+        return len(chunk)
+
+    with _progress(console) as progress, ThreadPoolExecutor(threads) as pool:
+        task = progress.add_task(f"images of {samples.dataset}/{samples.split}", total=len(samples))
+        for count in pool.map(render, chunks):
+            progress.advance(task, count)
+    pixels.flush()
+
+
+def _progress(console: Console) -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console)
+
+
+def _show(progress: Progress, title: str) -> Callable[[Step], Any]:
+    """Moves a bar at every step, and leaves one line for every epoch."""
+    task = progress.add_task(title)
+
+    def show(step: Step) -> None:
+        done = (step.epoch - 1) * step.steps + step.step
+        progress.update(
+            task, total=step.epochs * step.steps, completed=done, description=f"{title}, loss {step.loss:.3f}"
+        )
+        if step.step == step.steps:
+            line = f"epoch {step.epoch} of {step.epochs} at {step.size} px: loss {step.loss:.4f}"
+            progress.console.print(line, highlight=False)
+
+    return show

@@ -1,0 +1,94 @@
+"""ONNX Runtime on the CPU, with its own graph optimisations and nothing of its defaults that depends on the machine."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from hqp.runtimes import Port, Request, RuntimeSession
+
+requires = ("onnxruntime",)
+
+FATAL = 4  # ONNX Runtime's severity above which nothing is logged: what goes wrong arrives as an exception.
+
+
+def version() -> str:
+    """The version of ONNX Runtime, e.g. ``1.31.1``."""
+    import onnxruntime
+
+    return str(onnxruntime.__version__)
+
+
+class Session(RuntimeSession):
+    """An ONNX file in the CPU execution provider; requests are bound to their arrays, so a run allocates nothing."""
+
+    engine = "onnxruntime"
+    float32 = "tensor(float)"
+
+    _session: Any = None
+
+    def _open(self) -> None:
+        import onnxruntime
+
+        onnxruntime.disable_telemetry_events()
+        try:
+            session = onnxruntime.InferenceSession(str(self.model), self._options(), providers=["CPUExecutionProvider"])
+        except _refusals() as error:
+            raise self._refused(_reason(str(error))) from None
+        self._check([_port(port) for port in session.get_inputs()], [_port(port) for port in session.get_outputs()])
+        self._session = session
+
+    def _options(self) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        # Of one inference: each stream's calling thread is the first of its threads.
+        options.intra_op_num_threads = self.threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.log_severity_level = FATAL
+        # Idle workers of one session would spin on the core that the other arm of a block is timed on.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return options
+
+    def _request(self) -> Request:
+        taken, given = self._session.get_inputs()[0], self._session.get_outputs()[0]
+        image, logits = np.zeros(taken.shape, np.float32), np.zeros(given.shape, np.float32)
+        binding = self._session.io_binding()
+        binding.bind_input(taken.name, "cpu", 0, np.float32, image.shape, image.ctypes.data)
+        binding.bind_output(given.name, "cpu", 0, np.float32, logits.shape, logits.ctypes.data)
+        session = self._session
+
+        def run() -> None:
+            session.run_with_iobinding(binding)
+
+        try:
+            run()
+        except _refusals() as error:
+            raise self._refused(_reason(str(error))) from None
+        return Request(image, logits, run)
+
+    def _close(self) -> None:
+        self._session = None
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises for a file that it does not take; its exceptions have no common base."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    named = "Fail InvalidArgument InvalidGraph InvalidProtobuf NoSuchFile NotImplemented RuntimeException EPFail"
+    return (*(getattr(state, name) for name in named.split()), RuntimeError, ValueError)
+
+
+def _port(port: Any) -> Port:
+    return port.type, port.shape
+
+
+def _reason(message: str) -> str:
+    """An ONNX Runtime error without its code, the file's name and the place in its sources."""
+    said = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", message)
+    said = re.sub(r"^Load model from .* failed:\s*", "", said)
+    return re.sub(r"^/\S+:\d+ .*?\) ", "", said)

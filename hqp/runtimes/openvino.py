@@ -1,0 +1,99 @@
+"""OpenVINO on the CPU, in FP32 except where the file itself says INT8."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+from hqp.runtimes import Port, Request, RuntimeSession
+
+requires = ("openvino",)
+
+# Beginnings of those lines of an error that say where in OpenVINO it arose, not what is wrong with the file.
+_WHERE = ("Exception from ", "Check '", "FrontEnd API", "Summary:", "Conversion is failed")
+
+
+def version() -> str:
+    """The version and build of OpenVINO, e.g. ``2026.4.1-22982``."""
+    return "-".join(str(_engine().__version__).split("-")[:2])
+
+
+class Session(RuntimeSession):
+    """An ONNX file compiled by OpenVINO's CPU plug-in; nothing is cached on disk and nothing is reported home."""
+
+    engine = "openvino"
+    float32 = "f32"
+
+    _compiled: Any = None
+
+    def _open(self) -> None:
+        openvino = _engine()
+        frontend = openvino.frontend.FrontEndManager().load_by_framework("onnx")
+        # Asked first, since read_model tries every other front end on what is no ONNX and they write to stderr.
+        if not frontend.supported(str(self.model)):
+            raise self._refused("it is no ONNX file")
+        try:
+            core = openvino.Core()
+            compiled = core.compile_model(core.read_model(str(self.model)), "CPU", self._properties())
+        except RuntimeError as error:
+            raise self._refused(_reason(str(error))) from None
+        self._check([_port(port) for port in compiled.inputs], [_port(port) for port in compiled.outputs])
+        self._compiled = compiled
+
+    def _properties(self) -> dict[str, Any]:
+        return {
+            # Of all streams together. Left alone the engine takes every core.
+            "INFERENCE_NUM_THREADS": self.threads * self.streams,
+            "NUM_STREAMS": str(self.streams),
+            # Left alone it is BF16 or FP16 where the CPU has it, and the FP32 reference would not be FP32.
+            "INFERENCE_PRECISION_HINT": "f32",
+            # A float activation on INT8 weights stays float: what is quantised is what the file says, statically.
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+            # A pinned thread cannot leave a core that another process takes, and macOS has no pinning at all.
+            "ENABLE_CPU_PINNING": False,
+        }
+
+    def _request(self) -> Request:
+        request = self._compiled.create_infer_request()
+        run = partial(request.infer, share_outputs=True)
+        try:
+            run()
+        except RuntimeError as error:
+            raise self._refused(_reason(str(error))) from None
+        return Request(request.get_input_tensor().data, request.get_output_tensor().data, run)
+
+    def _close(self) -> None:
+        self._compiled = None
+
+
+def _engine() -> ModuleType:
+    """The engine, imported without its telemetry, which reports every import unless the user has opted out."""
+    name = "openvino_telemetry"
+    blocked = name not in sys.modules
+    if blocked:
+        # An entry of None makes the import fail, and OpenVINO then takes its own stub in place of the sender.
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    finally:
+        if blocked:
+            del sys.modules[name]
+    module: ModuleType = openvino
+    return module
+
+
+def _port(port: Any) -> Port:
+    shape = port.get_partial_shape()
+    return (
+        port.get_element_type().to_string(),
+        [size.get_length() if size.is_static else "?" for size in shape] if shape.rank.is_static else ["?"],
+    )
+
+
+def _reason(message: str) -> str:
+    """The last line of an OpenVINO error that says what is wrong."""
+    lines = [line.strip(" -") for line in message.splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith(_WHERE)]
+    return (said or lines or ["no reason given"])[-1]

@@ -1,0 +1,82 @@
+"""What a suite file may say: data that reads like a requirement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hqp.errors import HqpError
+from hqp.records import Case
+
+Names = str | tuple[str, ...] | None
+
+
+def _names(value: Names) -> tuple[str, ...] | None:
+    return (value,) if isinstance(value, str) else value
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate by name, the cases it binds (all where nothing is said), and its limits.
+
+    ``Gate("speedup", methods="hqp", models="resnet18", min_ratio=2.5)``
+    """
+
+    name: str
+    methods: tuple[str, ...] | None
+    models: tuple[str, ...] | None
+    devices: tuple[str, ...] | None
+    limits: tuple[tuple[str, float], ...]
+
+    def __init__(
+        self, name: str, *, methods: Names = None, models: Names = None, devices: Names = None, **limits: float
+    ) -> None:
+        set_field = object.__setattr__
+        set_field(self, "name", name)
+        set_field(self, "methods", _names(methods))
+        set_field(self, "models", _names(models))
+        set_field(self, "devices", _names(devices))
+        set_field(self, "limits", tuple(sorted(limits.items())))
+
+    def binds(self, case: Case) -> bool:
+        """Whether the gate's verdict on ``case`` passes or fails the suite."""
+        chosen = ((self.methods, case.method), (self.models, case.model), (self.devices, case.device))
+        return all(names is None or name in names for names, name in chosen)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Models x devices x methods on one dataset, and the gates that judge them.
+
+    ``delta_max_pp`` is the bound under which methods prune, in absolute points of top-1. ``rounds`` fresh pairs of
+    sessions are timed per case, ``iterations`` inferences each after ``warmups`` uncounted ones.
+    """
+
+    models: tuple[str, ...]
+    dataset: str
+    devices: tuple[str, ...]
+    methods: tuple[str, ...]
+    gates: tuple[Gate, ...]
+    delta_max_pp: float = 1.5
+    input_size: int | None = None
+    seed: int = 0
+    warmups: int = 10
+    rounds: int = 20
+    iterations: int = 5
+
+    def __post_init__(self) -> None:
+        for field in ("models", "devices", "methods"):
+            names = getattr(self, field)
+            if isinstance(names, str) or not names:
+                raise HqpError(f"{field} of a suite is {names!r}", "a tuple of names is right", f'{field}=("…",)')
+            if len(set(names)) < len(names):
+                raise HqpError(f"{field} of a suite names one twice: {names}", "each name once")
+        if not self.delta_max_pp > 0:
+            raise HqpError(f"delta_max_pp is {self.delta_max_pp}", "points of top-1 above 0", "delta_max_pp=1.5")
+
+    def cases(self) -> Iterator[Case]:
+        """Every case, model by model, the methods of one model in the order in which they are declared."""
+        for model in self.models:
+            for method in self.methods:
+                for device in self.devices:
+                    yield Case(model, method, device)

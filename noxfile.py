@@ -1,0 +1,93 @@
+"""Every check of this project, each in an environment that it makes itself: ``pip install nox``, then ``nox``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.error_on_missing_interpreters = True
+
+RESULTS = Path(".hqp", "results")
+PYTHON_FILES = ("hqp", "tests", "suites", "noxfile.py", "conftest.py")
+# The embedded checkpoints, as `hqp train` makes them.
+TRAINED = ("resnet18", "mobilenet_v3_large", "mobilenet_v3_small")
+# What mypy needs to know of the dependencies; torch and the runtimes count as untyped (see pyproject.toml).
+TYPED = ("mypy>=1.14", "nox", "types-psutil", "types-tabulate", "pytest-benchmark", "hypothesis")
+
+# The environment session, which every session that needs torch requires, notes here where its commands are: an
+# environment with torch is several GB, so there is one for all of them.
+environment_commands: list[str] = []
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and format."""
+    session.install("ruff>=0.9")
+    session.run("ruff", "check", *PYTHON_FILES)
+    session.run("ruff", "format", "--check", *PYTHON_FILES)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, strictly."""
+    session.install("-e", ".", *TYPED)
+    session.run("mypy", "hqp", "noxfile.py")
+
+
+@nox.session(reuse_venv=True, default=False)
+def environment(session: nox.Session) -> None:
+    """The built wheel with everything it can use."""
+    wheel = _wheel(session)
+    session.install(f"hqp[all,dev] @ {wheel.as_uri()}")
+    # An installed wheel of the same version would stand.
+    session.install("--no-deps", "--force-reinstall", str(wheel))
+    environment_commands[:] = [session.bin]
+
+
+@nox.session(requires=["environment"], venv_backend="none")
+def tests(session: nox.Session) -> None:
+    """The test suite, on the built wheel; `nox -s tests -- tests/stats` for a part of it."""
+    _run(session, "pytest", *session.posargs)
+
+
+@nox.session(requires=["environment"], venv_backend="none", default=False)
+def bench(session: nox.Session) -> None:
+    """Compress, measure and judge: the embedded default, on the built wheel."""
+    _run(session, "pytest", "suites/signs.py", "--junitxml", str(RESULTS / "junit.xml"), *session.posargs)
+
+
+@nox.session(requires=["environment"], venv_backend="none", default=False)
+def train(session: nox.Session) -> None:
+    """The embedded checkpoints, or `nox -s train -- MODEL …`."""
+    for model in session.posargs or TRAINED:
+        _run(session, "hqp", "train", model, "--dataset", "signs", "--out", "fixtures")
+
+
+@nox.session(default=False)
+def minimums(session: nox.Session) -> None:
+    """The test suite with the lowest allowed version of every direct dependency."""
+    wheel = _wheel(session)
+    session.install("uv")
+    session.run(
+        "python", "-m", "uv", "pip", "install", "--resolution", "lowest-direct", f"hqp[all,dev] @ {wheel.as_uri()}"
+    )
+    session.run("pytest", *session.posargs)
+
+
+def _wheel(session: nox.Session) -> Path:
+    folder = Path(session.cache_dir, session.name).absolute()
+    session.install("build", "hatchling>=1.27")
+    for old in folder.glob("*.whl"):
+        old.unlink()
+    session.run("python", "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), silent=True)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def _run(session: nox.Session, command: str, *words: str) -> None:
+    (folder,) = environment_commands
+    session.run(str(Path(folder, command)), *words, external=True)

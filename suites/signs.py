@@ -1,0 +1,17 @@
+"""Road signs on this machine: HQP loses at most 1.5 points of top-1, is a quarter of the size, and is faster than FP32."""
+
+from hqp import Gate, Suite
+
+suite = Suite(
+    models=("mobilenet_v3_large", "resnet18"),
+    dataset="signs",
+    devices=("cpu_openvino", "cpu_onnxruntime"),
+    methods=("fp32", "q8", "magnitude", "bn_gamma", "hqp"),
+    delta_max_pp=1.5,
+    gates=(
+        Gate("accuracy_drop", methods="hqp", max_pp=1.5),
+        Gate("speedup", methods="hqp", models="resnet18", min_ratio=2.0),
+        Gate("size", methods="hqp", max_ratio=0.28),
+        Gate("latency_regression", margin=0.05),
+    ),
+)

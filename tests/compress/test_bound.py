@@ -1,0 +1,100 @@
+"""The bound in whole images, and the two searches."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hqp.compress.bound import floor_correct, search
+from hqp.errors import HqpError
+
+
+@pytest.mark.parametrize(
+    ("correct", "total", "delta", "floor"),
+    [
+        (4700, 5000, 1.5, 4625),  # exactly 75 images
+        (4700, 5000, 0.0, 4700),
+        (4700, 5000, 0.01, 4700),  # half an image
+        (4700, 5000, 0.02, 4699),
+        (9, 1000, 0.7, 2),  # 0.7 / 100 * 1000 is 6.999999999999999 in binary, which would give 3
+        (3, 100, 50, 0),
+        (20, 20, 100, 0),
+    ],
+)
+def test_the_floor_is_exact(correct: int, total: int, delta: float, floor: int) -> None:
+    assert floor_correct(correct, total, delta) == floor
+
+
+@given(st.integers(1, 50_000), st.data(), st.integers(0, 10_000))
+def test_the_floor_is_the_least_that_holds(total: int, data: st.DataObject, hundredths: int) -> None:
+    correct = data.draw(st.integers(0, total))
+    delta = Fraction(hundredths, 100)
+    floor = floor_correct(correct, total, hundredths / 100)
+
+    def drop_pp(count: int) -> Fraction:
+        return Fraction(correct - count, total) * 100
+
+    assert drop_pp(floor) <= delta
+    assert floor == 0 or drop_pp(floor - 1) > delta
+
+
+@pytest.mark.parametrize("delta", [-0.1, 101, math.nan, math.inf])
+def test_a_bound_that_is_none_is_refused(delta: float) -> None:
+    with pytest.raises(HqpError, match="Δmax is"):
+        floor_correct(90, 100, delta)
+
+
+@pytest.mark.parametrize(("correct", "total"), [(0, 0), (11, 10), (-1, 10)])
+def test_counts_that_are_no_accuracy_are_refused(correct: int, total: int) -> None:
+    with pytest.raises(HqpError, match="a baseline of"):
+        floor_correct(correct, total, 1.5)
+
+
+class Judge:
+    """A bound that holds at the steps it is given, and remembers what it was asked."""
+
+    def __init__(self, holding: frozenset[int]) -> None:
+        self.holding, self.asked = holding, list[int]()
+
+    def __call__(self, step: int) -> bool:
+        self.asked.append(step)
+        return step in self.holding
+
+
+def test_linear_rolls_the_first_rejected_step_back() -> None:
+    judge = Judge(frozenset({1, 2, 3, 5, 6}))
+    assert search(judge, 10, "linear") == 3
+    assert judge.asked == [1, 2, 3, 4]
+
+
+def test_galloping_doubles_then_bisects() -> None:
+    judge = Judge(frozenset(range(1, 24)))
+    assert search(judge, 100, "galloping") == 23
+    assert judge.asked == [1, 2, 4, 8, 16, 32, 24, 20, 22, 23]
+
+
+def test_galloping_ends_at_the_last_step() -> None:
+    judge = Judge(frozenset(range(1, 100)))
+    assert search(judge, 11, "galloping") == 11
+    assert judge.asked == [1, 2, 4, 8, 11]
+
+
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_on_a_monotone_bound_both_find_the_same(steps: int, limit: int) -> None:
+    holding = frozenset(range(1, limit + 1))
+    linear, galloping = Judge(holding), Judge(holding)
+    assert search(linear, steps, "linear") == search(galloping, steps, "galloping") == min(steps, limit)
+    assert len(galloping.asked) <= (2 * math.log2(steps) + 2 if steps else 0)
+
+
+@given(st.integers(0, 60), st.frozensets(st.integers(1, 60)), st.sampled_from(["linear", "galloping"]))
+def test_what_is_accepted_was_seen_to_hold(steps: int, holding: frozenset[int], how: str) -> None:
+    judge = Judge(holding)
+    accepted = search(judge, steps, how)  # type: ignore[arg-type]
+    assert accepted == 0 or (accepted in holding and accepted in judge.asked)
+    assert accepted <= steps and all(1 <= step <= steps for step in judge.asked)
+    assert len(set(judge.asked)) == len(judge.asked)

@@ -1,0 +1,260 @@
+"""S against per-sample gradients by ``torch.func``, which knows nothing of Gram matrices or patches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+
+from hqp.compress import sensitivity
+from hqp.compress.sensitivity import filter_sensitivity
+from hqp.compress.statistics import layers
+from hqp.errors import HqpError
+
+torch.set_num_threads(1)
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Residual(nn.Module):
+    """A small residual network with the in-place operations of torchvision's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 3, stride=2, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(6)
+        self.inner = nn.Conv2d(6, 6, 3, padding=1, bias=False)
+        self.norm_inner = nn.BatchNorm2d(6)
+        self.shortcut = nn.Conv2d(6, 6, 1)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.norm(self.stem(x)), inplace=True)
+        out = self.norm_inner(self.inner(x))
+        out += self.shortcut(x)
+        return self.head(F.relu_(out).mean((2, 3)))
+
+
+class Excited(nn.Module):
+    """Depthwise, squeeze-and-excitation by convolutions of one position, hard-swish in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expand = nn.Conv2d(3, 8, 1, bias=False)
+        self.depthwise = nn.Conv2d(8, 8, 5, stride=2, padding=2, groups=8, bias=False)
+        self.squeeze, self.excite = nn.Conv2d(8, 4, 1), nn.Conv2d(4, 8, 1)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.hardswish(self.depthwise(F.hardswish(self.expand(x), inplace=True)), inplace=True)
+        scale = F.hardsigmoid(self.excite(F.relu_(self.squeeze(F.adaptive_avg_pool2d(x, 1)))))
+        return self.head((scale * x).mean((2, 3)))
+
+
+class Tokens(nn.Module):
+    """A linear layer that sees several positions of each sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.mix, self.head = nn.Conv2d(3, 6, 3, stride=3), nn.Linear(6, 7), nn.Linear(7, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.tanh(self.mix(self.embed(x).flatten(2).mT)).mean(1))
+
+
+def single(layer: nn.Module) -> nn.Module:
+    channels = layer.out_channels
+    relu = nn.ReLU(inplace=True)
+    return nn.Sequential(nn.Conv2d(3, 4, 1), relu, layer, relu, nn.Flatten(), Head(channels))
+
+
+class Head(nn.Module):
+    """The mean over positions, then a linear layer."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels, self.linear = channels, nn.Linear(channels, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.unflatten(1, (self.channels, -1)).sin().mean(2))
+
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "residual": Residual,
+    "depthwise and excitation": Excited,
+    "tokens": Tokens,
+    "plain": lambda: single(nn.Conv2d(4, 6, 3)),
+    "grouped": lambda: single(nn.Conv2d(4, 6, 3, groups=2, padding=1)),
+    "depthwise multiplied": lambda: single(nn.Conv2d(4, 8, 3, groups=4)),
+    "strided": lambda: single(nn.Conv2d(4, 6, (3, 2), stride=(2, 3), padding=(1, 0))),
+    "dilated": lambda: single(nn.Conv2d(4, 6, 3, dilation=(2, 1), padding=2)),
+    "depthwise dilated": lambda: single(nn.Conv2d(4, 4, 3, dilation=2, padding=2, groups=4, stride=2)),
+    "reflect": lambda: single(nn.Conv2d(4, 6, 3, padding=1, padding_mode="reflect")),
+    "circular": lambda: single(nn.Conv2d(4, 6, 3, padding=(2, 1), padding_mode="circular")),
+    "same": lambda: single(nn.Conv2d(4, 6, (2, 4), padding="same")),
+    "pointwise of one position": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(3, 5, 1), nn.Flatten()),
+    "linear": lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 9 * 8, 7), nn.ReLU(inplace=True), nn.Linear(7, 5)),
+}
+
+
+def batch(images: int, dtype: torch.dtype = torch.float64) -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.randn(images, 3, 9, 8, generator=generator, dtype=torch.float64).to(dtype)
+    return pixels, torch.randint(0, 5, (images,), generator=generator)
+
+
+def built(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    model = MODELS[name]().double()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1, 0.3)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    return model
+
+
+def by_definition(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """The mean over samples of each filter's squared gradient, from gradients of single samples."""
+    model = model.eval()
+    names = layers(model)
+    weights = {f"{name}.weight": layer.weight.detach() for name, layer in names.items()}
+
+    def loss(weights: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
+        return F.cross_entropy(functional_call(model, weights, image[None]), label[None])
+
+    # Batches of one, so that operations in place meet no mapped dimension.
+    gradients = [grad(loss)(weights, image, label) for image, label in zip(images, labels, strict=True)]
+    return {
+        name: torch.stack([sample[f"{name}.weight"].flatten(1).square().sum(1) for sample in gradients]).mean(0)
+        for name in names
+    }
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+@pytest.mark.parametrize("name", MODELS)
+def test_float64_equals_the_definition(name: str) -> None:
+    model, (images, labels) = built(name), batch(6)
+    expected = by_definition(model, images, labels)
+    found = filter_sensitivity(model, [(images[:4], labels[:4]), (images[4:], labels[4:])])
+    assert found.keys() == expected.keys()
+    for layer, values in found.items():
+        torch.testing.assert_close(
+            values, expected[layer], rtol=1e-9, atol=0, msg=lambda text, at=layer: f"{at}: {text}"
+        )
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+@pytest.mark.parametrize("name", MODELS)
+def test_float32_is_within_1e4(name: str) -> None:
+    images, labels = batch(6, torch.float32)
+    expected = by_definition(built(name), images.double(), labels)
+    for layer, values in filter_sensitivity(built(name).float(), [(images, labels)]).items():
+        assert values.dtype == torch.float64
+        torch.testing.assert_close(values, expected[layer], rtol=1e-4, atol=1e-12)
+
+
+def test_equals_vmap_of_grad() -> None:
+    model, (images, labels) = built("linear").eval(), batch(6)
+    model[2] = nn.Tanh()
+    weights = {name: value.detach() for name, value in model.named_parameters()}
+
+    def loss(weights: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
+        return F.cross_entropy(functional_call(model, weights, image[None]), label[None])
+
+    gradients = vmap(grad(loss), in_dims=(None, 0, 0))(weights, images, labels)
+    found = filter_sensitivity(model, [(images, labels)])
+    for layer in ("1", "3"):
+        expected = gradients[f"{layer}.weight"].square().sum(2).mean(0)
+        torch.testing.assert_close(found[layer], expected, rtol=1e-9, atol=0)
+
+
+def test_squaring_the_gradient_of_a_batch_is_another_number() -> None:
+    model, (images, labels) = built("plain").eval(), batch(6)
+    F.cross_entropy(model(images), labels).backward()
+    wrong = model[2].weight.grad.flatten(1).square().sum(1)
+    assert (filter_sensitivity(model, [(images, labels)])["2"] > 1.2 * wrong).all()
+
+
+@pytest.mark.parametrize(("positions", "gram"), [(2, True), (40, False)])
+def test_the_cheaper_route_is_taken(positions: int, gram: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    products: list[tuple[int, ...]] = []
+    original = Tensor.__matmul__
+    monkeypatch.setattr(Tensor, "__matmul__", lambda a, b: products.append(tuple(a.shape)) or original(a, b))
+    patches, delta = torch.randn(3, 1, positions, 10), torch.randn(3, 1, positions, 12)
+    found = sensitivity._summed([patches], delta, 10)
+    expected = torch.einsum("ngtd,ngtc->ncd", patches, delta).square().sum((0, 2)).double()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    assert products[0] == ((3, 1, positions, 10) if gram else (3, 1, 10, positions))
+
+
+def test_modes_and_flags_are_restored() -> None:
+    model = built("residual").train()
+    model.norm.eval()
+    model.head.bias.requires_grad_(False)
+    images, labels = batch(2)
+    filter_sensitivity(model, [(images, labels)])
+    assert model.training and model.inner.training and not model.norm.training
+    assert model.head.weight.requires_grad and not model.head.bias.requires_grad
+    assert not images.requires_grad
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(not module._forward_hooks for module in model.modules())
+
+
+class Twice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.head = nn.Conv2d(3, 3, 1), Head(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.layer(self.layer(x)).flatten(1))
+
+
+class Unused(Twice):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.conv2d(x, self.layer.weight).flatten(1))
+
+
+class Overwritten(Twice):
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.clone()
+        out = self.layer(y)
+        y.mul_(2)
+        return self.head(out.flatten(1))
+
+
+def shared() -> nn.Module:
+    model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.Flatten(), Head(3))
+    model[1].weight = model[0].weight
+    return model
+
+
+def poisoned() -> nn.Module:
+    model = Residual()
+    nn.init.constant_(model.inner.weight, float("nan"))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Twice, "layer 'layer' is used twice"),
+        (Unused, "layer 'layer' took no part"),
+        (Overwritten, "the input of layer 'layer' is overwritten"),
+        (shared, "layers '0' and '1' share their weight"),
+        (poisoned, "the sensitivity of layer 'stem' is not finite"),
+    ],
+)
+def test_what_cannot_be_exact_is_refused(model: Callable[[], nn.Module], message: str) -> None:
+    broken = model().train()
+    with pytest.raises(HqpError, match=message):
+        filter_sensitivity(broken, [batch(2, torch.float32)])
+    assert broken.training and all(not module._forward_hooks for module in broken.modules())
+
+
+def test_no_image_is_refused() -> None:
+    with pytest.raises(HqpError, match="no image"):
+        filter_sensitivity(Residual(), [])

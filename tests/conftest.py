@@ -1,0 +1,167 @@
+"""Factories of records for tests: each gives a whole, consistent record, and takes the fields that matter by name."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hqp.records import (
+    SCHEMA_VERSION,
+    Accuracy,
+    Block,
+    Case,
+    Cost,
+    Environment,
+    Estimate,
+    Judgement,
+    Measurement,
+    PairedLatency,
+    Policy,
+    Recipe,
+    Results,
+    Sidecar,
+    Verdict,
+)
+
+
+def accuracy_of(hits: Sequence[bool], split: str = "test", digest: str = "d" * 64) -> Accuracy:
+    right = np.asarray(hits, dtype=bool)
+    total, correct = len(right), int(right.sum())
+    packed = base64.b64encode(np.packbits(right).tobytes()).decode()
+    return Accuracy(split, digest, total, correct, (total + correct) // 2, packed)
+
+
+def latency_of(reference_ms: Sequence[Sequence[float]], candidate_ms: Sequence[Sequence[float]]) -> PairedLatency:
+    blocks = tuple(Block(tuple(a), tuple(b)) for a, b in zip(reference_ms, candidate_ms, strict=True))
+    return PairedLatency("f" * 64, blocks)
+
+
+def hits_with(lost: int, gained: int = 0, total: int = 20_000) -> tuple[Accuracy, Accuracy]:
+    """FP32 and candidate on ``total`` images, the last 10 of which both miss."""
+    reference, candidate = np.ones(total, dtype=bool), np.ones(total, dtype=bool)
+    reference[:gained], candidate[gained : gained + lost] = False, False
+    reference[-10:] = candidate[-10:] = False
+    return accuracy_of(reference), accuracy_of(candidate)
+
+
+def sidecar_of(**changes: Any) -> Sidecar:
+    dense, kept = accuracy_of([True] * 19 + [False], "selection"), accuracy_of([True] * 18 + [False] * 2, "selection")
+    whole = Sidecar(
+        schema_version=SCHEMA_VERSION,
+        hqp_version="0.1.0",
+        model="resnet18",
+        dataset="signs",
+        method="hqp",
+        recipe=Recipe("pruned and quantised"),
+        seed=0,
+        input_size=96,
+        num_classes=32,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+        delta_max_pp=1.5,
+        checkpoint_sha256="a" * 64,
+        model_sha256="b" * 64,
+        model_bytes=8_000_000,
+        fp32_bytes=44_800_000,
+        compression_ratio=5.6,
+        parameters=7_900_000,
+        fp32_parameters=11_200_000,
+        macs=210_000_000,
+        fp32_macs=334_000_000,
+        filters=4800,
+        kept_filters=3600,
+        sparsity=0.25,
+        ranking="fisher",
+        given_back=0,
+        policy=Policy(),
+        baseline=dense,
+        pruned=kept,
+        compressed=kept,
+        verified_in="onnxruntime",
+        versions={"torch": "2.9.0", "onnx": "1.18.0"},
+        costs=(Cost("sensitivity", 5000, 1, 12.5), Cost("pruning", 60_000, 12, 40.0)),
+    )
+    return replace(whole, **changes)
+
+
+def measurement_of(**changes: Any) -> Measurement:
+    reference, candidate = hits_with(lost=200, gained=100)
+    rng = np.random.default_rng(0)
+    whole = Measurement(
+        case=Case("resnet18", "hqp", "cpu_openvino"),
+        sidecar=sidecar_of(),
+        environment=Environment({"machine": "x86_64", "governor": "performance", "openvino": "2025.2"}),
+        latency=latency_of(rng.normal(5, 0.05, (20, 5)).tolist(), rng.normal(2, 0.02, (20, 5)).tolist()),
+        accuracy=candidate,
+        fp32_accuracy=reference,
+        fp32_bytes=44_800_000,
+        peak_memory_bytes=120_000_000,
+    )
+    return replace(whole, **changes)
+
+
+def judgement_of(measurement: Measurement, gate: str, outcome: Any, *, bound: bool = True) -> Judgement:
+    verdict = Verdict(gate, outcome, f"{gate} says {outcome}", Estimate(1.0, 0.5, 1.5, 0.9), {"limit": 1.0})
+    return Judgement(verdict.gate, measurement.case, bound, verdict)
+
+
+def results_of(*measurements: Measurement, judgements: tuple[Judgement, ...] = (), **changes: Any) -> Results:
+    whole = Results(
+        schema_version=SCHEMA_VERSION,
+        hqp_version="0.1.0",
+        suite="signs",
+        question="Is it small and fast enough?",
+        date="2026-03-01 12:00 UTC",
+        command="pytest suites/signs.py",
+        machine={"cpu": "a processor", "cores": "2", "system": "Linux"},
+        measurements=measurements,
+        judgements=judgements,
+    )
+    return replace(whole, **changes)
+
+
+@pytest.fixture(scope="session")
+def make_accuracy() -> Callable[..., Accuracy]:
+    """``make_accuracy(hits, split="test", digest=…)``: the accuracy whose images were right as ``hits`` says."""
+    return accuracy_of
+
+
+@pytest.fixture(scope="session")
+def make_latency() -> Callable[..., PairedLatency]:
+    """``make_latency(reference_ms, candidate_ms)``: paired blocks, both of shape (blocks, samples)."""
+    return latency_of
+
+
+@pytest.fixture(scope="session")
+def make_hits() -> Callable[..., tuple[Accuracy, Accuracy]]:
+    """``make_hits(lost, gained=0, total=20_000)``: accuracies of FP32 and of a candidate that differ by so many."""
+    return hits_with
+
+
+@pytest.fixture(scope="session")
+def make_sidecar() -> Callable[..., Sidecar]:
+    """``make_sidecar(**changes)``: the sidecar of a pruned and quantised ResNet-18."""
+    return sidecar_of
+
+
+@pytest.fixture(scope="session")
+def make_measurement() -> Callable[..., Measurement]:
+    """``make_measurement(**changes)``: ``resnet18-hqp-cpu_openvino``, 2.5 times as fast, 0.5 points lost."""
+    return measurement_of
+
+
+@pytest.fixture(scope="session")
+def make_judgement() -> Callable[..., Judgement]:
+    """``make_judgement(measurement, gate, outcome, bound=True)``."""
+    return judgement_of
+
+
+@pytest.fixture(scope="session")
+def make_results() -> Callable[..., Results]:
+    """``make_results(*measurements, judgements=(), **changes)``: a run of the suite ``signs``."""
+    return results_of

@@ -1,0 +1,40 @@
+"""Every device declares what a measurement needs to know; a new device file is picked up by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from hqp import catalog
+from hqp.records import Device
+
+NAMES = catalog.names("devices")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_device_names_a_runtime_that_exists_and_declares_its_threads(name: str) -> None:
+    device = catalog.find("devices", name).device
+    assert isinstance(device, Device)
+    assert device.runtime in catalog.names("runtimes")
+    assert device.threads >= 1
+    assert set(device.precisions) <= {"fp32", "fp16", "bf16", "int8"}
+    assert "fp32" in device.precisions
+    assert device.summary
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_device_is_frozen_and_its_facts_are_words(name: str) -> None:
+    module = catalog.find("devices", name)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        module.device.threads = 8
+    facts = module.facts()
+    assert facts == module.facts()
+    assert all(isinstance(word, str) and word for pair in facts.items() for word in pair)
+
+
+def test_the_two_cpu_devices_differ_in_their_runtime_alone() -> None:
+    openvino, onnxruntime = (catalog.find("devices", name).device for name in ("cpu_openvino", "cpu_onnxruntime"))
+    assert dataclasses.replace(openvino, runtime="onnxruntime", summary=onnxruntime.summary) == onnxruntime
+    assert openvino.threads == 1
+    assert openvino.policy.activations == "uint8"

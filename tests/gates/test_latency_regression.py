@@ -1,0 +1,58 @@
+"""The gate on slow-down against the baseline's artefact, rerun."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from hqp.errors import NotApplicable
+from hqp.gates import latency_regression
+from hqp.records import Measurement, PairedLatency
+
+Make = Callable[..., Measurement]
+MakeLatency = Callable[..., PairedLatency]
+
+NOISE = [0.97 + 0.003 * block for block in range(21)]
+
+
+@pytest.mark.parametrize(
+    ("slower", "outcome", "reason"),
+    [
+        (0.8, "pass", "0.80x (90% interval 0.79 to 0.81) the time of the baseline's artefact is within 1.05x"),
+        (1.0, "pass", "1.00x (90% interval 0.99 to 1.01) the time of the baseline's artefact is within 1.05x"),
+        (1.2, "fail", "1.20x (90% interval 1.19 to 1.21) the time of the baseline's artefact is above 1.05x; "
+                      "if it is meant, hqp baseline update"),
+        (1.053, "inconclusive", "1.053x (90% interval 1.045 to 1.061) the time of the baseline's artefact may be above "
+                                "or within 1.050x after 21 blocks; about rounds=160 in the suite would decide"),
+    ],
+)  # fmt: skip
+def test_outcome_and_reason(
+    make_measurement: Make, make_latency: MakeLatency, slower: float, outcome: str, reason: str
+) -> None:
+    rerun = make_latency([[3.0]] * 21, [[3.0 * slower * noise] for noise in NOISE])
+    verdict = latency_regression.check(make_measurement(baseline=rerun), margin=0.05)
+    assert (verdict.gate, verdict.outcome, verdict.limits) == ("latency_regression", outcome, {"margin": 0.05})
+    assert verdict.reason == reason
+
+
+def test_the_stored_numbers_play_no_part(make_measurement: Make, make_latency: MakeLatency) -> None:
+    """The artefact's time beside FP32 may be anything: only the rerun beside the baseline's artefact counts."""
+    rerun = make_latency([[3.0]] * 20, [[3.0]] * 20)
+    slow = make_latency([[1.0]] * 20, [[99.0]] * 20)
+    assert latency_regression.check(make_measurement(baseline=rerun, latency=slow), margin=0.05).outcome == "pass"
+
+
+def test_too_few_blocks_are_inconclusive(make_measurement: Make, make_latency: MakeLatency) -> None:
+    verdict = latency_regression.check(make_measurement(baseline=make_latency([[1.0]], [[9.0]])), margin=0.05)
+    assert (verdict.outcome, verdict.estimate) == ("inconclusive", None)
+    assert verdict.reason == "too few blocks to bound a ratio: 1; rounds=5 or more in the suite, when idle"
+
+
+def test_without_a_baseline_it_says_how_to_record_one(make_measurement: Make) -> None:
+    assert latency_regression.needs == ("baseline",)
+    with pytest.raises(NotApplicable) as refused:
+        latency_regression.check(make_measurement(), margin=0.05)
+    assert str(refused.value) == (
+        "no baseline of resnet18-hqp-cpu_openvino in this environment; try: hqp baseline update"
+    )

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from hqp.measure import guards
+from hqp.measure.guards import Guard, Reading, disturbance
+
+START = Reading(wall_s=100.0, busy_s=5000.0, own_s=40.0, cores=2)
+
+
+def after(others_s: float, *, wall_s: float = 10.0, own_s: float = 10.0, cores: int = 2) -> Reading:
+    """A reading ``wall_s`` after START, in which this process used ``own_s`` and all others ``others_s``."""
+    return Reading(100.0 + wall_s, 5000.0 + own_s + others_s, 40.0 + own_s, cores)
+
+
+@pytest.mark.parametrize(
+    ("others_s", "threads", "disturbed"),
+    [
+        (0.5, 1, False),  # background services of an idle machine
+        (10.0, 1, False),  # one other busy process: it has a core of its own
+        (12.4, 1, False),  # 10 s of spare core, 2.4 s lost: just below a quarter of a core
+        (12.6, 1, True),  # 2.58 s lost of 10, after the ticks
+        (15.0, 1, True),
+        (2.4, 2, False),  # nothing to spare
+        (2.6, 2, True),
+        (2.6, 4, True),  # more threads than cores: still no negative spare
+    ],
+)
+def test_load_counts_where_it_reaches_into_the_cores_that_are_measured(
+    others_s: float, threads: int, disturbed: bool
+) -> None:
+    reason = disturbance(START, after(others_s), threads)
+    assert (reason is not None) == disturbed
+    assert reason is None or "other processes" in reason
+
+
+def test_own_load_is_no_disturbance() -> None:
+    assert disturbance(START, after(0.0, own_s=20.0), 2) is None
+
+
+def test_a_tick_of_each_core_is_accounting_not_load() -> None:
+    assert disturbance(START, after(0.03, wall_s=0.1, own_s=0.1), 2) is None
+    assert disturbance(START, after(0.05, wall_s=0.1, own_s=0.1), 2) is not None
+
+
+def test_no_time_between_readings_is_no_disturbance() -> None:
+    assert disturbance(START, START, 1) is None
+
+
+def test_lowered_clocks_count_only_where_they_were_lowered_meanwhile() -> None:
+    hot_before = replace(START, throttlings=7)
+    assert disturbance(hot_before, replace(after(0), throttlings=7), 1) is None
+    assert disturbance(hot_before, replace(after(0), throttlings=8), 1) == "the processor lowered its clocks"
+
+
+def test_a_limit_at_the_end_is_the_reason() -> None:
+    assert disturbance(START, replace(after(0), limit="too hot"), 1) == "too hot"
+    assert disturbance(replace(START, limit="too hot"), after(0), 1) is None
+
+
+def test_a_guard_reads_before_and_after() -> None:
+    readings = iter([START, after(15.0), START, after(0.0)])
+    guard = Guard(threads=1, read=lambda: next(readings))
+    assert guard()() == "other processes used the measured cores"
+    assert guard()() is None
+
+
+def test_counters_of_all_cores_are_added_and_absent_ones_are_zero(tmp_path: Path) -> None:
+    assert guards.throttlings(tmp_path) == 0
+    for core, count in enumerate((2, 3)):
+        folder = tmp_path / f"system/cpu/cpu{core}/thermal_throttle"
+        folder.mkdir(parents=True)
+        (folder / "core_throttle_count").write_text(f"{count}\n")
+    assert guards.throttlings(tmp_path) == 5
+
+
+@pytest.mark.parametrize(("flags", "limited"), [("0", False), ("50005", True), ("50000", False), ("8", True)])
+def test_a_firmware_flag_counts_now_and_not_for_the_past(tmp_path: Path, flags: str, limited: bool) -> None:
+    assert guards.firmware_limit(tmp_path) is None
+    folder = tmp_path / "platform/soc/soc:firmware"
+    folder.mkdir(parents=True)
+    (folder / "get_throttled").write_text(f"{flags}\n")
+    assert (guards.firmware_limit(tmp_path) is not None) == limited
+
+
+def test_heat_is_judged_at_the_processor_alone() -> None:
+    def sensor(current: float, critical: float | None) -> SimpleNamespace:
+        return SimpleNamespace(current=current, critical=critical)
+
+    assert guards.heat_limit({}) is None
+    assert guards.heat_limit({"coretemp": [sensor(60, 100), sensor(94, 100)]}) is None
+    assert (
+        guards.heat_limit({"coretemp": [sensor(60, 100), sensor(95, 100)]})
+        == "coretemp is at 95 °C, critical is 100 °C"
+    )
+    assert guards.heat_limit({"cpu_thermal": [sensor(90, None)]}) is None
+    assert guards.heat_limit({"nvme": [sensor(99, 80)]}) is None
+
+
+def test_this_machine_can_be_read_and_its_numbers_only_grow() -> None:
+    first = guards.read_machine()
+    second = guards.read_machine()
+    assert second.wall_s > first.wall_s
+    assert second.busy_s >= first.busy_s >= 0
+    assert second.own_s >= first.own_s > 0
+    assert first.cores == second.cores >= 1
+
+
+def test_waiting_for_disks_is_not_busy_and_stolen_time_is() -> None:
+    core = SimpleNamespace(
+        user=1.0, nice=2.0, system=4.0, idle=100.0, iowait=50.0, irq=8.0, softirq=16.0, steal=32.0, guest=1.0
+    )
+    assert guards._busy_s(core) == 63.0

@@ -1,0 +1,146 @@
+"""The text report: what it says of a run, aligned and within its width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from hqp.records import Case, Judgement, Measurement, Results
+from hqp.reports import table
+
+Make = Callable[..., Measurement]
+MakeResults = Callable[..., Results]
+
+DENSE = Case("resnet18", "fp32", "cpu_openvino")
+REASON = "no baseline of resnet18-hqp-cpu_openvino in this environment; try: hqp baseline update"
+
+
+@pytest.fixture
+def results(
+    make_measurement: Make,
+    make_sidecar: Callable[..., object],
+    make_results: MakeResults,
+    make_latency: Callable[..., object],
+    make_judgement: Callable[..., Judgement],
+    make_hits: Callable[..., tuple[object, object]],
+) -> Results:
+    plain = make_sidecar(
+        method="fp32", pruned=None, ranking=None, model_bytes=44_800_000, compression_ratio=1.0, costs=(), sparsity=0.0,
+        parameters=11_200_000, macs=334_000_000,
+    )  # fmt: skip
+    times = make_latency([[5.0, 5.0, 6.0]] * 20, [[2.0, 2.0, 3.0]] * 20)
+    dense_hits, _ = make_hits(0)
+    dense = make_measurement(
+        case=DENSE, sidecar=plain, peak_memory_bytes=None, accuracy=dense_hits, fp32_accuracy=dense_hits, latency=times
+    )
+    hqp = make_measurement(latency=times, sidecar=make_sidecar(ranking="magnitude(norm=l2)", given_back=2))
+    judgements = (
+        make_judgement(hqp, "accuracy_drop", "pass"),
+        make_judgement(hqp, "speedup", "fail"),
+        make_judgement(hqp, "size", "inconclusive"),
+        make_judgement(dense, "size", "fail", bound=False),
+        make_judgement(dense, "speedup", "pass", bound=False),
+        Judgement("latency_regression", hqp.case, True, None, REASON),
+    )
+    return make_results(dense, hqp, judgements=judgements)
+
+
+def cells(text: str, title: str) -> dict[str, list[str]]:
+    """The rows of a table by method, split where columns are two spaces apart."""
+    lines = text.partition(title)[2].partition("\n\n")[0].splitlines()
+    rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines if "cpu_openvino" in line]
+    return {row[0]: row for row in rows}
+
+
+def test_accuracy_and_size_of_each_row(results: Results) -> None:
+    rows = cells(table.render(results), "resnet18 on signs, 96x96: accuracy and size")
+    assert rows["fp32"] == [
+        "fp32", "cpu_openvino", "99.95", "0.00", "99.98", "–", "44.80", "1.00x", "11.20", "334.0", "0.0",
+    ]  # fmt: skip
+    assert rows["hqp"] == [
+        "hqp", "cpu_openvino", "98.95", "0.50", "99.48", "90.00", "8.00", "5.60x", "7.90", "210.0", "25.0",
+    ]  # fmt: skip
+
+
+def test_latency_and_verdicts_of_each_row(results: Results) -> None:
+    text = table.render(results)
+    rows = cells(text, "resnet18: latency and gates")
+    assert rows["fp32"] == [
+        "fp32", "cpu_openvino", "2.000", "3.000", "3.000", "2.50x (2.50 to 2.50)", "–", "–", "(✓)", "(✗)",
+    ]  # fmt: skip
+    assert rows["hqp"] == [
+        "hqp", "cpu_openvino", "2.000", "3.000", "3.000", "2.50x (2.50 to 2.50)", "120", "✓", "✗", "?",
+    ]  # fmt: skip
+    assert "90% interval over 20 blocks" in text
+
+
+def test_what_failed_and_why_is_told_below(results: Results) -> None:
+    text = table.render(results)
+    assert (
+        "gates: 1 passed, 1 failed, 1 inconclusive, 1 skipped\n"
+        "  ✗ resnet18-hqp-cpu_openvino  speedup: speedup says fail\n"
+        "  ? resnet18-hqp-cpu_openvino  size: size says inconclusive\n"
+        "  – 1 skipped: no baseline of the case in this environment; try: hqp baseline update\n"
+    ) in text
+    assert "(✗) resnet18-fp32" not in text
+
+
+def test_ranking_cost_and_origin_are_told(results: Results) -> None:
+    text = table.render(results)
+    assert "  hqp ranks by magnitude(norm=l2); 2 pruning steps given back\n" in text
+    assert "pruned %: top-1 after pruning and before quantising, on 'selection'" in text
+    spent = next(line for line in text.splitlines() if "sensitivity 12.5, pruning 40.0" in line)
+    assert spent.split()[-3:] == ["65,000", "13", "52.5"]
+    for told in ("a processor", "onnx 1.18.0, torch 2.9.0", "2026-03-01 12:00 UTC", "pytest suites/signs.py", "0.1.0"):
+        assert told in text
+
+
+def test_the_bound_verdict_outranks_one_that_is_shown(
+    make_measurement: Make, make_results: MakeResults, make_judgement: Callable[..., Judgement]
+) -> None:
+    measurement = make_measurement()
+    judgements = (
+        make_judgement(measurement, "speedup", "fail", bound=False), make_judgement(measurement, "speedup", "pass")
+    )  # fmt: skip
+    text = table.render(make_results(measurement, judgements=judgements))
+    assert cells(text, "latency and gates")["hqp"][-1] == "✓"
+
+
+def test_what_was_not_measured_is_a_dash_and_never_zero(make_measurement: Make, make_results: MakeResults) -> None:
+    whole = make_measurement()
+    bare = replace(
+        whole,
+        fp32_accuracy=None,
+        peak_memory_bytes=None,
+        latency=replace(whole.latency, blocks=(), disturbed=("hot",)),
+        sidecar=replace(whole.sidecar, pruned=None, costs=(), ranking=None),
+    )
+    text = table.render(make_results(bare))
+    assert cells(text, "accuracy and size")["hqp"][2:6] == ["98.95", "–", "99.48", "–"]
+    assert cells(text, "latency and gates")["hqp"][2:] == ["–"] * 5
+    assert "resnet18-hqp-cpu_openvino: 1 disturbed blocks dropped, hot" in text
+    assert "gates: none binds these cases" in text
+
+
+def test_a_run_without_a_measurement_still_says_where_it_comes_from(make_results: MakeResults) -> None:
+    text = table.render(make_results())
+    assert "gates: none binds these cases" in text
+    assert "pytest suites/signs.py" in text
+
+
+def test_long_names_and_reasons_stay_within_the_width(
+    make_measurement: Make, make_results: MakeResults, make_judgement: Callable[..., Judgement]
+) -> None:
+    measurements = [
+        make_measurement(case=Case("mobilenet_v3_large", method, device))
+        for method in ("hqp", "magnitude") for device in ("cpu_openvino", "cpu_onnxruntime")
+    ]  # fmt: skip
+    gates = ("accuracy_drop", "latency_regression", "size", "speedup")
+    judgements = tuple(make_judgement(row, gate, "fail") for row in measurements for gate in gates)
+    judgements = tuple(
+        replace(row, verdict=replace(row.verdict, reason="a long reason " * 20)) for row in judgements if row.verdict
+    )
+    text = table.render(make_results(*measurements, judgements=judgements, question="is it so? " * 30))
+    assert max(map(len, text.splitlines())) <= table.WIDTH

@@ -1,0 +1,151 @@
+"""A user's own repository: a dataset and a model of his own as plug-ins, weights trained in a second, a suite."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+DATASET = '''
+"""Coloured squares in noise: four classes, told apart by colour and place."""
+
+import hashlib
+import numpy as np
+from hqp.records import Samples
+
+requires = ()
+native_size = 16
+COUNTS = {"train": 512, "calibration": 128, "selection": 512, "test": 2048}
+
+def load(split, root=None):
+    count = COUNTS[split]
+    labels = np.arange(count, dtype=np.int64) % 4
+    digest = hashlib.sha256(f"squares/{split}/{count}".encode()).hexdigest()
+
+    def read(indices, size):
+        images = np.empty((len(indices), size, size, 3), np.uint8)
+        for place, index in enumerate(indices):
+            draw = np.random.default_rng([sorted(COUNTS).index(split), int(index)])
+            image = draw.normal(110, 30, (size, size, 3))
+            top, left = draw.integers(0, size // 2, 2)
+            label = int(labels[index])
+            image[top:top + size // 3, left:left + size // 3, label % 3] += 70 if label < 3 else -90
+            images[place] = np.clip(image, 0, 255)
+        return images
+
+    names = ("red", "green", "blue", "cyan")
+    return Samples("squares", split, labels, names, (0.45,) * 3, (0.2,) * 3, digest, read)
+'''
+
+MODEL = '''
+"""A residual network of two blocks."""
+
+requires = ("torch",)
+input_size = 16
+weights = None
+
+def build(num_classes):
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+            self.bn1 = nn.BatchNorm2d(channels)
+            self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+            self.bn2 = nn.BatchNorm2d(channels)
+
+        def forward(self, x):
+            y = self.bn1(self.conv1(x)).relu()
+            return (x + self.bn2(self.conv2(y))).relu()
+
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
+        Block(16), nn.MaxPool2d(2), Block(16),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, num_classes),
+    )
+'''
+
+TRAIN = """
+from pathlib import Path
+from hqp.compress.training import TrainingRecipe
+from hqp.run.train import train
+recipe = TrainingRecipe(phases=((16, 12),), batch=32, learning_rate=5e-3)
+train("squarenet", "squares", Path("fixtures"), recipe=recipe, threads=1)
+"""
+
+SUITE = '''
+"""Coloured squares: HQP keeps the bound."""
+
+from hqp import Gate, Suite
+
+suite = Suite(
+    models=("squarenet",),
+    dataset="squares",
+    devices=("cpu_onnxruntime",),
+    methods=("fp32", "hqp", "magnitude"),
+    delta_max_pp=3.0,
+    rounds=15,
+    iterations=2,
+    gates=(
+        Gate("accuracy_drop", methods="hqp", max_pp=5.0),
+        Gate("size", methods="hqp", max_ratio=0.9),
+        Gate("latency_regression", methods=("fp32", "hqp"), margin=20.0),
+    ),
+)
+'''
+
+ENTRY_POINTS = """
+[hqp.plugins]
+datasets.squares = own_dataset
+models.squarenet = own_model
+"""
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the repository; its weights are trained."""
+    root = tmp_path_factory.mktemp("project")
+    metadata = root / "own-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: own\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
+    (root / "own_dataset.py").write_text(DATASET)
+    (root / "own_model.py").write_text(MODEL)
+    (root / "suites").mkdir()
+    (root / "suites" / "squares.py").write_text(SUITE)
+    (root / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\n")
+    done = run_in(root, "-c", TRAIN)
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+def run_in(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A Python process in the repository, one thread, with the repository's plug-ins installed."""
+    source = str(Path(__file__).parents[2])
+    paths = [str(root), *([source] if not _installed() else [])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+
+def _installed() -> bool:
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        distribution("hqp")
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+@pytest.fixture
+def run(project: Path) -> Run:
+    """Runs Python in the repository."""
+    return lambda *arguments: run_in(project, *arguments)

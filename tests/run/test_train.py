@@ -1,0 +1,203 @@
+"""``hqp train``: two files from two names, the same after a kill as without one."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from torch import nn
+
+from hqp import catalog, documents
+from hqp.compress import training
+from hqp.compress.checkpoint import Card, Score, read_weights
+from hqp.compress.training import Step, TrainingRecipe
+from hqp.errors import UnknownName
+from hqp.records import Samples
+from hqp.run import train as workflow
+from hqp.run.train import recipe_of, train
+
+COUNTS = {"train": 40, "calibration": 8, "selection": 8, "test": 16}
+
+
+def read(split: str, indices: Sequence[int], size: int) -> np.ndarray:
+    streams = (np.random.default_rng([sorted(COUNTS).index(split), index]) for index in indices)
+    return np.stack([stream.integers(0, 255, (size, size, 3), dtype=np.uint8) for stream in streams])
+
+
+def load(split: str, root: Path | None = None) -> Samples:
+    def read_split(indices: Sequence[int], size: int) -> np.ndarray:
+        return read(split, indices, size)
+
+    labels = np.arange(COUNTS[split], dtype=np.int64) % 2
+    digest = hashlib.sha256(split.encode()).hexdigest()
+    return Samples("noise", split, labels, ("a", "b"), (0.5, 0.5, 0.5), (0.3, 0.3, 0.3), digest, read_split)
+
+
+def build(num_classes: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, num_classes),
+    )
+
+
+TINY = SimpleNamespace(build=build, training={"phases": ((8, 1), (12, 2)), "batch": 8})
+
+
+@pytest.fixture(autouse=True)
+def plugins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A tiny model and a tiny dataset, in an empty working directory."""
+    real = catalog.load
+    fakes = {("models", "tiny"): TINY, ("datasets", "noise"): SimpleNamespace(load=load)}
+
+    def find(kind: str, name: str) -> ModuleType:
+        return fakes.get((kind, name)) or real(kind, name)  # type: ignore[return-value]
+
+    monkeypatch.setattr(catalog, "load", find)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(out: str, *, seed: int = 0, resume: bool = True, text: io.StringIO | None = None) -> Card:
+    return train(
+        "tiny", "noise", Path(out), seed=seed, resume=resume, threads=1, console=Console(file=text or io.StringIO())
+    )
+
+
+def killed_at(epoch: int, how: type[BaseException], monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Has the training die at the first step of an epoch; the result lets the next one live."""
+    fit = training.fit
+
+    def dying(*args: object, on_step: Callable[[Step], None], **options: object) -> float:
+        def on_step_or_die(step: Step) -> None:
+            on_step(step)
+            if step.epoch == epoch:
+                raise how
+
+        return fit(*args, on_step=on_step_or_die, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "fit", dying)
+    return lambda: monkeypatch.setattr(training, "fit", fit)
+
+
+def test_the_card_describes_the_weights_beside_it() -> None:
+    card = run("fixtures")
+    folder = Path("fixtures/noise")
+    assert sorted(path.name for path in folder.iterdir()) == ["tiny.json", "tiny.safetensors"]
+    assert documents.read(folder / "tiny.json", Card, "hqp train tiny") == card
+    assert card.sha256 == hashlib.sha256((folder / "tiny.safetensors").read_bytes()).hexdigest()
+    assert (card.model, card.dataset, card.num_classes, card.input_size) == ("tiny", "noise", 2, 12)
+    assert card.parameters == 4 * 27 + 4 + 8 + 10
+    assert {split: score.total for split, score in card.accuracy.items()} == COUNTS
+    assert card.recipe == TrainingRecipe(phases=((8, 1), (12, 2)), batch=8)
+    assert card.seconds >= 0
+
+
+def test_the_counts_are_of_the_rounded_weights() -> None:
+    card = run("fixtures")
+    model = read_weights(Path("fixtures/noise/tiny.safetensors"), build(2), card.sha256)
+    for split, total in COUNTS.items():
+        samples = load(split)
+        inputs = torch.from_numpy(samples.normalised(samples.read(range(total), 12)))
+        with torch.inference_mode():
+            correct = int((model(inputs).argmax(1).numpy() == samples.labels).sum())
+        assert card.accuracy[split] == Score(correct, total)
+
+
+def test_of_a_large_training_split_the_first_images_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workflow, "TRAIN_SCORED", 10)
+    assert run("fixtures").accuracy["train"].total == 10
+
+
+def test_the_seed_decides_the_weights() -> None:
+    assert run("a").sha256 == run("b").sha256 != run("c", seed=1).sha256
+
+
+def test_the_command_after_a_kill_ends_in_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run("a").sha256
+    revive = killed_at(3, MemoryError, monkeypatch)
+    with pytest.raises(MemoryError):
+        run("b")
+    revive()
+    assert [path.suffix for path in Path(".hqp/train").iterdir()] == [".pt"]
+    text = io.StringIO()
+    assert run("b", text=text).sha256 == whole
+    assert "epoch 3 of 3" in text.getvalue()
+    assert "epoch 2 of 3" not in text.getvalue()
+    assert not list(Path(".hqp/train").iterdir()), "a finished training leaves no state"
+
+
+def test_without_resume_it_starts_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    revive = killed_at(3, MemoryError, monkeypatch)
+    with pytest.raises(MemoryError):
+        run("a")
+    revive()
+    text = io.StringIO()
+    run("a", resume=False, text=text)
+    assert "epoch 1 of 3" in text.getvalue()
+
+
+def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed_at(2, KeyboardInterrupt, monkeypatch)
+    text = io.StringIO()
+    with pytest.raises(KeyboardInterrupt):
+        run("a", text=text)
+    assert "to go on, type: hqp train tiny --dataset noise" in " ".join(text.getvalue().split())
+
+
+def test_images_are_rendered_once_and_never_half_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    run("a")
+    cached = sorted(Path(".hqp/cache").iterdir())
+    assert len(cached) == 4
+    assert all(path.suffix == ".npy" for path in cached)
+
+    def rendered_again(*args: object) -> None:
+        raise AssertionError("rendered twice")
+
+    monkeypatch.setattr(workflow, "_render", rendered_again)
+    run("b")
+    cached[0].unlink()
+
+    def cut_off(samples: Samples, size: int, threads: int, path: Path, console: Console) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workflow, "_render", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        run("c")
+    assert sorted(Path(".hqp/cache").iterdir()) == cached[1:]
+
+
+def test_rendering_in_threads_keeps_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workflow, "_CHUNK", 3)
+    pixels = workflow._cached(load("train"), 12, 4, Console(file=io.StringIO()))
+    assert np.array_equal(pixels, read("train", range(40), 12))
+
+
+def test_the_model_s_own_recipe_is_taken_unless_another_is_given() -> None:
+    assert recipe_of(TINY) == TrainingRecipe(phases=((8, 1), (12, 2)), batch=8)  # type: ignore[arg-type]
+    assert recipe_of(SimpleNamespace()) == TrainingRecipe()  # type: ignore[arg-type]
+    recipe = TrainingRecipe(phases=((8, 1),), batch=4)
+    card = train("tiny", "noise", Path("a"), recipe=recipe, threads=1, console=Console(file=io.StringIO()))
+    assert (card.input_size, card.recipe.batch) == (8, 4)
+
+
+@pytest.mark.parametrize(("model", "dataset"), [("tinny", "noise"), ("tiny", "nose")])
+def test_a_misspelt_name_is_refused_before_anything_is_rendered(model: str, dataset: str) -> None:
+    with pytest.raises(UnknownName):
+        train(model, dataset, Path("a"), threads=1)
+    assert not Path(".hqp").exists()
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large", "mobilenet_v3_small"])
+def test_the_shipped_models_have_a_recipe_that_ends_at_the_dataset_s_size(name: str) -> None:
+    assert recipe_of(catalog.find("models", name)).sizes[-1] == 96

@@ -1,0 +1,190 @@
+"""Baselines: where they stand, what is refused, what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hqp import baselines, documents
+from hqp.baselines import Difference
+from hqp.errors import Damaged, HqpError, Incomparable
+from hqp.records import Baseline, Case, Environment, Measurement, Results
+
+Make = Callable[..., Measurement]
+MakeResults = Callable[..., Results]
+
+HERE = Environment({"machine": "x86_64", "governor": "performance", "openvino": "2025.2"})
+OTHER_CASE = Case("resnet18", "q8", "cpu_openvino")
+
+
+@pytest.fixture
+def results(make_measurement: Make, make_results: MakeResults) -> Results:
+    return make_results(
+        make_measurement(),
+        make_measurement(case=OTHER_CASE),
+        make_measurement(case=Case("resnet18", "hqp", "cpu_onnxruntime")),
+    )
+
+
+def test_update_writes_one_file_a_device_and_find_reads_it(tmp_path: Path, results: Results) -> None:
+    paths = baselines.update(tmp_path, results)
+    assert paths == (
+        tmp_path / "cpu_onnxruntime" / HERE.digest / "signs.json",
+        tmp_path / "cpu_openvino" / HERE.digest / "signs.json",
+    )
+    found = baselines.find(tmp_path, "cpu_openvino", HERE, "signs")
+    assert found == baselines.read(paths[1]) == baselines.from_results(results)[1]
+    assert [str(entry.case) for entry in found.entries] == ["resnet18-hqp-cpu_openvino", "resnet18-q8-cpu_openvino"]
+    entry, measurement = found.entry(OTHER_CASE), results.measurements[1]
+    assert entry is not None
+    assert (entry.latency, entry.accuracy) == (measurement.latency, measurement.accuracy)
+    assert (entry.model_sha256, entry.model_bytes, entry.sparsity) == ("b" * 64, 8_000_000, 0.25)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(paths)
+
+
+def test_an_environment_without_a_baseline_has_none(tmp_path: Path, results: Results) -> None:
+    baselines.update(tmp_path, results)
+    slower = Environment({**HERE.facts, "governor": "powersave"})
+    assert baselines.find(tmp_path, "cpu_openvino", slower, "signs") is None
+    assert baselines.find(tmp_path, "cpu_openvino", HERE, "other") is None
+    (nearest,) = baselines.others(tmp_path, "cpu_openvino", "signs")
+    assert slower.differences(nearest.environment) == ["governor: powersave, performance"]
+    assert baselines.others(tmp_path / "nowhere", "cpu_openvino", "signs") == ()
+
+
+def test_a_baseline_moved_to_another_environment_is_refused_with_the_keys(tmp_path: Path, results: Results) -> None:
+    old = baselines.update(tmp_path, results)[1]
+    slower = Environment({"machine": "x86_64", "governor": "powersave", "openvino": "2025.2", "threads": "1"})
+    place = baselines.path_of(tmp_path, "cpu_openvino", slower, "signs")
+    place.parent.mkdir()
+    old.rename(place)
+    with pytest.raises(Incomparable) as refused:
+        baselines.find(tmp_path, "cpu_openvino", slower, "signs")
+    assert "(governor: powersave, performance; threads: 1, absent)" in str(refused.value)
+    assert "try: git checkout" in str(refused.value)
+
+
+def test_a_baseline_whose_environment_was_edited_is_refused(tmp_path: Path, results: Results) -> None:
+    path = baselines.update(tmp_path, results)[1]
+    path.write_text(path.read_text().replace('"openvino": "2025.2"', '"openvino": "2024.0"'))
+    with pytest.raises(Incomparable, match=r"\(openvino: 2025\.2, 2024\.0\)"):
+        baselines.find(tmp_path, "cpu_openvino", HERE, "signs")
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({"suite": "other"}, "is of suite other on cpu_openvino"),
+        ({"device": "cpu_onnxruntime"}, "holds resnet18-hqp-cpu_openvino, a case of another device"),
+        ({"entries": 2}, "holds a case twice"),
+        ({"schema_version": 0}, "has schema 0"),
+    ],
+)
+def test_a_baseline_that_contradicts_its_place_is_damaged(
+    tmp_path: Path, results: Results, changes: dict[str, object], wrong: str
+) -> None:
+    path = baselines.update(tmp_path, results)[1]
+    stored = baselines.read(path)
+    if "entries" in changes:
+        changes = {"entries": stored.entries[:1] * 2}
+    documents.write(path, replace(stored, **changes))  # type: ignore[arg-type]
+    with pytest.raises(Damaged, match=wrong) as refused:
+        baselines.find(tmp_path, "cpu_openvino", HERE, "signs")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../up", "/root", "a\\b", ".hidden", "-rf", "a b", "a\n", "ä"])
+def test_a_name_that_could_leave_its_folder_is_refused(tmp_path: Path, results: Results, name: str) -> None:
+    with pytest.raises(HqpError, match="suite name"):
+        baselines.find(tmp_path, "cpu_openvino", HERE, name)
+    with pytest.raises(HqpError, match="device name"):
+        baselines.find(tmp_path, name, HERE, "signs")
+    with pytest.raises(HqpError, match="cannot name a file"):
+        baselines.others(tmp_path, name, "signs")
+    with pytest.raises(HqpError, match="suite name"):
+        baselines.update(tmp_path, replace(results, suite=name))
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_written_where_one_device_is_refused(
+    tmp_path: Path, make_measurement: Make, make_results: MakeResults
+) -> None:
+    changed = Environment({**HERE.facts, "governor": "powersave"})
+    measurements = (
+        make_measurement(case=Case("resnet18", "hqp", "cpu_onnxruntime")),
+        make_measurement(),
+        make_measurement(case=OTHER_CASE, environment=changed),
+    )
+    with pytest.raises(Incomparable, match=r"resnet18-q8-cpu_openvino is of another environment \(governor"):
+        baselines.update(tmp_path, make_results(*measurements))
+    assert not list(tmp_path.iterdir())
+
+
+def test_results_without_or_with_double_measurements_make_no_baseline(
+    make_measurement: Make, make_results: MakeResults
+) -> None:
+    with pytest.raises(HqpError, match="hold no measurement"):
+        baselines.from_results(make_results())
+    with pytest.raises(HqpError, match="hold resnet18-hqp-cpu_openvino twice"):
+        baselines.from_results(make_results(make_measurement(), make_measurement()))
+
+
+def test_diff_of_a_baseline_with_itself_is_empty(results: Results) -> None:
+    (baseline, _) = baselines.from_results(results)
+    assert baselines.diff(baseline, baseline) == ()
+
+
+def test_diff_names_what_changed(make_measurement: Make, make_results: MakeResults) -> None:
+    changes = {
+        "model_sha256": "c" * 64, "model_bytes": 7_000_000, "sparsity": 0.5,
+    }  # fmt: skip
+    before = make_measurement()
+    after = make_measurement(
+        sidecar=replace(before.sidecar, **changes),
+        accuracy=replace(before.accuracy, correct=before.accuracy.correct, split_digest="e" * 64),
+        latency=replace(before.latency, blocks=()),
+    )
+    old, new = (baselines.from_results(make_results(measurement))[0] for measurement in (before, after))
+    found = {difference.what: (difference.old, difference.new) for difference in baselines.diff(old, new)}
+    median = found.pop("median_latency_ms")
+    assert found == {
+        "model_sha256": ("b" * 64, "c" * 64),
+        "model_bytes": (8_000_000, 7_000_000),
+        "sparsity": (0.25, 0.5),
+        "split_digest": ("d" * 64, "e" * 64),
+    }
+    assert median == (pytest.approx(2.0, abs=0.05), None)
+
+
+def test_diff_names_counts_of_accuracy(
+    make_measurement: Make, make_results: MakeResults, make_hits: Callable[..., tuple[object, object]]
+) -> None:
+    old, new = (
+        baselines.from_results(make_results(make_measurement(accuracy=make_hits(lost, 0, 1000)[1])))[0]
+        for lost in (10, 30)
+    )
+    case = old.entries[0].case
+    assert baselines.diff(old, new) == (
+        Difference(case, "correct", 980, 960),
+        Difference(case, "correct_top5", 990, 980),
+    )
+
+
+def test_diff_names_added_and_removed_cases(results: Results) -> None:
+    (_, both) = baselines.from_results(results)
+    one = replace(both, entries=both.entries[:1])
+    assert baselines.diff(one, both) == (Difference(OTHER_CASE, "model_sha256", None, "b" * 64),)
+    assert baselines.diff(both, one) == (Difference(OTHER_CASE, "model_sha256", "b" * 64, None),)
+
+
+def test_diff_of_two_environments_suites_or_devices_is_refused(results: Results) -> None:
+    (onnxruntime, openvino) = baselines.from_results(results)
+    changed: Baseline = replace(openvino, environment=Environment({**HERE.facts, "openvino": "2026.0"}))
+    with pytest.raises(Incomparable, match=r"\(openvino: 2025\.2, 2026\.0\)"):
+        baselines.diff(openvino, changed)
+    for other in (onnxruntime, replace(openvino, suite="other")):
+        with pytest.raises(HqpError, match="do not compare"):
+            baselines.diff(openvino, other)

@@ -1,0 +1,277 @@
+"""Every plug-in file keeps its package's contract; a new file is picked up by itself.
+
+A contract takes a module and returns what it breaks. None of them loads torch or a runtime.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from types import ModuleType
+
+import pytest
+
+from hqp import catalog
+from hqp.records import Device, Recipe
+from hqp.runtimes import RuntimeSession
+
+Contract = Callable[[ModuleType], Iterator[str]]
+NAME = re.compile("[a-z][a-z0-9_]*")
+# One line of `hqp list`.
+SUMMARY_COLUMNS = 130
+
+
+def parameters(function: Callable[..., object]) -> list[tuple[str, str]]:
+    """Name and kind of each parameter, a default shown as ``=``."""
+    shown = []
+    for one in inspect.signature(function).parameters.values():
+        kind = {one.KEYWORD_ONLY: "*", one.VAR_POSITIONAL: "*args", one.VAR_KEYWORD: "**"}.get(one.kind, "")
+        shown.append((one.name, kind + ("=" if one.default is not one.empty else "")))
+    return shown
+
+
+def annotation(value: object) -> str:
+    """An annotation as it is written, whether or not it was postponed."""
+    return value if isinstance(value, str) else getattr(value, "__name__", str(value))
+
+
+def describes_itself(module: ModuleType) -> Iterator[str]:
+    """A plug-in says in the first sentence of its docstring what it is."""
+    if not NAME.fullmatch(module.__name__.rpartition(".")[2]):
+        yield f"{module.__name__} is no plug-in name"
+    lines = (module.__doc__ or "").strip().split("\n\n")[0].split("\n")
+    summary = " ".join(line.strip() for line in lines)
+    if not summary.endswith(".") or len(summary) > SUMMARY_COLUMNS:
+        yield f"docstring begins {summary!r}: not one sentence of at most {SUMMARY_COLUMNS} characters"
+
+
+def is_names(module: ModuleType, attribute: str, known: tuple[str, ...] | None = None) -> Iterator[str]:
+    """An attribute is a tuple of names, of those known where some are."""
+    value = getattr(module, attribute, None)
+    sound = isinstance(value, tuple) and all(isinstance(name, str) for name in value)
+    if not sound or not set(value) <= set(known if known is not None else value):  # type: ignore[arg-type]
+        yield f"{attribute} is {value!r}"
+
+
+def is_size(module: ModuleType, attribute: str) -> Iterator[str]:
+    """An attribute is a number of pixels."""
+    value = getattr(module, attribute, None)
+    if type(value) is not int or value < 1:
+        yield f"{attribute} is {value!r}"
+
+
+def takes(module: ModuleType, name: str, *expected: tuple[str, str]) -> Iterator[str]:
+    """A function has exactly these parameters."""
+    function = getattr(module, name, None)
+    if not inspect.isfunction(function):
+        yield f"{name} is no function"
+    elif parameters(function) != list(expected):
+        yield f"{name} takes {parameters(function)}"
+
+
+def returns(module: ModuleType, name: str, expected: str) -> Iterator[str]:
+    """A function declares what it returns."""
+    function = getattr(module, name, None)
+    if inspect.isfunction(function) and annotation(inspect.signature(function).return_annotation) != expected:
+        yield f"{name} does not return {expected}"
+
+
+def models(module: ModuleType) -> Iterator[str]:
+    """``build(num_classes)``, ``input_size``, ``weights``, ``requires``."""
+    yield from is_names(module, "requires")
+    yield from takes(module, "build", ("num_classes", ""))
+    yield from is_size(module, "input_size")
+    weights = getattr(module, "weights", "absent")
+    if weights is not None and (not isinstance(weights, str) or weights == "absent"):
+        yield f"weights is {weights!r}"
+
+
+def datasets(module: ModuleType) -> Iterator[str]:
+    """``load(split, root=None)``, ``native_size``, ``requires``."""
+    yield from is_names(module, "requires")
+    yield from is_size(module, "native_size")
+    yield from takes(module, "load", ("split", ""), ("root", "="))
+    yield from returns(module, "load", "Samples")
+
+
+def criteria(module: ModuleType) -> Iterator[str]:
+    """``score(group, statistics, *, options)`` and what it ``needs``."""
+    yield from is_names(module, "needs", ("fisher",))
+    score = getattr(module, "score", None)
+    if not inspect.isfunction(score):
+        yield "score is no function"
+        return
+    found = parameters(score)
+    if found[:2] != [("group", ""), ("statistics", "")] or any(kind != "*=" for _, kind in found[2:]):
+        yield f"score takes {found}"
+
+
+def methods(module: ModuleType) -> Iterator[str]:
+    """A ``recipe`` whose every ranking can be computed."""
+    recipe = getattr(module, "recipe", None)
+    if not isinstance(recipe, Recipe):
+        yield f"recipe is {recipe!r}"
+        return
+    if not recipe.summary or "\n" in recipe.summary:
+        yield f"summary is {recipe.summary!r}"
+    for ranking in recipe.pruning.rankings if recipe.pruning else ():
+        if ranking.criterion not in catalog.names("criteria"):
+            yield f"there is no criterion {ranking.criterion}"
+            continue
+        score = catalog.find("criteria", ranking.criterion).score
+        unknown = {name for name, _ in ranking.options} - {name for name, kind in parameters(score) if kind == "*="}
+        if unknown:
+            yield f"{ranking.criterion} has no option {', '.join(sorted(unknown))}"
+
+
+def runtimes(module: ModuleType) -> Iterator[str]:
+    """A complete ``Session``, the engine's ``version()`` and what it ``requires``."""
+    yield from is_names(module, "requires")
+    yield from takes(module, "version")
+    session = getattr(module, "Session", None)
+    if not (inspect.isclass(session) and issubclass(session, RuntimeSession)):
+        yield f"Session is {session!r}"
+    elif session.__abstractmethods__:
+        yield f"Session lacks {', '.join(sorted(session.__abstractmethods__))}"
+
+
+def devices(module: ModuleType) -> Iterator[str]:
+    """A ``device`` on a runtime there is, and the ``facts()`` that identify it, which touch nothing."""
+    device = getattr(module, "device", None)
+    if not isinstance(device, Device):
+        yield f"device is {device!r}"
+        return
+    if device.runtime not in catalog.names("runtimes"):
+        yield f"there is no runtime {device.runtime}"
+    if device.threads < 1 or not device.precisions or not device.summary:
+        yield f"device declares {device}"
+    yield from takes(module, "facts")
+    if inspect.isfunction(getattr(module, "facts", None)):
+        facts = module.facts()
+        if not all(isinstance(text, str) for pair in facts.items() for text in pair):
+            yield f"facts are {facts}"
+
+
+def gates(module: ModuleType) -> Iterator[str]:
+    """``check(measurement, *, limits)`` gives a verdict; limits are keyword-only numbers; ``needs``."""
+    yield from is_names(module, "needs", ("baseline",))
+    check = getattr(module, "check", None)
+    if not inspect.isfunction(check):
+        yield "check is no function"
+        return
+    found = parameters(check)
+    if found[:1] != [("measurement", "")] or any(kind not in ("*", "*=") for _, kind in found[1:]):
+        yield f"check takes {found}"
+    for limit in list(inspect.signature(check).parameters.values())[1:]:
+        if annotation(limit.annotation) != "float":
+            yield f"limit {limit.name} is no float"
+    yield from returns(module, "check", "Verdict")
+
+
+def reports(module: ModuleType) -> Iterator[str]:
+    """``render(results)`` gives text; ``suffix`` is the ending of its files."""
+    yield from takes(module, "render", ("results", ""))
+    yield from returns(module, "render", "str")
+    if not re.fullmatch(r"\.[a-z]+", str(getattr(module, "suffix", ""))):
+        yield f"suffix is {getattr(module, 'suffix', None)!r}"
+
+
+CONTRACTS: dict[str, Contract] = {
+    contract.__name__: contract for contract in (models, datasets, criteria, methods, runtimes, devices, gates, reports)
+}
+PLUGINS = [(kind, name) for kind in catalog.KINDS for name in catalog.names(kind)]
+
+
+def broken(kind: str, module: ModuleType) -> list[str]:
+    """What a module breaks of the contract of its kind."""
+    return [*describes_itself(module), *CONTRACTS[kind](module)]
+
+
+def test_every_kind_has_a_contract() -> None:
+    assert set(CONTRACTS) == set(catalog.KINDS)
+
+
+@pytest.mark.parametrize(("kind", "name"), PLUGINS, ids=[f"{kind}.{name}" for kind, name in PLUGINS])
+def test_a_plugin_keeps_its_contract(kind: str, name: str) -> None:
+    assert broken(kind, catalog.find(kind, name)) == []
+
+
+SESSION = """
+from hqp.runtimes import RuntimeSession
+requires = ()
+def version(): return "1"
+class Session(RuntimeSession):
+    def _open(self): pass
+"""
+DEVICE = """
+from hqp.records import Device, Policy
+device = Device("cpu_magic", 0, (), Policy(), "")
+def facts(): return {"cpu": 1}
+"""
+PRUNES = """
+from hqp.records import Pruning, Ranking, Recipe
+recipe = Recipe("prunes", pruning=Pruning((Ranking("magnitude", norn="l1"), Ranking("luck"))))
+"""
+
+# For each kind: a plug-in that breaks its contract, and how.
+PLANTED = (
+    ("models", "requires = ['torch']", ["requires is ['torch']", "build is", "input_size is None", "weights is 'abs"]),
+    (
+        "models",
+        "requires = ()\ndef build(classes): pass\ninput_size = 32.0\nweights = None",
+        ["build takes [('classes', '')]", "input_size is 32.0"],
+    ),
+    (
+        "datasets",
+        "requires = ()\nnative_size = 0\ndef load(split): pass",
+        ["native_size is 0", "load takes [('split', '')]", "load does not return Samples"],
+    ),
+    ("criteria", "needs = ('hessian',)\ndef score(group, statistics, norm='l1'): pass", ["needs is", "score takes"]),
+    ("criteria", "needs = ()", ["score is no function"]),
+    ("methods", "recipe = {}", ["recipe is {}"]),
+    ("methods", PRUNES, ["magnitude has no option norn", "there is no criterion luck"]),
+    ("runtimes", "requires = ()\ndef version(): pass\nclass Session: pass", ["Session is"]),
+    ("runtimes", SESSION, ["Session lacks _close, _request"]),
+    ("devices", "device = 'cpu'", ["device is 'cpu'"]),
+    ("devices", DEVICE, ["there is no runtime cpu_magic", "device declares", "facts are {'cpu': 1}"]),
+    (
+        "gates",
+        "needs = 'baseline'\ndef check(measurement, max_pp: float, *, min_pp: int): pass",
+        ["needs is 'baseline'", "check takes", "limit min_pp is no", "check does not return"],
+    ),
+    (
+        "reports",
+        "suffix = 'md'\ndef render(results, wide) -> bytes: pass",
+        ["render takes", "render does not return str", "suffix is 'md'"],
+    ),
+)
+
+
+def planted(source: str, doc: str = "What it is.", name: str = "planted") -> ModuleType:
+    """A module of that source."""
+    module = ModuleType(f"hqp.planted.{name}", doc)
+    exec(source, module.__dict__)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "expected"), PLANTED, ids=[f"{one[0]}-{n}" for n, one in enumerate(PLANTED)]
+)
+def test_a_planted_plugin_breaks_its_contract(kind: str, source: str, expected: list[str]) -> None:
+    found = broken(kind, planted(source))
+    assert [line[: len(start)] for line, start in zip(found, expected, strict=False)] == expected
+    assert len([line for line in found if not line.startswith(tuple(expected))]) == 0
+
+
+def test_every_contract_has_a_planted_plugin_that_breaks_it() -> None:
+    assert {kind for kind, *_ in PLANTED} == set(CONTRACTS)
+
+
+@pytest.mark.parametrize("doc", ["", "no full stop", "A sentence. " * 20])
+def test_a_plugin_without_a_summary_is_found(doc: str) -> None:
+    assert [line[:17] for line in describes_itself(planted("", doc))] == ["docstring begins "]
+
+
+def test_a_plugin_with_a_name_that_no_one_can_type_is_found() -> None:
+    assert list(describes_itself(planted("", name="Speed-Up"))) == ["hqp.planted.Speed-Up is no plug-in name"]
