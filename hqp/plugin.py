@@ -5,7 +5,7 @@ A ``.py`` file in a folder named ``suites`` is a suite. It is collected into ``s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,12 +45,15 @@ def _folder(config: pytest.Config, name: str) -> Path:
     return config.rootpath / str(given)
 
 
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """A suite file becomes its cases and gates."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(
+    file_path: Path, parent: pytest.Collector
+) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """A suite file becomes its cases and gates, and is no module of test functions besides."""
+    collectors = yield
     if file_path.suffix != ".py" or file_path.parent.name != SUITES_FOLDER or file_path.name.startswith("_"):
-        return None
-    suite: SuiteFile = SuiteFile.from_parent(parent, path=file_path)
-    return suite
+        return collectors
+    return [SuiteFile.from_parent(parent, path=file_path)]
 
 
 class SuiteFile(pytest.File):
@@ -141,7 +144,7 @@ class _SuiteItem(pytest.Item):
         return _one_line(excinfo) or super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        return self.path, None, self.nodeid
+        return self.path, None, self.name
 
 
 class GateItem(_SuiteItem):
@@ -201,24 +204,22 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
     """The tables of each suite, where its results are, and what to type next."""
     from hqp import catalog
-    from hqp.run.bench import results_path
+    from hqp.run.bench import results_path, shown
 
     for bench in config.stash.get(BENCHES, []):
         results = bench.results()
         if not results.measurements:
             continue
-        path = results_path(_folder(config, "store"), bench.name)
+        path = shown(results_path(_folder(config, "store"), bench.name))
         terminalreporter.section(f"suite {bench.name}")
         terminalreporter.write_line(catalog.load("reports", "table").render(results))
-        terminalreporter.write_line(f"results  {_relative(path, config)}   (hqp report {_relative(path, config)})")
-
-
-def _relative(path: Path, config: pytest.Config) -> Path:
-    return path.relative_to(config.rootpath) if path.is_relative_to(config.rootpath) else path
+        terminalreporter.write_line(f"results  {path}   (hqp report {path})")
 
 
 def pytest_keyboard_interrupt(excinfo: ExceptionInfo[BaseException]) -> None:
     """An interrupted run loses only the step it was in."""
     import sys
 
-    sys.stderr.write("\nhqp: stopped; every finished step is kept, the same command goes on from there\n")
+    # pytest ends a session of its own accord with a subclass.
+    if type(excinfo.value) is KeyboardInterrupt:
+        sys.stderr.write("\nhqp: stopped; every finished step is kept, the same command goes on from there\n")

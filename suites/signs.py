@@ -1,4 +1,4 @@
-"""Road signs on this machine: HQP loses at most 1.5 points of top-1, is a quarter of the size, and is faster than FP32."""
+"""Road signs here: HQP loses at most 1.5 points of top-1, takes a quarter of the bytes, and is faster than FP32."""
 
 from hqp import Gate, Suite
 

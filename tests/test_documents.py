@@ -103,7 +103,9 @@ VERDICTS = st.builds(
     Verdict, st.text(max_size=9), st.sampled_from(get_args(Outcome)), st.text(), st.none() | ESTIMATES,
     st.dictionaries(st.text(max_size=9), FLOATS, max_size=2),
 )  # fmt: skip
-JUDGEMENTS = st.builds(Judgement, CASES, st.booleans(), st.none() | VERDICTS, st.none() | st.text(max_size=9))
+JUDGEMENTS = st.builds(
+    Judgement, st.text(max_size=9), CASES, st.booleans(), st.none() | VERDICTS, st.none() | st.text(max_size=9)
+)
 
 
 @given(st.data())

@@ -7,6 +7,7 @@ result does not depend on the order of the images.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,10 +55,10 @@ def ranges(
     import onnxruntime
 
     names = quantize.tensors(path, policy)
-    seen = {name: Distribution() for name in names}
+    seen = {name: Distribution(name) for name in names}
     source, file = _with_outputs(path, names)
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it would take the cores from counting
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     inner = [name for name in names if name != source]
     images = 0
@@ -66,7 +67,6 @@ def ranges(
             found = session.run(inner, {source: image[None]})
             for name, values in zip([*inner, source], [*found, image], strict=True):
                 if name in seen:
-                    _require_finite(values, name)
                     seen[name].add(values, with_counts=how == "kl")
         images += len(batch)
         if advance is not None:
@@ -84,17 +84,25 @@ class Distribution:
     zeros, which in the first bin would outweigh all else.
     """
 
+    name: str
     low: float = 0.0
     high: float = 0.0
     exponent: int = LEAST_EXPONENT
     counts: Counts = field(default_factory=lambda: np.zeros(BINS * FINENESS))
 
     def add(self, values: Array, with_counts: bool) -> None:
-        """Takes in the values of one image; they must be finite."""
-        self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
+        """Takes in the values of one image.
+
+        Raises:
+            HqpError: one of them is NaN or infinite.
+        """
+        low, high = float(values.min()), float(values.max())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise HqpError(f"calibration met NaN or infinity in {self.name}", "finite weights and images")
+        self.low, self.high = min(self.low, low), max(self.high, high)
         if not with_counts:
             return
-        self._widen(int(np.frexp(self.largest)[1]))
+        self._widen(math.frexp(self.largest)[1])
         magnitudes = np.abs(values).ravel()
         magnitudes *= np.float32(len(self.counts) / 2.0**self.exponent)
         self.counts += np.bincount(magnitudes.astype(np.intp), minlength=len(self.counts))
@@ -118,7 +126,9 @@ class Distribution:
         """The counts in ``BINS`` bins of equal width from 0 to the largest magnitude."""
         edges = np.linspace(0, 2.0**self.exponent, len(self.counts) + 1)
         below = np.concatenate([[0.0], np.cumsum(self.counts)])
-        return np.diff(np.interp(np.linspace(0, self.largest, BINS + 1), edges, below))
+        resampled = np.interp(np.linspace(0, self.largest, BINS + 1), edges, below)
+        resampled[-1] = below[-1]  # the largest value stands at the lower end of its fine bin
+        return np.diff(resampled)
 
 
 def kl_bins(counts: Counts, levels: int) -> int:
@@ -127,22 +137,22 @@ def kl_bins(counts: Counts, levels: int) -> int:
     The search of S. Migacz, "8-bit inference with TensorRT" (GTC 2017), at every number i of kept bins from ``levels``
     on: P is the distribution with all beyond bin i added to the last kept bin; Q is the kept part alone, in ``levels``
     groups of bins, each group's mass spread evenly over its bins that are not empty; the i of the least KL(P‖Q) wins.
-    All i are computed at once from running sums, since within a group log Q is one number.
+    All i are computed at once from running sums, since within a group log Q is one number. A last group that is empty
+    before values beyond it counts as one value: else an outlier behind a gap could never be cut off.
     """
     kept = np.arange(levels, len(counts) + 1)
     mass, filled = _running(counts), _running(counts > 0)
     edges = -(-kept[:, None] * np.arange(levels + 1) // levels)
     group_mass, group_filled = np.diff(mass[edges]), np.diff(filled[edges])
-    beyond = mass[-1] - mass[kept]
-    last = counts[kept - 1]
+    beyond, last = mass[-1] - mass[kept], counts[kept - 1]
     group_filled[:, -1] += (last == 0) & (beyond > 0)
-    log_q = np.full_like(group_mass, -np.inf)
-    np.log(group_mass / np.maximum(group_filled, 1), out=log_q, where=group_mass > 0)
-    group_mass[:, -1] += beyond
-    cross = np.multiply(group_mass, log_q, out=np.zeros_like(log_q), where=group_mass > 0).sum(axis=1)
+    assumed = (group_mass[:, -1] == 0) & (beyond > 0)
+    group_mass[:, -1] += assumed
+    log_q = np.log(np.where(group_mass > 0, group_mass, 1) / np.maximum(group_filled, 1))
+    group_mass[:, -1] += beyond - assumed
     entropy = _running(_x_log_x(counts))[kept - 1] + _x_log_x(last + beyond)
-    # Up to terms that are the same for every i: ∑P log P − ∑P log Q, and Q's own total.
-    divergence = (entropy - cross) / mass[-1] + np.log(np.maximum(mass[kept], 1e-300))
+    # KL(P‖Q) less log ∑P, which is the same for every i.
+    divergence = (entropy - (group_mass * log_q).sum(axis=1)) / mass[-1] + np.log(mass[kept] + assumed)
     return int(kept[np.argmin(divergence)])
 
 
@@ -166,12 +176,6 @@ def _levels(seen: Distribution, policy: Policy) -> int:
     if policy.symmetric:
         return LEVELS
     return round(2 * LEVELS * seen.largest / (seen.high - seen.low))
-
-
-def _require_finite(values: Array, name: str) -> None:
-    # A sum is finite only if all of it is, and costs a quarter of asking each value.
-    if not np.isfinite(values.sum(dtype=np.float64)):
-        raise HqpError(f"calibration found NaN or infinity in {name}", "finite weights and images", "hqp train MODEL")
 
 
 def _with_outputs(path: Path, names: tuple[str, ...]) -> tuple[str, bytes]:

@@ -27,6 +27,9 @@ OPSET = 17
 # another order makes; a wrong trace is off by orders of magnitude more.
 TOLERANCE = 1e-3
 
+# What a node's second and third input is called; others go by their number.
+PLACES = {1: "weight", 2: "bias"}
+
 # What torch raises on a module that it cannot trace, and what the module's own code raises when it is fed a tracer.
 _UNTRACEABLE = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
 
@@ -34,8 +37,8 @@ _UNTRACEABLE = (RuntimeError, TypeError, ValueError, AttributeError, LookupError
 def export(model: nn.Module, input_size: int, path: Path) -> None:
     """Writes ``model`` in evaluation mode as ONNX: ``input`` (1, 3, input_size, input_size) to ``logits`` (1, classes).
 
-    Batch-norm is folded into the convolution before it. Each weight is named after the node that it belongs to. The file
-    holds no time, path or stack trace. The model is not changed.
+    Batch-norm is folded into the convolution before it; each weight is named after its node. The file holds no time,
+    path or stack trace. The model is not changed.
 
     Raises:
         HqpError: the model cannot be traced, or what was traced is not the model.
@@ -113,7 +116,7 @@ def _own(node: NodeProto, constants: dict[str, TensorProto]) -> list[TensorProto
         if name in constants:
             tensor = TensorProto()
             tensor.CopyFrom(constants[name])
-            tensor.name = f"{node.name}.{('', 'weight', 'bias')[place] if place in (1, 2) else place}"
+            tensor.name = f"{node.name}.{PLACES.get(place, place)}"
             node.input[place] = tensor.name
             owned.append(tensor)
     return owned

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from hqp.compress.statistics import layers
 from hqp.records import Group, LayerRecord
 
 INT8_STEPS = 2**8 - 1
@@ -30,13 +31,10 @@ def record(
     R = max - min of a layer's weights and s = R / (2^8 - 1), as in method.md; S is the mean over the layer's filters,
     ``None`` where no criterion asked for it.
     """
-    kept = dict(compressed.named_modules())
+    kept = layers(compressed)
     records = []
-    for name, module in dense.named_modules():
-        if not isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
-            continue
+    for name, module in layers(dense).items():
         remaining = kept[name]
-        assert isinstance(remaining, type(module))
         filters = module.weight.shape[0]
         alive = [index for index in range(filters) if index not in gone.get(name, set())]
         scores = None if fisher is None else fisher[name]
@@ -58,4 +56,5 @@ def record(
 
 
 def _range(weight: Tensor) -> float:
-    return float(weight.max() - weight.min())
+    values = weight.detach()
+    return float(values.max() - values.min())

@@ -85,19 +85,36 @@ Removal = Mapping[str, tuple[int, ...]]
 
 @dataclass
 class Draft:
-    """What the steps have made so far. ``removals[k]`` are the channels gone after k steps, none for k = 0."""
+    """What the steps have made so far.
+
+    ``removals[k]`` are the channels gone after k steps, none for k = 0, and ``files[k]`` is what is shipped of them.
+    ``floor`` is the least number of correct images that keeps the bound.
+    """
 
     fisher: dict[str, Tensor] | None = None
+    groups: tuple[Group, ...] = ()
     ranking: Ranking | None = None
     removals: list[Removal] = field(default_factory=lambda: [{}])
+    floor: int | None = None
     accepted: int = 0
     shipped: int = 0
     pruned: Accuracy | None = None
     compressed: Accuracy | None = None
     baseline: Accuracy | None = None
     dense_file: Path = Path()
-    file: Path = Path()
-    costs: list[Cost] = field(default_factory=list)
+    files: dict[int, Path] = field(default_factory=dict)
+    costs: dict[str, Cost] = field(default_factory=dict)
+
+    def spend(self, cost: Cost) -> None:
+        """Adds what a step took to what it took before."""
+        before = self.costs.get(cost.step, Cost(cost.step, 0, 0, 0.0))
+        seconds = round(before.seconds + cost.seconds, 3)
+        self.costs[cost.step] = Cost(cost.step, before.images + cost.images, before.passes + cost.passes, seconds)
+
+    @property
+    def file(self) -> Path:
+        """The file that is shipped."""
+        return self.files[self.shipped]
 
 
 def run(job: Job) -> Draft:
@@ -135,7 +152,7 @@ def find_sensitivity(job: Job, draft: Draft) -> None:
 
     place = job.store.make("sensitivity", job.key, build)
     draft.fisher = load_file(place / "fisher.safetensors")
-    draft.costs.append(documents.read(place / "cost.json", Cost, fix=f"rm -r {place}"))
+    draft.spend(documents.read(place / "cost.json", Cost, fix=f"rm -r {place}"))
 
 
 def _labelled(job: Job, advance: Callable[[int], None]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -152,18 +169,18 @@ def prune_under_bound(job: Job, draft: Draft) -> None:
     pruning = job.recipe.pruning
     if pruning is None:
         return
-    dense = _validate(job, {}, None)
+    dense = _validate(job, draft, {})
     if dense.accuracy is None:
         raise HqpError("the dense model was not judged to its end")
-    draft.costs.append(dense.cost)
-    found = groups.find_groups(job.model, job.example)
+    draft.spend(dense.cost)
+    draft.groups = groups.find_groups(job.model, job.example)
     collected = statistics.collect(job.model, draft.fisher)
-    floor = bound.floor_correct(dense.accuracy.correct, dense.accuracy.total, job.delta_max_pp)
+    draft.floor = bound.floor_correct(dense.accuracy.correct, dense.accuracy.total, job.delta_max_pp)
     removed = -1
     for ranking in pruning.rankings:
-        removals = _removals(job, pruning, ranking, found, collected)
-        accepted = _search(job, draft, pruning, removals, floor)
-        filters = _filters(found, removals[accepted])
+        removals = _removals(job, pruning, ranking, draft.groups, collected)
+        accepted = _search(job, draft, pruning, removals)
+        filters = _filters(draft.groups, removals[accepted])
         if filters > removed:
             removed, draft.ranking, draft.removals, draft.accepted = filters, ranking, removals, accepted
 
@@ -181,22 +198,22 @@ def _filters(found: tuple[Group, ...], removal: Removal) -> int:
     return sum(by_name[name].filters(channel) for name, channels in removal.items() for channel in channels)
 
 
-def _search(job: Job, draft: Draft, pruning: Pruning, removals: list[Removal], floor: int) -> int:
+def _search(job: Job, draft: Draft, pruning: Pruning, removals: list[Removal]) -> int:
     def holds(step: int) -> bool:
-        judged = _validate(job, removals[step], floor)
-        draft.costs.append(judged.cost)
+        judged = _validate(job, draft, removals[step])
+        draft.spend(judged.cost)
         return judged.accuracy is not None
 
     return bound.search(holds, len(removals) - 1, pruning.search)
 
 
-def _validate(job: Job, removal: Removal, floor: int | None) -> Pass:
-    """One pass over ``selection``, stopped as soon as ``floor`` correct images can no longer be reached."""
-    samples = job.selection
+def _validate(job: Job, draft: Draft, removal: Removal) -> Pass:
+    """One pass over ``selection``, stopped as soon as the bound is certain to break."""
+    samples, floor = job.selection, draft.floor
 
     def judge() -> Pass:
         cost, seen = _stopwatch("validation"), 0
-        candidate = groups.remove(job.model, job.example, removal)
+        candidate = groups.remove(job.model, job.example, removal, draft.groups)
         with job.track("validation", len(samples)) as advance:
 
             def count(images: int) -> None:
@@ -213,15 +230,12 @@ def _validate(job: Job, removal: Removal, floor: int | None) -> Pass:
 
 def ship(job: Job, draft: Draft) -> None:
     """The file that is shipped: exported, quantised, and where the recipe says so, given back until the bound holds."""
-    draft.dense_file = _export(job, {})
+    draft.dense_file = _export(job, draft, {})
     draft.baseline = job.evaluate(draft.dense_file)
     draft.shipped = _deepest(job, draft) if job.recipe.give_back else draft.accepted
-    removal = draft.removals[draft.shipped]
-    draft.file = _file(job, draft, removal)
-    draft.compressed = job.evaluate(draft.file)
-    if removal:
-        judged = _validate(job, removal, None)
-        draft.pruned = judged.accuracy
+    draft.compressed = job.evaluate(_file(job, draft, draft.shipped))
+    if draft.shipped:
+        draft.pruned = _validate(job, draft, draft.removals[draft.shipped]).accuracy
 
 
 def _deepest(job: Job, draft: Draft) -> int:
@@ -239,17 +253,23 @@ def _deepest(job: Job, draft: Draft) -> int:
 
 def _verified(job: Job, draft: Draft, step: int) -> bool:
     assert draft.baseline is not None
-    judged = job.evaluate(_file(job, draft, draft.removals[step]))
+    judged = job.evaluate(_file(job, draft, step))
     drop = drop_pp(draft.baseline.correct_images, judged.correct_images, VERIFICATION_CONFIDENCE)
     return drop.upper <= job.delta_max_pp
 
 
-def _file(job: Job, draft: Draft, removal: Removal) -> Path:
-    exported = _export(job, removal)
+def _file(job: Job, draft: Draft, step: int) -> Path:
+    if step not in draft.files:
+        draft.files[step] = _shippable(job, draft, draft.removals[step])
+    return draft.files[step]
+
+
+def _shippable(job: Job, draft: Draft, removal: Removal) -> Path:
+    exported = _export(job, draft, removal)
     if job.recipe.quantization is None:
         return exported
     ranges = _ranges(job, exported, removal)
-    draft.costs.append(ranges.cost)
+    draft.spend(ranges.cost)
     key = {**_key(job, removal), "policy": vars(job.policy), "how": vars(job.recipe.quantization)}
     place = job.store.make(
         "quantized", key, lambda folder: quantize.quantize(exported, folder / "model.onnx", ranges.ranges, job.policy)
@@ -261,9 +281,9 @@ def _key(job: Job, removal: Removal) -> dict[str, Any]:
     return {**job.key, "removal": {name: list(channels) for name, channels in removal.items()}}
 
 
-def _export(job: Job, removal: Removal) -> Path:
+def _export(job: Job, draft: Draft, removal: Removal) -> Path:
     def build(folder: Path) -> None:
-        candidate = groups.remove(job.model, job.example, removal) if removal else job.model
+        candidate = groups.remove(job.model, job.example, removal, draft.groups)
         export.export(candidate, job.input_size, folder / "model.onnx")
 
     with job.track("export", 0):
@@ -283,10 +303,11 @@ def _ranges(job: Job, exported: Path, removal: Removal) -> Ranges:
     def compute() -> Ranges:
         cost = _stopwatch("calibration")
         with job.track("calibration", images) as advance:
-            ranges = calibrate.ranges(exported, batches, how.calibration, advance=advance)
+            ranges = calibrate.ranges(exported, batches, how.calibration, job.policy, advance)
         return Ranges(ranges, cost(images, 1))
 
-    return job.store.record("ranges", {**_key(job, removal), "how": vars(how)}, Ranges, compute)
+    key = {**_key(job, removal), "policy": vars(job.policy), "how": vars(how)}
+    return job.store.record("ranges", key, Ranges, compute)
 
 
 STEPS: tuple[Callable[[Job, Draft], None], ...] = (find_sensitivity, prune_under_bound, ship)

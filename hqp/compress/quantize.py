@@ -88,8 +88,10 @@ def _with_qdq(fp32: Path, ranges: Ranges, policy: Policy) -> ModelProto:
             "OpTypesToExcludeOutputQuantization": WEIGHTED if policy.float_results else FLOAT_RESULT,
         },
     )
-    quantized: ModelProto = quantizer.quantize_model()
-    del quantized.metadata_props[:]
+    quantizer.quantize_model()
+    quantizer.model.topological_sort()
+    quantized: ModelProto = quantizer.model.model
+    del quantized.metadata_props[:], quantized.graph.value_info[:]
     return quantized
 
 

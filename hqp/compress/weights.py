@@ -35,7 +35,9 @@ def read(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, RuntimeError, EOFError, OSError) as error:
         raise Damaged(f"{path} is damaged or no weight file ({str(error).splitlines()[0]})") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise HqpError(f"{path} holds no state dict", "names and tensors", "torch.save(model.state_dict(), 'weights.pt')")
+        raise HqpError(
+            f"{path} holds no state dict", "names and tensors", "torch.save(model.state_dict(), 'weights.pt')"
+        )
     return state
 
 
@@ -58,6 +60,8 @@ def fill(model: nn.Module, state: dict[str, Tensor], name: str) -> None:
         raise HqpError(f"{name} does not fit the model: {min(wrong)}{more}", "weights of the same model and classes")
     for key, value in state.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise HqpError(f"{name} holds NaN or infinity in {key}", "finite weights", "hqp train MODEL --dataset DATASET")
+            raise HqpError(
+                f"{name} holds NaN or infinity in {key}", "finite weights", "hqp train MODEL --dataset DATASET"
+            )
     model.load_state_dict(state)
     model.eval()

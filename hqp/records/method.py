@@ -61,7 +61,13 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Policy:
-    """How a device wants its INT8: the activation type and whether its zero point is fixed to the middle."""
+    """How a device wants its INT8: the activation type and whether its zero point is fixed to the middle.
+
+    ``float_results``: the runtime carries a convolution's result in float into what it fuses behind it, so that only what
+    goes into a convolution is quantised (OpenVINO, TensorRT). onnxruntime runs a convolution in INT8 only where its
+    result is quantised too.
+    """
 
     activations: Literal["uint8", "int8"] = "uint8"
     symmetric: bool = False
+    float_results: bool = False

@@ -53,11 +53,19 @@ class Bench:
 
     def judge(self, case: Case, bound: judge.Bound) -> Judgement:
         """The judgement of a gate that binds the case."""
-        if "baseline" in bound.plugin.needs:
-            self._require_baseline(case.device)
-        judgement = bound.judge(self.measure(case))
+        # A baseline that cannot be compared is refused before minutes are spent on measuring.
+        stored = self.baseline(case.device) if "baseline" in bound.plugin.needs else None
+        measurement = self.measure(case)
+        if "baseline" in bound.plugin.needs and (stored is None or stored.entry(case) is None):
+            judgement = Judgement(bound.gate.name, case, True, None, self._no_baseline(case.device))
+        else:
+            judgement = bound.judge(measurement)
         self._judged.append(judgement)
         return judgement
+
+    def _no_baseline(self, device: str) -> str:
+        record = f"hqp baseline update {shown(results_path(self.context.store.root, self.name))}"
+        return f"no baseline for {device} in this environment; to record one: {record}"
 
     def measure(self, case: Case) -> Measurement:
         """The measurement of a case, made on the first call."""
@@ -68,26 +76,16 @@ class Bench:
         return self._measured[case]
 
     def _measure(self, case: Case) -> Measurement:
-        made = compress.artifact(self.context, self._request(case))
-        reference = compress.artifact(self.context, self._request(replace(case, method=REFERENCE_METHOD)))
+        made = compress.artifact(self.context, judge.request(self.suite, case))
+        reference = compress.artifact(self.context, judge.request(self.suite, replace(case, method=REFERENCE_METHOD)))
         file, dense = Path(made.path) / artifacts.MODEL, Path(reference.path) / artifacts.MODEL
         protocol = Protocol(self.suite.warmups, self.suite.rounds, self.suite.iterations, self.suite.seed)
         measured = measure_files(self.context, case, made.sidecar, file, (reference.sidecar, dense), protocol)
         return replace(measured, baseline=self._rerun(case, made.sidecar, file, protocol))
 
-    def _request(self, case: Case) -> compress.Request:
-        suite = self.suite
-        return compress.Request(
-            case.model, suite.dataset, case.method, case.device, suite.delta_max_pp, suite.seed, suite.input_size
-        )
-
     def baseline(self, device: str) -> Baseline | None:
         """The stored baseline of this suite on a device in this environment."""
         return baselines.find(self.baselines, device, self.context.environment(device), self.name)
-
-    def _require_baseline(self, device: str) -> None:
-        """Refuses a baseline that cannot be compared before minutes are spent on measuring."""
-        self.baseline(device)
 
     def _rerun(self, case: Case, sidecar: Sidecar, file: Path, protocol: Protocol) -> PairedLatency | None:
         """The case beside the artefact of its baseline, rerun here and now: stored numbers are never compared."""
@@ -100,9 +98,9 @@ class Bench:
             raise HqpError(
                 f"the artefact of the baseline of {case} ({entry.model_sha256[:12]}) is not in this store",
                 "the store that held it, or a new baseline",
-                f"hqp baseline update {results_path(self.context.store.root, self.name)}",
+                f"hqp baseline update {shown(results_path(self.context.store.root, self.name))}",
             )
-        return time_pair(self.context, case.device, (entry.model_sha256, old), file, protocol, "latency beside baseline")
+        return time_pair(self.context, case.device, (entry.model_sha256, old), file, protocol, "baseline")
 
     def unmeasured(self) -> tuple[str, ...]:
         """The ids of baseline cases that this run did not measure."""
@@ -194,16 +192,27 @@ def _results(
         suite=name,
         question=question,
         date=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=_command(),
         machine=environment.machine(),
         measurements=measurements,
         judgements=judgements,
     )
 
 
+def _command() -> str:
+    program = Path(sys.argv[0])
+    name = f"python -m {program.parent.name}" if program.name == "__main__.py" else program.name
+    return " ".join([name, *sys.argv[1:]])
+
+
 def results_path(folder: Path, suite: str) -> Path:
     """Where a suite's results stand."""
     return folder / "results" / f"{suite}.json"
+
+
+def shown(path: Path) -> Path:
+    """A path as a user types it: relative where it is below the working directory."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def bench_artifacts(paths: Sequence[Path], device: str, *, dataset: str | None = None) -> Results:
@@ -222,7 +231,5 @@ def bench_artifacts(paths: Sequence[Path], device: str, *, dataset: str | None =
         case = Case(sidecar.model, sidecar.method, device)
         reference = dense.get(sidecar.checkpoint_sha256)
         with context.progress.case(str(case), number, len(made)):
-            measurements.append(
-                measure_files(context, case, sidecar, path / artifacts.MODEL, reference, Protocol())
-            )
+            measurements.append(measure_files(context, case, sidecar, path / artifacts.MODEL, reference, Protocol()))
     return _results("bench", "what these artefacts do on this device", tuple(measurements), ())

@@ -188,9 +188,8 @@ def _write(folder: Path, context: Context, request: Request, job: Job, draft: Dr
     from hqp.compress import groups, layers
 
     removal = draft.removals[draft.shipped]
-    found = groups.find_groups(job.model, job.example) if removal else ()
-    gone = layers.removed_filters(found, removal)
-    kept = groups.remove(job.model, job.example, removal) if removal else job.model
+    gone = layers.removed_filters(draft.groups, removal)
+    kept = groups.remove(job.model, job.example, removal, draft.groups)
     shutil.copyfile(draft.file, folder / artifacts.MODEL)
     documents.write(folder / artifacts.SIDECAR, _sidecar(context, request, job, draft, gone))
     records: tuple[LayerRecord, ...] = layers.record(job.model, kept, gone, draft.fisher)
@@ -237,7 +236,7 @@ def _sidecar(context: Context, request: Request, job: Job, draft: Draft, gone: d
         compressed=draft.compressed,
         verified_in=request.device,
         versions=job.key["versions"] | {"runtime": context.environment(request.device).facts["runtime"]},
-        costs=tuple(draft.costs),
+        costs=tuple(draft.costs.values()),
     )
 
 

@@ -75,7 +75,7 @@ class Context:
         return session
 
     def accuracy(self, file: Path, device: str, samples: Samples, size: int) -> Accuracy:
-        """The accuracy of an exported file on a split, in the device's runtime; judged once per file and environment."""
+        """The accuracy of a file on a split, in the device's runtime; judged once per file and environment."""
         key = {
             "model": sha256_of(file),
             "environment": self.environment(device).digest,
@@ -86,9 +86,11 @@ class Context:
 
     def _judge(self, file: Path, device: str, samples: Samples, size: int) -> Accuracy:
         outputs = []
-        cores = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
         step = f"accuracy on {samples.split}"
-        with self.session(file, device, streams=cores) as session, self.progress.track(step, len(samples)) as advance:
+        with (
+            self.session(file, device, streams=environment.usable_cores()) as session,
+            self.progress.track(step, len(samples)) as advance,
+        ):
             for start in range(0, len(samples), EVALUATION_BATCH):
                 indices = range(start, min(start + EVALUATION_BATCH, len(samples)))
                 outputs.append(session.outputs(samples.normalised(samples.read(indices, size))))

@@ -35,6 +35,13 @@ class Bound:
         return case.method != "fp32" and all(names is None or name in names for names, name in chosen)
 
 
+def request(suite: Suite, case: Case) -> compress.Request:
+    """What a case of a suite asks of the engine."""
+    return compress.Request(
+        case.model, suite.dataset, case.method, case.device, suite.delta_max_pp, suite.seed, suite.input_size
+    )
+
+
 def resolve(suite: Suite) -> tuple[Bound, ...]:
     """The gates of a suite, after every name and every limit of it was found right.
 
@@ -42,10 +49,7 @@ def resolve(suite: Suite) -> tuple[Bound, ...]:
         HqpError: a name is unknown, a gate binds no case, a limit is unknown, missing or no number.
     """
     for case in suite.cases():
-        compress.resolve(
-            compress.Request(case.model, suite.dataset, case.method, case.device, suite.delta_max_pp,
-                             suite.seed, suite.input_size)  # fmt: skip
-        )
+        compress.resolve(request(suite, case))
     bounds = tuple(Bound(gate, _plugin(suite, gate)) for gate in suite.gates)
     seen: set[tuple[str, Case]] = set()
     for gate in suite.gates:

@@ -179,7 +179,7 @@ def test_squaring_the_gradient_of_a_batch_is_another_number() -> None:
     assert (filter_sensitivity(model, [(images, labels)])["2"] > 1.2 * wrong).all()
 
 
-@pytest.mark.parametrize(("positions", "gram"), [(2, True), (40, False)])
+@pytest.mark.parametrize(("positions", "gram"), [(5, True), (6, False)])
 def test_the_cheaper_route_is_taken(positions: int, gram: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     products: list[tuple[int, ...]] = []
     original = Tensor.__matmul__

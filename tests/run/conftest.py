@@ -19,7 +19,7 @@ from hqp.records import Samples
 
 requires = ()
 native_size = 16
-COUNTS = {"train": 512, "calibration": 128, "selection": 512, "test": 2048}
+COUNTS = {"train": 512, "calibration": 128, "selection": 2048, "test": 2048}
 
 def load(split, root=None):
     count = COUNTS[split]
@@ -30,10 +30,10 @@ def load(split, root=None):
         images = np.empty((len(indices), size, size, 3), np.uint8)
         for place, index in enumerate(indices):
             draw = np.random.default_rng([sorted(COUNTS).index(split), int(index)])
-            image = draw.normal(110, 30, (size, size, 3))
+            image = draw.normal(110, 45, (size, size, 3))
             top, left = draw.integers(0, size // 2, 2)
             label = int(labels[index])
-            image[top:top + size // 3, left:left + size // 3, label % 3] += 70 if label < 3 else -90
+            image[top:top + size // 3, left:left + size // 3, label % 3] += 45 if label < 3 else -60
             images[place] = np.clip(image, 0, 255)
         return images
 
@@ -120,7 +120,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "own_model.py").write_text(MODEL)
     (root / "suites").mkdir()
     (root / "suites" / "squares.py").write_text(SUITE)
-    (root / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\n")
+    plugin = "" if _installed() else " -p hqp.plugin"
+    (root / "pytest.ini").write_text(f"[pytest]\naddopts = -p no:cacheprovider{plugin}\n")
     done = run_in(root, "-c", TRAIN)
     assert done.returncode == 0, done.stderr
     return root
@@ -145,7 +146,7 @@ def _installed() -> bool:
     return True
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run(project: Path) -> Run:
     """Runs Python in the repository."""
     return lambda *arguments: run_in(project, *arguments)

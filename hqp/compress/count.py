@@ -1,0 +1,58 @@
+"""Parameters and multiply-adds of an ONNX file, the same for an FP32 file and for its QDQ form."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import onnx
+from onnx import GraphProto, ModelProto
+
+from hqp import onnx_rules
+from hqp.errors import HqpError
+from hqp.onnx_rules import WEIGHTED
+
+
+def parameters(path: Path) -> int:
+    """The number of weights and biases of convolutions and matrix products; scales and zero points are not counted.
+
+    A weight that two nodes share counts once.
+    """
+    graph = onnx_rules.read(path).graph
+    behind = onnx_rules.constants(graph)
+    names = {name for node in graph.node if node.op_type in WEIGHTED for name in node.input}
+    weights = {behind[name].name: behind[name] for name in names if name in behind}
+    return sum(math.prod(tensor.dims) for tensor in weights.values())
+
+
+def macs(path: Path) -> int:
+    """The multiply-adds of one inference in convolutions and matrix products, biases not counted.
+
+    Raises:
+        HqpError: a shape is not static.
+    """
+    model = onnx_rules.read(path)
+    shapes = _shapes(model)
+    total = 0
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "Gemm", "MatMul"):
+            left, right, result = (shapes.get(name, (0,)) for name in (*node.input[:2], node.output[0]))
+            if not all((*left, *right, *result)):
+                raise HqpError(f"{path}: the shapes at {node.name} are not static", "a file that hqp compress wrote")
+            # One product for each weight of a filter, or for each element of the row that is multiplied.
+            total += math.prod(result) * (math.prod(right[1:]) if node.op_type == "Conv" else _inner(node, left))
+    return total
+
+
+def _inner(node: onnx.NodeProto, left: tuple[int, ...]) -> int:
+    transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+    return left[0] if transposed else left[-1]
+
+
+def _shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:
+    graph: GraphProto = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    # A size that is not known reads as 0.
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        shapes[value.name] = tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
+    return shapes

@@ -1,0 +1,179 @@
+"""What every runtime here accepts of an ONNX file: the lint that exporters and runtimes share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hqp.errors import Damaged, HqpError
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+
+# Per-channel scales need 13; 21 is the newest that each of the lowest versions of the runtimes reads.
+OPSETS = range(13, 22)
+# TensorRT 8.5 reads no newer one.
+TENSORRT_OPSETS = range(13, 18)
+
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+def check(path: Path, *, symmetric_only: bool = False) -> None:
+    """Passes a file that ``lint`` finds nothing in.
+
+    Raises:
+        HqpError: the first finding, and how many more there are.
+        Damaged: the file is cut off, or no ONNX file.
+    """
+    findings = lint(path, symmetric_only=symmetric_only)
+    if findings:
+        more = f", and {len(findings) - 1} more" if len(findings) > 1 else ""
+        raise HqpError(f"{path}: {findings[0]}{more}", "a file that hqp compress wrote")
+
+
+def lint(path: Path, *, symmetric_only: bool = False) -> tuple[str, ...]:
+    """What stands between a file and the runtimes, a sentence each; nothing where all of them take it.
+
+    ``symmetric_only``: also what TensorRT asks for, signed activations with the zero point 0.
+
+    Raises:
+        HqpError: there is no such file.
+        Damaged: the file is cut off, or no ONNX file.
+    """
+    model = read(path)
+    opsets = TENSORRT_OPSETS if symmetric_only else OPSETS
+    try:
+        # In a file that is not even valid, the rules that follow have nothing to hold on to.
+        broken = tuple(_external_data(model.graph, path.parent)) or tuple(_validity(model))
+        return (*_opset(model, opsets), *(broken or _rules(model.graph, symmetric_only)))
+    except UnicodeDecodeError as error:
+        raise _damaged(path, str(error)) from None
+
+
+def read(path: Path) -> ModelProto:
+    """The model in a file, without data stored outside of it.
+
+    Raises:
+        HqpError: there is no such file.
+        Damaged: the file is cut off, or no ONNX file.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except FileNotFoundError:
+        raise HqpError(f"there is no file {path}", fix="hqp compress MODEL") from None
+    except (DecodeError, IsADirectoryError) as error:
+        raise _damaged(path, str(error)) from None
+    if not model.graph.node:
+        raise _damaged(path, "it holds no network")
+    return model
+
+
+def _damaged(path: Path, reason: str) -> Damaged:
+    return Damaged(f"{path} is cut off, or no ONNX file ({reason})", "a whole file", "hqp compress MODEL")
+
+
+def constants(graph: GraphProto) -> dict[str, TensorProto]:
+    """The stored tensor behind each name that is one, directly or through QuantizeLinear and DequantizeLinear."""
+    found = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear") and node.input[0] in found:
+            found[node.output[0]] = found[node.input[0]]
+    return found
+
+
+def _external_data(graph: GraphProto, folder: Path) -> Iterator[str]:
+    for tensor in graph.initializer:
+        places = [entry.value for entry in tensor.external_data if entry.key == "location"]
+        if places and not (folder / places[0]).is_file():
+            yield f"the weights of {tensor.name} are in {places[0]}, which is not beside it"
+
+
+def _rules(graph: GraphProto, symmetric_only: bool) -> Iterator[str]:
+    yield from _interface(graph)
+    yield from _scales(graph)
+    yield from _stored_weights(graph)
+    if symmetric_only:
+        yield from _zero_points(graph)
+
+
+def _validity(model: ModelProto) -> Iterator[str]:
+    import onnx
+
+    # The checker is written in C++, and its own two errors are not the only ones that come through.
+    refusals = (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError, IndexError)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except refusals as error:
+        yield f"it is not valid ONNX ({str(error).strip().splitlines()[0]})"
+
+
+def _opset(model: ModelProto, accepted: range) -> Iterator[str]:
+    versions = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
+    version = versions.pop("ai.onnx", None)
+    if version not in accepted:
+        yield f"its opset is {version}, not one of {accepted[0]} to {accepted[-1]}"
+    foreign = {node.domain for node in model.graph.node} - {"", "ai.onnx"}
+    if foreign:
+        yield f"it uses operators of {min(foreign)}, which one runtime alone has"
+
+
+def _interface(graph: GraphProto) -> Iterator[str]:
+    stored = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in stored]
+    for kind, values in (("inputs", inputs), ("outputs", list(graph.output))):
+        if len(values) != 1:
+            yield f"it has {len(values)} {kind}, not one"
+        for value in values:
+            shape = value.type.tensor_type.shape.dim
+            if not shape or not all(size.dim_value > 0 for size in shape):
+                yield f"the shape of {value.name} is not static"
+
+
+def _quantizers(graph: GraphProto) -> list[NodeProto]:
+    return [node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+
+
+def _scales(graph: GraphProto) -> Iterator[str]:
+    from onnx import numpy_helper
+
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    for node in _quantizers(graph):
+        scale = stored.get(node.input[1])
+        if scale is None:
+            yield f"the scale of {node.name} is computed, not stored"
+            continue
+        values = numpy_helper.to_array(scale)
+        if not (np.isfinite(values) & (values > 0)).all():
+            yield f"a scale of {node.name} is {values.min()}, not above 0"
+
+
+def _stored_weights(graph: GraphProto) -> Iterator[str]:
+    from onnx import TensorProto
+
+    behind, producers = constants(graph), {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        quantized = node.op_type in WEIGHTED and _is_dequantized(node.input[0], producers)
+        if quantized and node.input[1] in behind and behind[node.input[1]].data_type != TensorProto.INT8:
+            yield f"the weights of {node.name} are not stored as INT8"
+
+
+def _is_dequantized(name: str, producers: dict[str, NodeProto]) -> bool:
+    return name in producers and producers[name].op_type == "DequantizeLinear"
+
+
+def _zero_points(graph: GraphProto) -> Iterator[str]:
+    from onnx import TensorProto, numpy_helper
+
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    for node in _quantizers(graph):
+        zero = stored.get(node.input[2]) if len(node.input) > 2 else None
+        if zero is None:
+            yield f"{node.name} has no zero point, which TensorRT 8 demands"
+        elif zero.data_type == TensorProto.UINT8 or numpy_helper.to_array(zero).any():
+            yield f"{node.name} is not symmetric: its zero point is not a signed 0"

@@ -1,0 +1,191 @@
+"""What torch computes, the exported file computes, in each runtime and with the same bytes every time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import openvino
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from hqp.compress.export import export
+from hqp.errors import HqpError
+
+torch.set_num_threads(1)
+
+
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+        self.inner = nn.Sequential(nn.Conv2d(8, 8, 3, 1, 1, bias=False), nn.BatchNorm2d(8))
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        x = torch.relu(x + self.inner(x))
+        return self.head(torch.flatten(nn.functional.adaptive_avg_pool2d(x, 1), 1))
+
+
+class Excited(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.Hardswish())
+        self.excite = torchvision.ops.SqueezeExcitation(8, 4, scale_activation=nn.Hardsigmoid)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.excite(self.stem(x)).mean((2, 3)))
+
+
+class Joined(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = nn.Conv2d(3, 4, 3, padding=1)
+        self.right = nn.Sequential(nn.Conv2d(3, 4, 1, bias=False), nn.BatchNorm2d(4))
+        self.head = nn.Conv2d(8, 5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        joined = torch.relu(torch.cat([self.left(x), self.right(x)], 1))
+        return self.head(nn.functional.max_pool2d(joined, 2)).mean((2, 3))
+
+
+def depthwise() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU6(),
+        nn.Conv2d(8, 8, 3, 1, 1, groups=8, bias=False), nn.BatchNorm2d(8), nn.ReLU6(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5),
+    )  # fmt: skip
+
+
+def ready(model: nn.Module) -> nn.Module:
+    """The model with batch-norm statistics that are not the identity."""
+    torch.manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias)
+            nn.init.normal_(module.running_mean)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return model.eval()
+
+
+MODELS = {
+    "residual": (Residual, 16),
+    "excited": (Excited, 16),
+    "joined": (Joined, 16),
+    "depthwise": (depthwise, 16),
+    "mobilenet_v3_small": (lambda: torchvision.models.mobilenet_v3_small(num_classes=7), 64),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_torch_and_both_runtimes_agree(name: str, tmp_path: Path) -> None:
+    build, size = MODELS[name]
+    model, path = ready(build()), tmp_path / "model.onnx"
+    export(model, size, path)
+    image = np.random.default_rng(1).standard_normal((1, 3, size, size), dtype=np.float32)
+    with torch.inference_mode():
+        expected = model(torch.from_numpy(image)).numpy()
+    (first,) = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(["logits"], {"input": image})
+    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    np.testing.assert_allclose(first, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(compiled(image)["logits"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_file_is_static_and_free_of_batch_norm_and_of_what_its_tracer_says(tmp_path: Path) -> None:
+    export(ready(Residual()), 16, tmp_path / "model.onnx")
+    model = onnx.load(tmp_path / "model.onnx")
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 17)]
+    (source,), (target,) = model.graph.input, model.graph.output
+    assert (source.name, [size.dim_value for size in source.type.tensor_type.shape.dim]) == ("input", [1, 3, 16, 16])
+    assert (target.name, [size.dim_value for size in target.type.tensor_type.shape.dim]) == ("logits", [1, 5])
+    assert [node.op_type for node in model.graph.node] == [
+        "Conv", "Relu", "Conv", "Add", "Relu", "GlobalAveragePool", "Flatten", "Gemm",
+    ]  # fmt: skip
+    assert not model.metadata_props and not model.doc_string
+    assert not any(node.doc_string or node.metadata_props for node in model.graph.node)
+
+
+def test_weights_of_equal_value_stay_apart_and_are_named_after_their_node(tmp_path: Path) -> None:
+    model = nn.Sequential(*(nn.Sequential(nn.Conv2d(3, 3, 1, bias=False), nn.BatchNorm2d(3)) for _ in range(3)))
+    export(model.append(nn.Flatten()), 4, tmp_path / "model.onnx")
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    names = [f"/{k}/{k}.0/Conv.{kind}" for k in range(3) for kind in ("weight", "bias")]
+    assert [tensor.name for tensor in graph.initializer] == names
+
+
+def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
+    script = """
+        import sys, torch
+        from pathlib import Path
+        from torch import nn
+        from hqp.compress.export import export
+        torch.manual_seed(0)
+        layers = [nn.Conv2d(3, 64, 3, bias=False), nn.BatchNorm2d(64), nn.Hardswish(), nn.Conv2d(64, 9, 3), nn.Flatten()]
+        export(nn.Sequential(*layers), 8, Path(sys.argv[1]))
+    """
+    paths = [tmp_path / "first.onnx", tmp_path / "second.onnx"]
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script), paths[0]], check=True, env=environment)
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 64, 3, bias=False), nn.BatchNorm2d(64), nn.Hardswish(), nn.Conv2d(64, 9, 3), nn.Flatten()]
+    export(nn.Sequential(*layers), 8, paths[1])
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_export_is_quiet_and_leaves_the_model_as_it_was(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    model = Residual().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    export(model, 16, tmp_path / "model.onnx")
+    assert all(module.training for module in model.modules())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn.list
+
+
+class Branching(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(48, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.head(x.flatten(1))
+        return logits if x.abs().sum() < 1 else -logits
+
+
+class Broken(Branching):
+    def forward(self, x: Tensor) -> Tensor:
+        raise KeyError("no such layer")
+
+
+class Twofold(Branching):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.head(x.flatten(1))
+        return logits, logits + 1
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (Branching, "gives other logits"),
+        (Broken, "no such layer"),
+        (Twofold, "outputs"),
+        (lambda: nn.Linear(5, 2), "shapes cannot be multiplied"),
+    ],
+)
+def test_what_cannot_be_traced_is_refused_and_nothing_is_written(model: type, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(HqpError, match=f"cannot be exported: .*{reason}"):
+        export(model(), 4, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())

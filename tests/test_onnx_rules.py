@@ -1,0 +1,194 @@
+"""The lint finds what each runtime would refuse, and no damage to a file becomes a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from hqp import onnx_rules
+from hqp.errors import Damaged, HqpError
+
+
+def quantised(zero: Any = np.int8(0)) -> ModelProto:
+    """A convolution in QDQ form, as small as it gets: 1x1, two channels."""
+    arrays = {
+        "weight": np.array([[3, -2], [1, 127]], np.int8).reshape(2, 2, 1, 1),
+        "weight_scale": np.array([0.5, 0.25], np.float32),
+        "weight_zero": np.zeros(2, np.int8),
+        "scale": np.array(0.1, np.float32),
+        "zero": np.array(zero),
+    }
+    nodes = [
+        helper.make_node("QuantizeLinear", ["input", "scale", "zero"], ["bytes"], "q"),
+        helper.make_node("DequantizeLinear", ["bytes", "scale", "zero"], ["again"], "dq"),
+        helper.make_node("DequantizeLinear", ["weight", "weight_scale", "weight_zero"], ["filter"], "w", axis=0),
+        helper.make_node("Conv", ["again", "filter"], ["logits"], "conv"),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2, 4, 4]) for name in ("input", "logits")]
+    tensors = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    graph = helper.make_graph(nodes, "small", ends[:1], ends[1:], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def written(model: ModelProto, folder: Path) -> Path:
+    path = folder / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def replaced(model: ModelProto, name: str, array: Any) -> None:
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == name)
+    tensor.CopyFrom(numpy_helper.from_array(array, name))
+
+
+def test_a_right_file_passes_for_every_runtime(tmp_path: Path) -> None:
+    path = written(quantised(), tmp_path)
+    assert onnx_rules.lint(path, symmetric_only=True) == ()
+    onnx_rules.check(path, symmetric_only=True)
+
+
+def dynamic(model: ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+
+
+def second_output(model: ModelProto) -> None:
+    model.graph.output.append(helper.make_tensor_value_info("again", TensorProto.FLOAT, [1, 2, 4, 4]))
+
+
+def zero_scale(model: ModelProto) -> None:
+    replaced(model, "weight_scale", np.array([0.5, 0.0], np.float32))
+
+
+def infinite_scale(model: ModelProto) -> None:
+    replaced(model, "scale", np.array(np.inf, np.float32))
+
+
+def unstored_scale(model: ModelProto) -> None:
+    model.graph.node.insert(0, helper.make_node("Identity", ["scale"], ["copied"], "copy"))
+    model.graph.node[1].input[1] = "copied"
+
+
+def float_weights(model: ModelProto) -> None:
+    replaced(model, "weight", np.ones((2, 2, 1, 1), np.float32))
+    del model.graph.node[2]
+    model.graph.node[-1].input[1] = "weight"
+
+
+def old(model: ModelProto) -> None:
+    model.opset_import[0].version = 11
+
+
+def foreign(model: ModelProto) -> None:
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    model.graph.node[0].domain = "com.microsoft"
+
+
+def elsewhere(model: ModelProto) -> None:
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+
+
+def unsorted(model: ModelProto) -> None:
+    model.graph.node.append(model.graph.node.pop(0))
+
+
+FAULTS = {
+    dynamic: "the shape of input is not static",
+    second_output: "it has 2 outputs, not one",
+    zero_scale: "a scale of w is 0.0, not above 0",
+    infinite_scale: "a scale of q is inf, not above 0",
+    unstored_scale: "the scale of q is computed, not stored",
+    float_weights: "the weights of conv are not stored as INT8",
+    old: "its opset is 11, not one of 13 to 21",
+    foreign: "it uses operators of com.microsoft, which one runtime alone has",
+    elsewhere: "the weights of weight are in weights.bin, which is not beside it",
+    unsorted: "it is not valid ONNX",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_each_fault_is_found(fault: Callable[[ModelProto], None], tmp_path: Path) -> None:
+    model = quantised()
+    fault(model)
+    findings = onnx_rules.lint(written(model, tmp_path))
+    assert [finding for finding in findings if finding.startswith(FAULTS[fault])]
+    with pytest.raises(HqpError, match="hqp compress"):
+        onnx_rules.check(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("zero", [np.int8(3), np.uint8(0), np.uint8(128)])
+def test_tensorrt_takes_a_signed_zero_only(zero: Any, tmp_path: Path) -> None:
+    path = written(quantised(zero), tmp_path)
+    onnx_rules.check(path)
+    with pytest.raises(HqpError, match=r"q is not symmetric.*, and 1 more"):
+        onnx_rules.check(path, symmetric_only=True)
+
+
+def test_tensorrt_wants_the_zero_point_written_and_no_newer_opset(tmp_path: Path) -> None:
+    model = quantised()
+    del model.graph.node[2].input[2]
+    model.opset_import[0].version = 18
+    assert onnx_rules.lint(written(model, tmp_path)) == ()
+    assert onnx_rules.lint(tmp_path / "model.onnx", symmetric_only=True) == (
+        "its opset is 18, not one of 13 to 17",
+        "w has no zero point, which TensorRT 8 demands",
+    )
+
+
+def test_constants_are_seen_through_quantisation() -> None:
+    found = onnx_rules.constants(quantised().graph)
+    assert found["filter"].name == "weight"
+    assert "again" not in found
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x08"])
+def test_what_is_no_network_is_damaged(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(content)
+    with pytest.raises(Damaged):
+        onnx_rules.check(tmp_path / "model.onnx")
+
+
+def test_a_missing_file_and_a_folder_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(HqpError, match="there is no file"):
+        onnx_rules.lint(tmp_path / "gone.onnx")
+    with pytest.raises(Damaged):
+        onnx_rules.lint(tmp_path)
+
+
+WHOLE = quantised().SerializeToString()
+
+
+@given(st.integers(0, len(WHOLE) - 1))
+def test_a_file_cut_off_anywhere_is_damaged_or_has_findings(
+    tmp_path_factory: pytest.TempPathFactory, length: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "cut.onnx"
+    path.write_bytes(WHOLE[:length])
+    with pytest.raises(HqpError):
+        onnx_rules.check(path)
+
+
+@settings(max_examples=8000)
+@given(st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), min_size=1, max_size=4))
+def test_changed_bytes_never_give_a_traceback(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]]
+) -> None:
+    content = bytearray(WHOLE)
+    for place, value in changes:
+        content[place] = value
+    path = tmp_path_factory.getbasetemp() / "changed.onnx"
+    path.write_bytes(content)
+    try:
+        onnx_rules.lint(path, symmetric_only=True)
+    except HqpError:
+        return
