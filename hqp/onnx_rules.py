@@ -49,7 +49,7 @@ def lint(path: Path, *, symmetric_only: bool = False) -> tuple[str, ...]:
         # In a file that is not even valid, the rules that follow have nothing to hold on to.
         broken = tuple(_external_data(model.graph, path.parent)) or tuple(_validity(model))
         return (*_opset(model, opsets), *(broken or _rules(model.graph, symmetric_only)))
-    except UnicodeDecodeError as error:
+    except (ValueError, TypeError, LookupError) as error:  # a name or a tensor that cannot be read
         raise _damaged(path, str(error)) from None
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hqp.compress.pipeline import Draft, Job
 
 # The versions that can change an artefact's bytes.
-TOOLS = ("torch", "torchvision", "torch-pruning", "onnx", "onnxruntime", "onnxscript", "numpy")
+TOOLS = ("torch", "torchvision", "torch-pruning", "onnx", "onnxruntime", "numpy")
 
 
 @dataclass(frozen=True)
@@ -114,16 +114,11 @@ def artifact(context: Context, request: Request) -> Artifact:
 
 
 def _require_engine() -> None:
-    absent = [name for name in ("torch", "torchvision", "torch_pruning", "safetensors", "onnxscript", "onnxruntime")
-              if not _installed(name)]  # fmt: skip
+    import hqp.compress
+
+    absent = catalog.missing(hqp.compress)
     if absent:
         raise NotInstalled("compressing a model", absent, "compress")
-
-
-def _installed(package: str) -> bool:
-    from importlib.util import find_spec
-
-    return find_spec(package) is not None
 
 
 def _job(context: Context, request: Request, recipe: Recipe, data: dict[str, Any]) -> Job:

@@ -43,7 +43,7 @@ class Context:
     def _kept(self, samples: Samples, size: int) -> Samples:
         def build(folder: Path) -> None:
             shape = (len(samples), size, size, 3)
-            images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, shape)  # type: ignore[no-untyped-call]
+            images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, shape)
             with self.progress.track(f"images of {samples.dataset} {samples.split}", len(samples)) as advance:
                 for start in range(0, len(samples), RENDER_BATCH):
                     indices = range(start, min(start + RENDER_BATCH, len(samples)))

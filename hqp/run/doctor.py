@@ -17,7 +17,7 @@ from hqp.run import fixtures
 # Distributions by extra; the empty extra is what every installation has.
 PACKAGES = {
     "": ("numpy", "onnx", "opencv-python-headless", "pytest"),
-    "compress": ("torch", "torchvision", "torch-pruning", "onnxscript", "safetensors"),
+    "compress": ("torch", "torchvision", "torch-pruning", "safetensors"),
     "openvino": ("openvino",),
     "onnxruntime": ("onnxruntime",),
     "jetson": ("tensorrt", "pycuda"),
