@@ -48,7 +48,8 @@ class Gate:
 class Suite:
     """Models x devices x methods on one dataset, and the gates that judge them.
 
-    ``delta_max_pp`` is the bound under which methods prune, in absolute points of top-1. ``rounds`` fresh pairs of
+    ``delta_max_pp`` is the bound under which methods prune, in absolute points of top-1. ``test_images`` of the split
+    ``test``, its first ones, judge accuracy; all of them where nothing is said. ``rounds`` fresh pairs of
     sessions are timed per case, ``iterations`` inferences each after ``warmups`` uncounted ones.
     """
 
@@ -59,6 +60,7 @@ class Suite:
     gates: tuple[Gate, ...]
     delta_max_pp: float = 1.5
     input_size: int | None = None
+    test_images: int | None = None
     seed: int = 0
     warmups: int = 10
     rounds: int = 20
@@ -71,6 +73,10 @@ class Suite:
                 raise HqpError(f"{field} of a suite is {names!r}", "a tuple of names is right", f'{field}=("…",)')
             if len(set(names)) < len(names):
                 raise HqpError(f"{field} of a suite names one twice: {names}", "each name once")
+        for field in ("test_images", "rounds", "iterations"):
+            value = getattr(self, field)
+            if value is not None and value < 1:
+                raise HqpError(f"{field} of a suite is {value}", "1 or more")
         if not self.delta_max_pp > 0:
             raise HqpError(f"delta_max_pp is {self.delta_max_pp}", "points of top-1 above 0", "delta_max_pp=1.5")
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,8 +15,10 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from hqp import onnx_rules
 from hqp.errors import Damaged, HqpError
 
+SIGNED_ZERO = np.int8(0)
 
-def quantised(zero: Any = np.int8(0)) -> ModelProto:
+
+def quantised(zero: Any = SIGNED_ZERO) -> ModelProto:
     """A convolution in QDQ form, as small as it gets: 1x1, two channels."""
     arrays = {
         "weight": np.array([[3, -2], [1, 127]], np.int8).reshape(2, 2, 1, 1),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,13 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def first(self, count: int) -> Samples:
+        """The first ``count`` images of the split, or all of them where it has no more."""
+        if count >= len(self):
+            return self
+        digest = hashlib.sha256(f"{self.digest}/{count}".encode()).hexdigest()
+        return replace(self, labels=self.labels[:count], digest=digest)
 
     def normalised(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """The network's input for uint8 (n, h, w, 3): float32 (n, 3, h, w), contiguous."""

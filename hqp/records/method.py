@@ -43,7 +43,7 @@ class Quantization:
     """Static INT8: weights per channel and symmetric, activations per tensor over calibrated ranges."""
 
     calibration: Literal["kl", "minmax"] = "kl"
-    images: int = 1000
+    images: int = 512
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class Recipe:
 class Policy:
     """How a device wants its INT8: the activation type and whether its zero point is fixed to the middle.
 
-    ``float_results``: the runtime carries a convolution's result in float into what it fuses behind it, so that only what
-    goes into a convolution is quantised (OpenVINO, TensorRT). onnxruntime runs a convolution in INT8 only where its
-    result is quantised too.
+    ``float_results``: the runtime carries a convolution's result in float into what it fuses behind it, so that only
+    what goes into a convolution is quantised (OpenVINO, TensorRT). onnxruntime runs a convolution in INT8 only where
+    its result is quantised too.
     """
 
     activations: Literal["uint8", "int8"] = "uint8"

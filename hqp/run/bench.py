@@ -79,7 +79,8 @@ class Bench:
         made = compress.artifact(self.context, judge.request(self.suite, case))
         reference = compress.artifact(self.context, judge.request(self.suite, replace(case, method=REFERENCE_METHOD)))
         file, dense = Path(made.path) / artifacts.MODEL, Path(reference.path) / artifacts.MODEL
-        protocol = Protocol(self.suite.warmups, self.suite.rounds, self.suite.iterations, self.suite.seed)
+        suite = self.suite
+        protocol = Protocol(suite.warmups, suite.rounds, suite.iterations, suite.seed, suite.test_images)
         measured = measure_files(self.context, case, made.sidecar, file, (reference.sidecar, dense), protocol)
         return replace(measured, baseline=self._rerun(case, made.sidecar, file, protocol))
 
@@ -130,12 +131,13 @@ def _once(shown: list[Judgement]) -> list[Judgement]:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How latency is sampled: uncounted warm-ups, rounds of fresh sessions, iterations in each."""
+    """How a case is measured: uncounted warm-ups, rounds of fresh sessions, iterations in each; images judged."""
 
     warmups: int = 10
     rounds: int = 20
     iterations: int = 5
     seed: int = 0
+    test_images: int | None = None
 
 
 def measure_files(
@@ -148,7 +150,7 @@ def measure_files(
 ) -> Measurement:
     """Latency, accuracy on ``test`` and peak memory of a file beside FP32; without FP32, of the file alone."""
     against = (reference[0].model_sha256, reference[1]) if reference else (sidecar.model_sha256, file)
-    test = context.samples(sidecar.dataset, "test", sidecar.input_size)
+    test = context.samples(sidecar.dataset, "test", sidecar.input_size, protocol.test_images)
 
     def accuracy(judged: Path) -> Accuracy:
         return context.accuracy(judged, case.device, test, sidecar.input_size)

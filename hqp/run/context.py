@@ -14,11 +14,11 @@ from hqp import catalog
 from hqp.errors import HqpError
 from hqp.measure import environment
 from hqp.records import Accuracy, Device, Environment, Samples
+from hqp.run import images
 from hqp.run.progress import Progress
 from hqp.runtimes import RuntimeSession
 from hqp.store import Store, sha256_of
 
-RENDER_BATCH = 256
 EVALUATION_BATCH = 200
 
 
@@ -28,34 +28,23 @@ class Context:
 
     store: Store
     progress: Progress = field(default_factory=Progress)
-    _samples: dict[tuple[str, str, int], Samples] = field(default_factory=dict)
+    _samples: dict[tuple[str, str, int, int | None], Samples] = field(default_factory=dict)
     _environments: dict[str, Environment] = field(default_factory=dict)
 
-    def samples(self, dataset: str, split: str, size: int) -> Samples:
-        """A split whose images at ``size`` are decoded once and kept as uint8 in the store."""
-        key = (dataset, split, size)
+    def samples(self, dataset: str, split: str, size: int, first: int | None = None) -> Samples:
+        """A split, or its first images, decoded once at ``size`` pixels and kept as uint8 in the store."""
+        key = (dataset, split, size, first)
         if key not in self._samples:
             root = os.environ.get("HQP_DATA")
             loaded = catalog.load("datasets", dataset).load(split, Path(root) if root else None)
-            self._samples[key] = self._kept(_checked(loaded), size)
+            self._samples[key] = self._kept(_checked(loaded.first(first or len(loaded))), size)
         return self._samples[key]
 
     def _kept(self, samples: Samples, size: int) -> Samples:
-        def build(folder: Path) -> None:
-            shape = (len(samples), size, size, 3)
-            images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, shape)
-            with self.progress.track(f"images of {samples.dataset} {samples.split}", len(samples)) as advance:
-                for start in range(0, len(samples), RENDER_BATCH):
-                    indices = range(start, min(start + RENDER_BATCH, len(samples)))
-                    images[start : indices.stop] = samples.read(indices, size)
-                    advance(len(indices))
-            images.flush()
-
-        place = self.store.make("images", {"samples": samples.digest, "size": size}, build)
-        images = np.load(place / "images.npy", mmap_mode="r")
+        kept = images.decoded(samples, size, self.store, self.progress.track)
 
         def read(indices: Sequence[int], wanted: int) -> npt.NDArray[np.uint8]:
-            return np.asarray(images[np.asarray(indices)]) if wanted == size else samples.read(indices, wanted)
+            return np.asarray(kept[np.asarray(indices)]) if wanted == size else samples.read(indices, wanted)
 
         return replace(samples, read=read)
 

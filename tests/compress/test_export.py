@@ -131,15 +131,15 @@ def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
         from torch import nn
         from hqp.compress.export import export
         torch.manual_seed(0)
-        layers = [nn.Conv2d(3, 64, 3, bias=False), nn.BatchNorm2d(64), nn.Hardswish(), nn.Conv2d(64, 9, 3), nn.Flatten()]
-        export(nn.Sequential(*layers), 8, Path(sys.argv[1]))
+        layers = [nn.Conv2d(3, 64, 3, bias=False), nn.BatchNorm2d(64), nn.Hardswish(), nn.Conv2d(64, 9, 3)]
+        export(nn.Sequential(*layers, nn.Flatten()), 8, Path(sys.argv[1]))
     """
     paths = [tmp_path / "first.onnx", tmp_path / "second.onnx"]
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
     subprocess.run([sys.executable, "-c", textwrap.dedent(script), paths[0]], check=True, env=environment)
     torch.manual_seed(0)
-    layers = [nn.Conv2d(3, 64, 3, bias=False), nn.BatchNorm2d(64), nn.Hardswish(), nn.Conv2d(64, 9, 3), nn.Flatten()]
-    export(nn.Sequential(*layers), 8, paths[1])
+    layers = [nn.Conv2d(3, 64, 3, bias=False), nn.BatchNorm2d(64), nn.Hardswish(), nn.Conv2d(64, 9, 3)]
+    export(nn.Sequential(*layers, nn.Flatten()), 8, paths[1])
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 

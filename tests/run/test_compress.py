@@ -1,0 +1,136 @@
+"""``hqp compress`` and ``hqp bench`` on a user's own network: whole artefacts, refused mistakes, no torch needed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMPRESS = ("-m", "hqp", "compress", "squarenet", "--dataset", "squares", "--device", "cpu_onnxruntime")
+
+WITHOUT_TORCH = """
+import importlib.abc, sys
+
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "torchvision", "torch_pruning", "safetensors"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+from hqp.cli import main
+code = main(sys.argv[1:])
+assert "torch" not in sys.modules
+sys.exit(code)
+"""
+
+
+@pytest.fixture(scope="module")
+def artefacts(project: Path, run: Any) -> dict[str, Path]:
+    """Artefact directories by method."""
+    made = {method: project / "out" / method for method in ("fp32", "hqp", "hqp_paper", "pruned")}
+    for method, out in made.items():
+        done = run(*COMPRESS, "--method", method, "--delta-max", "3", "--out", str(out))
+        assert done.returncode == 0, done.stderr
+    return made
+
+
+def test_an_artefact_is_a_model_its_sidecar_and_its_layers(artefacts: dict[str, Path]) -> None:
+    for method, out in artefacts.items():
+        assert {path.name for path in out.iterdir()} == {"model.onnx", "hqp.json", "layers.json"}
+        sidecar = json.loads((out / "hqp.json").read_text())
+        assert (sidecar["method"], sidecar["delta_max_pp"]) == (method, 3.0)
+        assert sidecar["model_bytes"] == (out / "model.onnx").stat().st_size
+        layers = json.loads((out / "layers.json").read_text())
+        kept = sum(layer["kept_channels"] for layer in layers[:-1])
+        assert (kept, sum(layer["channels"] for layer in layers[:-1])) == (sidecar["kept_filters"], sidecar["filters"])
+
+
+def test_algorithm_1_ends_within_the_bound(artefacts: dict[str, Path]) -> None:
+    sidecar = json.loads((artefacts["hqp_paper"] / "hqp.json").read_text())
+    assert sidecar["baseline"]["correct"] - sidecar["pruned"]["correct"] <= 0.03 * sidecar["baseline"]["total"]
+
+
+def test_measuring_needs_no_torch(artefacts: dict[str, Path], run: Any) -> None:
+    words = [str(artefacts[method]) for method in ("fp32", "hqp")]
+    done = run("-c", WITHOUT_TORCH, "bench", *words, "--device", "cpu_onnxruntime", "--json")
+    assert done.returncode == 0, done.stderr
+    fp32, hqp = json.loads(done.stdout)["measurements"]
+    assert hqp["fp32_accuracy"] == fp32["accuracy"]
+    assert hqp["latency"]["reference_sha256"] == fp32["sidecar"]["model_sha256"]
+
+
+def test_compressing_without_torch_says_what_to_install(project: Path, run: Any) -> None:
+    done = run("-c", WITHOUT_TORCH, *COMPRESS[2:], "--method", "q8", "--out", "out/none")
+    assert done.returncode == 2
+    assert "needs torch" in done.stderr and "pip install 'hqp[compress]'" in done.stderr
+    assert not (project / "out/none").exists()
+
+
+def test_a_changed_model_is_not_measured(artefacts: dict[str, Path], project: Path, run: Any) -> None:
+    changed = project / "out" / "changed"
+    changed.mkdir()
+    for file in artefacts["fp32"].iterdir():
+        (changed / file.name).write_bytes(file.read_bytes())
+    model = changed / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1])
+    done = run("-m", "hqp", "bench", str(changed), "--device", "cpu_onnxruntime")
+    assert done.returncode == 2
+    assert "is not the file that hqp.json describes" in done.stderr and done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--delta-max", "0"), "Δmax is 0.0 points; above 0 and at most 100"),
+        (("--delta-max", "nan"), "Δmax is nan points"),
+        (("--input-size", "4"), "the input size is 4 pixels"),
+        (("--method", "hpq"), "unknown method 'hpq'; did you mean"),
+        (("--weights", "none.pt"), "none.pt"),
+        (("--out", "suites"), "suites exists and is not empty"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(project: Path, run: Any, words: tuple[str, ...], said: str) -> None:
+    before = set(project.iterdir())
+    done = run(*COMPRESS, *(() if "--out" in words else ("--out", "refused")), *words)
+    assert done.returncode == 2
+    assert said in done.stderr and done.stderr.count("\n") == 1 and done.stdout == ""
+    assert set(project.iterdir()) == before
+
+
+KILLED = """
+import os, sys
+from hqp.compress import groups
+from hqp.cli import main
+real, calls = groups.remove, []
+def remove(*arguments):
+    calls.append(arguments)
+    if len(calls) == 3:
+        os.kill(os.getpid(), {signal})
+    return real(*arguments)
+groups.remove = remove
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(
+    artefacts: dict[str, Path], project: Path, run: Any, number: int, code: int
+) -> None:
+    folder = project / f"killed{number}"
+    folder.mkdir()
+    (folder / "fixtures").symlink_to(project / "fixtures")
+    words = (*COMPRESS[2:], "--method", "hqp", "--delta-max", "3", "--out", "out")
+    script = f"import os; os.chdir({str(folder)!r})" + KILLED.format(signal=int(number))
+    done = run("-c", script, *words)
+    assert done.returncode == code, done.stderr
+    assert code == -9 or "the same command goes on where it stopped" in done.stderr
+    assert not (folder / "out").exists()
+    done = run("-c", f"import os; os.chdir({str(folder)!r})\nfrom hqp.cli import main\nimport sys\n"
+                     "sys.exit(main(sys.argv[1:]))", *words)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (folder / "out/model.onnx").read_bytes() == (artefacts["hqp"] / "model.onnx").read_bytes()
