@@ -5,6 +5,7 @@ A ``.py`` file in a folder named ``suites`` is a suite. It is collected into ``s
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from _pytest._code.code import ExceptionInfo, TerminalRepr
     from _pytest.terminal import TerminalReporter
 
-    from hqp.records import Case, Judgement
+    from hqp.records import Case, Judgement, Results
     from hqp.run.bench import Bench
     from hqp.run.judge import Bound
 
@@ -199,6 +200,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         results = bench.results()
         if results.measurements:
             documents.write(results_path(_folder(session.config, "store"), bench.name), results)
+            _summarise_job(results)
+
+
+def _summarise_job(results: Results) -> None:
+    """On GitHub, the report stands on the job's page."""
+    from hqp import catalog
+
+    page = os.environ.get("GITHUB_STEP_SUMMARY")
+    if page:
+        with Path(page).open("a", encoding="utf-8") as file:
+            file.write(catalog.load("reports", "markdown").render(results))
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:

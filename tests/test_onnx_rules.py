@@ -159,6 +159,13 @@ def test_what_is_no_network_is_damaged(content: bytes, tmp_path: Path) -> None:
         onnx_rules.check(tmp_path / "model.onnx")
 
 
+def test_a_tensor_that_does_not_fill_its_shape_is_damage(tmp_path: Path) -> None:
+    model = quantised()
+    model.graph.initializer[1].ClearField("dims")
+    with pytest.raises(Damaged):
+        onnx_rules.lint(written(model, tmp_path))
+
+
 def test_a_missing_file_and_a_folder_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(HqpError, match="there is no file"):
         onnx_rules.lint(tmp_path / "gone.onnx")

@@ -146,13 +146,12 @@ def kl_bins(counts: Counts, levels: int) -> int:
     group_mass, group_filled = np.diff(mass[edges]), np.diff(filled[edges])
     beyond, last = mass[-1] - mass[kept], counts[kept - 1]
     group_filled[:, -1] += (last == 0) & (beyond > 0)
-    assumed = (group_mass[:, -1] == 0) & (beyond > 0)
-    group_mass[:, -1] += assumed
     log_q = np.log(np.where(group_mass > 0, group_mass, 1) / np.maximum(group_filled, 1))
-    group_mass[:, -1] += beyond - assumed
+    total_q = mass[kept] + ((group_mass[:, -1] == 0) & (beyond > 0))
+    group_mass[:, -1] += beyond
     entropy = _running(_x_log_x(counts))[kept - 1] + _x_log_x(last + beyond)
     # KL(P‖Q) less log ∑P, which is the same for every i.
-    divergence = (entropy - (group_mass * log_q).sum(axis=1)) / mass[-1] + np.log(mass[kept] + assumed)
+    divergence = (entropy - (group_mass * log_q).sum(axis=1)) / mass[-1] + np.log(total_q)
     return int(kept[np.argmin(divergence)])
 
 

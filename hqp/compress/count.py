@@ -21,8 +21,7 @@ def parameters(path: Path) -> int:
     graph = onnx_rules.read(path).graph
     behind = onnx_rules.constants(graph)
     names = {name for node in graph.node if node.op_type in WEIGHTED for name in node.input}
-    weights = {behind[name].name: behind[name] for name in names if name in behind}
-    return sum(math.prod(tensor.dims) for tensor in weights.values())
+    return sum(math.prod(behind[name].dims) for name in names if name in behind)
 
 
 def macs(path: Path) -> int:

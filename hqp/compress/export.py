@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hqp import documents
 from hqp.errors import HqpError
+from hqp.onnx_rules import WEIGHTED
 
 INPUT = "input"
 OUTPUT = "logits"
@@ -27,7 +28,7 @@ OPSET = 17
 # another order makes; a wrong trace is off by orders of magnitude more.
 TOLERANCE = 1e-3
 
-# What a node's second and third input is called; others go by their number.
+# What the second and third input of a weighted node is called; others go by their number.
 PLACES = {1: "weight", 2: "bias"}
 
 # What torch raises on a module that it cannot trace, and what the module's own code raises when it is fed a tracer.
@@ -44,7 +45,6 @@ def export(model: nn.Module, input_size: int, path: Path) -> None:
         HqpError: the model cannot be traced, or what was traced is not the model.
     """
     traced = _trace(model, torch.zeros(1, 3, input_size, input_size))
-    _strip(traced)
     _name_weights(traced.graph)
     content = traced.SerializeToString(deterministic=True)
     onnx.checker.check_model(content, full_check=True)
@@ -86,22 +86,17 @@ def _device(model: nn.Module) -> torch.device:
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
-def _strip(model: ModelProto) -> None:
-    """Removes what a tracer says of itself: it differs between machines and checkouts."""
-    for message in (model, model.graph, *model.graph.node, *model.graph.initializer, *model.graph.value_info):
-        message.ClearField("doc_string")
-        message.ClearField("metadata_props")
-
-
 def _name_weights(graph: GraphProto) -> None:
     """Gives each node its own constants, named after it.
 
-    Torch merges weights of equal value and reads the copies through Identity nodes; a quantiser needs them apart, since
-    each has its own scale.
+    Torch merges weights of equal value, reads the copies through Identity nodes, and keeps scalars in nodes of their own.
+    A quantiser needs the weights apart, since each has its own scale, and must see what is constant.
     """
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
-        if node.op_type == "Identity" and node.input[0] in constants:
+        if node.op_type == "Constant":
+            constants[node.output[0]] = node.attribute[0].t
+        elif node.op_type == "Identity" and node.input[0] in constants:
             constants[node.output[0]] = constants[node.input[0]]
     nodes = [node for node in graph.node if node.output[0] not in constants]
     owned = [tensor for node in nodes for tensor in _own(node, constants)]
@@ -116,7 +111,8 @@ def _own(node: NodeProto, constants: dict[str, TensorProto]) -> list[TensorProto
         if name in constants:
             tensor = TensorProto()
             tensor.CopyFrom(constants[name])
-            tensor.name = f"{node.name}.{PLACES.get(place, place)}"
+            kind = PLACES.get(place, place) if node.op_type in WEIGHTED else place
+            tensor.name = f"{node.name}.{kind}"
             node.input[place] = tensor.name
             owned.append(tensor)
     return owned

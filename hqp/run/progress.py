@@ -45,15 +45,15 @@ class Progress:
     def track(self, step: str, total: int) -> Iterator[Callable[[int], None]]:
         """While a step of ``total`` units runs; the caller reports units done."""
         start = time.perf_counter()
-        if self._bars is None:
-            yield lambda units: None
-        else:
-            task = self._bars.add_task(f"  {step}", total=total or None)
-            bars = self._bars
-            try:
-                yield lambda units: bars.advance(task, units)
-            finally:
-                bars.remove_task(task)
+        if self.console.is_terminal:
+            with nullcontext(self._bars) if self._bars else self._live() as bars:
+                task = bars.add_task(f"  {step}", total=total or None)
+                try:
+                    yield lambda units: bars.advance(task, units)
+                finally:
+                    bars.remove_task(task)
+            return
+        yield lambda units: None
         seconds = time.perf_counter() - start
-        if not self.console.is_terminal and seconds >= SHORTEST_LOGGED_S:
+        if seconds >= SHORTEST_LOGGED_S:
             self.console.print(f"{self._place} {step}: {seconds:.0f} s".strip(), soft_wrap=True, markup=False)

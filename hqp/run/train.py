@@ -5,8 +5,6 @@ The same command after a kill goes on where it stopped, and ends in the same wei
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -15,13 +13,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 from hqp import catalog, documents
+from hqp.measure.environment import cpu_model, usable_cores
 from hqp.records import SPLITS, Samples
+from hqp.run.images import decoded
+from hqp.run.progress import Progress
+from hqp.store import Store
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,10 +30,9 @@ if TYPE_CHECKING:
     from hqp.compress.checkpoint import Card, Score
     from hqp.compress.training import Images, Step, TrainingRecipe
 
-CACHE = Path(".hqp") / "cache"
-STATES = Path(".hqp") / "train"
+STORE = Path(".hqp")
+STATES = STORE / "train"
 TRAIN_SCORED = 5_000  # images of `train` that the card counts: enough to show how far a network overfits
-_CHUNK = 500  # images rendered between two movements of the bar
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def train(
         HqpError: the training diverged, or its state is damaged.
     """
     plugin = catalog.load("models", model)
-    threads = threads or os.cpu_count() or 1
+    threads = threads or usable_cores()
     recipe = recipe or recipe_of(plugin)
     run = Training(model, dataset, out, seed, resume, threads, console or Console(stderr=True), recipe, plugin)
     for step in STEPS:
@@ -125,7 +125,7 @@ def render_images(run: Training) -> Training:
 
     images = {}
     for split, samples in run.samples.items():
-        pixels = _cached(samples, run.size, run.threads, run.console)
+        pixels = decoded(samples, run.size, Store(STORE), Progress(run.console).track)
         images[split] = Images(pixels, samples.labels, samples.mean, samples.std, f"{samples.digest}-{run.size}")
     return replace(run, images=images)
 
@@ -229,58 +229,22 @@ def _machine(run: Training) -> dict[str, str | int]:
     """What rounding depends on: the processor, and how many threads shared the sums."""
     from hqp.compress.training import gpu_name
 
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    cpu = names[0] if names else platform.processor() or platform.machine()
     gpu = gpu_name()
-    return {"cpu": cpu, "cores": os.cpu_count() or 1, "threads": run.threads, **({"gpu": gpu} if gpu else {})}
+    told: dict[str, str | int] = {"cpu": cpu_model(), "cores": usable_cores(), "threads": run.threads}
+    return {**told, "gpu": gpu} if gpu else told
 
 
-def _cached(samples: Samples, size: int, threads: int, console: Console) -> npt.NDArray[np.uint8]:
-    """The split's images, read-only from a file that the first call writes, whole or not at all."""
-    path = CACHE / f"{samples.dataset}-{samples.split}-{samples.digest[:12]}-{size}.npy"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        try:
-            _render(samples, size, threads, fresh, console)
-            os.replace(fresh, path)
-        finally:
-            fresh.unlink(missing_ok=True)
-    pixels: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r")
-    return pixels
-
-
-def _render(samples: Samples, size: int, threads: int, path: Path, console: Console) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    shape = (len(samples), size, size, 3)
-    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    chunks = [range(start, min(start + _CHUNK, len(samples))) for start in range(0, len(samples), _CHUNK)]
-
-    def render(chunk: range) -> int:
-        pixels[chunk.start : chunk.stop] = samples.read(chunk, size)
-        return len(chunk)
-
-    with _progress(console) as progress, ThreadPoolExecutor(threads) as pool:
-        task = progress.add_task(f"images of {samples.dataset}/{samples.split}", total=len(samples))
-        for count in pool.map(render, chunks):
-            progress.advance(task, count)
-    pixels.flush()
-
-
-def _progress(console: Console) -> Progress:
+def _progress(console: Console) -> Bars:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=console)
+    return Bars(*columns, console=console)
 
 
-def _show(progress: Progress, title: str) -> Callable[[Step], Any]:
+def _show(progress: Bars, title: str) -> Callable[[Step], Any]:
     """Moves a bar at every step, and leaves one line for every epoch."""
     task = progress.add_task(title)
 

@@ -67,6 +67,15 @@ def test_kl_cuts_an_outlier_off(fp32: Path) -> None:
     assert low == batch.min()
 
 
+@pytest.mark.parametrize(("policy", "levels"), [(Policy(), 256), (Policy("int8", symmetric=True), 128)])
+def test_a_tensor_that_is_never_negative_has_every_level_of_an_unsigned_byte(
+    policy: Policy, levels: int, fp32: Path
+) -> None:
+    batch = np.abs(images(40))
+    batch[0, 0, 0, 0] = 1000  # so far out that the search keeps as little as it may: one bin to a level
+    assert ranges(fp32, lambda: [batch], "kl", policy)["input"] == (0.0, 1000 * levels / BINS)
+
+
 def test_images_come_in_any_order_and_in_any_batches(fp32: Path) -> None:
     batch = images(12)
     one = ranges(fp32, lambda: [batch], "kl")

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from hqp.compress import count
@@ -61,6 +62,18 @@ class Product(nn.Module):
 def test_a_matrix_product_counts_each_row(tmp_path: Path) -> None:
     export(Product(), 2, tmp_path / "model.onnx")
     assert (count.parameters(tmp_path / "model.onnx"), count.macs(tmp_path / "model.onnx")) == (24, 3 * 6 * 4)
+
+
+def test_a_weight_that_two_nodes_share_counts_once(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["input", "weight"], ["inner"]),
+        helper.make_node("MatMul", ["inner", "weight"], ["logits"]),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in ("input", "logits")]
+    weight = numpy_helper.from_array(np.ones((4, 4), np.float32), "weight")
+    graph = helper.make_graph(nodes, "shared", ends[:1], ends[1:], [weight])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "model.onnx")
+    assert (count.parameters(tmp_path / "model.onnx"), count.macs(tmp_path / "model.onnx")) == (16, 32)
 
 
 def test_a_size_that_is_not_known_is_refused(fp32: Path) -> None:

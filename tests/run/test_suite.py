@@ -160,3 +160,11 @@ def test_a_baseline_of_another_environment_is_refused_with_the_keys_that_differ(
     recorded.write_text(whole)
     assert done.returncode == 1
     assert "another processor" in done.stdout and "Traceback" not in done.stdout
+
+
+def test_on_github_the_report_stands_on_the_job_s_page(
+    first_run: Any, project: Path, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(project / "page.md"))
+    assert run("-m", "pytest", SUITE, "-k", "size").returncode == 0
+    assert "| hqp" in (project / "page.md").read_text()

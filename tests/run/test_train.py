@@ -154,35 +154,6 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "to go on, type: hqp train tiny --dataset noise" in " ".join(text.getvalue().split())
 
 
-def test_images_are_rendered_once_and_never_half_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    run("a")
-    cached = sorted(Path(".hqp/cache").iterdir())
-    assert len(cached) == 4
-    assert all(path.suffix == ".npy" for path in cached)
-
-    def rendered_again(*args: object) -> None:
-        raise AssertionError("rendered twice")
-
-    monkeypatch.setattr(workflow, "_render", rendered_again)
-    run("b")
-    cached[0].unlink()
-
-    def cut_off(samples: Samples, size: int, threads: int, path: Path, console: Console) -> None:
-        path.write_bytes(b"half")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(workflow, "_render", cut_off)
-    with pytest.raises(KeyboardInterrupt):
-        run("c")
-    assert sorted(Path(".hqp/cache").iterdir()) == cached[1:]
-
-
-def test_rendering_in_threads_keeps_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workflow, "_CHUNK", 3)
-    pixels = workflow._cached(load("train"), 12, 4, Console(file=io.StringIO()))
-    assert np.array_equal(pixels, read("train", range(40), 12))
-
-
 def test_the_model_s_own_recipe_is_taken_unless_another_is_given() -> None:
     assert recipe_of(TINY) == TrainingRecipe(phases=((8, 1), (12, 2)), batch=8)  # type: ignore[arg-type]
     assert recipe_of(SimpleNamespace()) == TrainingRecipe()  # type: ignore[arg-type]
