@@ -148,7 +148,15 @@ def compress(
             delta_max_pp=delta_max, out=out, weights=weights, seed=seed, input_size=input_size,
         )  # fmt: skip
 
-    _answer(make, json, lambda made: f"{made.path}\t{made.sidecar.model_bytes} bytes")
+    _answer(make, json, lambda made: _made(made, device))
+
+
+def _made(artifact: Any, device: str) -> str:
+    """What an artefact is, and what to type next."""
+    sidecar = artifact.sidecar
+    kept = f"θ {sidecar.sparsity:.1%} of {sidecar.filters:,} filters, {sidecar.compression_ratio:.2f} times smaller"
+    judged = f"top-1 {sidecar.compressed.top1:.2%}, FP32 {sidecar.baseline.top1:.2%} on '{sidecar.baseline.split}'"
+    return f"{artifact.path}: {kept}; {judged}\nnext: hqp bench {artifact.path} --device {device}"
 
 
 @app.command()

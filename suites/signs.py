@@ -12,7 +12,7 @@ suite = Suite(
     gates=(
         Gate("accuracy_drop", methods="hqp", max_pp=1.5),
         Gate("speedup", methods="hqp", models="resnet18", min_ratio=2.0),
-        Gate("size", methods=("q8", "hqp"), max_ratio=0.28),
+        Gate("size", methods=("q8", "hqp"), max_ratio=0.3),
         Gate("latency_regression", margin=0.05),
     ),
 )

@@ -47,7 +47,7 @@ def ranges(
 
     ``batches()`` gives float32 arrays (n, 3, size, size), normalised; the FP32 file at ``path`` runs in onnxruntime on
     one image after the other. ``minmax`` is the lowest and highest value seen. ``kl`` cuts both at ±T, with T from
-    ``kl_threshold``. ``advance`` gets the number of images just seen.
+    ``kl_bins``. ``advance`` gets the number of images just seen.
 
     Raises:
         HqpError: a tensor is NaN or infinite on some image, or there are no images.

@@ -89,7 +89,7 @@ def _device(model: nn.Module) -> torch.device:
 def _name_weights(graph: GraphProto) -> None:
     """Gives each node its own constants, named after it.
 
-    Torch merges weights of equal value, reads the copies through Identity nodes, and keeps scalars in nodes of their own.
+    Torch merges weights of equal value, reads the copies through Identity nodes, and keeps scalars in Constant nodes.
     A quantiser needs the weights apart, since each has its own scale, and must see what is constant.
     """
     constants = {tensor.name: tensor for tensor in graph.initializer}

@@ -10,7 +10,8 @@ device = Device(
     runtime="openvino",
     threads=1,
     precisions=("fp32", "int8"),
-    policy=Policy(activations="uint8", symmetric=False),
+    # What comes out of a convolution stays in float: as fast on ResNet-18, 1.2 times as fast on MobileNetV3-Large.
+    policy=Policy(activations="uint8", symmetric=False, float_results=True),
     summary="this machine's CPU, OpenVINO, one thread",
 )
 

@@ -23,8 +23,19 @@ def read_results(path: Path) -> Results:
 
 
 def update(results: Path, root: Path) -> tuple[str, ...]:
-    """Makes a run's measurements the baselines of its suite, and says in which files they stand."""
-    return tuple(str(path) for path in baselines.update(root, read_results(results)))
+    """Makes a run's measurements the baselines of its suite, and says in which files they stand.
+
+    Raises:
+        HqpError: a stored baseline has cases that the run did not measure; a partial run replaces no whole one.
+    """
+    read = read_results(results)
+    for new in baselines.from_results(read):
+        stored = baselines.find(root, new.device, new.environment, new.suite)
+        lost = [str(entry.case) for entry in stored.entries if new.entry(entry.case) is None] if stored else []
+        if lost:
+            path = baselines.path_of(root, new.device, new.environment, new.suite)
+            raise HqpError(f"{results} lacks {', '.join(lost)} of the baseline", "a run of the whole suite", f"rm {path}")
+    return tuple(str(path) for path in baselines.update(root, read))
 
 
 def diff(results: Path, root: Path) -> tuple[Difference, ...]:

@@ -175,7 +175,8 @@ def _versions() -> dict[str, str]:
 def _engine_digest() -> str:
     """A digest of the code that makes artefacts, so that what an older engine made is not taken for this one's."""
     package = Path(hqp.__file__).parent
-    files = sorted([*package.glob("compress/*.py"), *package.glob("criteria/*.py")])
+    folders = ("compress", "criteria", "records")
+    files = sorted([package / "onnx_rules.py", *(file for name in folders for file in (package / name).glob("*.py"))])
     return digest_of([[file.parent.name, file.name, sha256_of(file)] for file in files])
 
 

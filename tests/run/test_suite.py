@@ -142,6 +142,15 @@ def test_a_case_that_was_not_run_fails_coverage(recorded: Path, project: Path, r
     shutil.rmtree(project / "elsewhere")
 
 
+def test_a_partial_run_replaces_no_whole_baseline(recorded: Path, run: Any) -> None:
+    whole = recorded.read_bytes()
+    assert run("-m", "pytest", SUITE, "-k", "size").returncode == 0
+    done = run("-m", "hqp", "baseline", "update", ".hqp/results/squares.json")
+    assert done.returncode == 2
+    assert f"lacks {FP32}, {MAGNITUDE} of the baseline" in done.stderr
+    assert recorded.read_bytes() == whole
+
+
 def test_a_baseline_that_was_cut_off_is_refused(recorded: Path, run: Any) -> None:
     whole = recorded.read_text()
     recorded.write_text(whole[: len(whole) // 2])
