@@ -9,6 +9,10 @@ from typing import Literal
 
 from hqp.errors import HqpError
 
+# A rejected pass stops early and costs a fraction of an accepted one, so galloping starts high: at δ = 1%, about where
+# a network without recovery ends.
+FIRST_PROBE = 16
+
 
 def floor_correct(baseline_correct: int, total: int, delta_max_pp: float) -> int:
     """The least number of correct images, of ``total``, that keeps A_baseline - A <= Δmax.
@@ -28,15 +32,18 @@ def floor_correct(baseline_correct: int, total: int, delta_max_pp: float) -> int
     return max(0, math.ceil(baseline_correct - allowed))
 
 
-def search(holds: Callable[[int], bool], steps: int, how: Literal["linear", "galloping"]) -> int:
+def search(holds: Callable[[int], bool], steps: int, how: Literal["linear", "galloping"], beat: int = 0) -> int:
     """The number of pruning steps to accept: 0, or one for which ``holds`` was seen to be true.
 
     ``holds(step)`` tells whether the bound holds after that many steps; the dense model holds, so 0 is never asked.
     ``linear`` is Algorithm 1 of arXiv 2602.06069: the first rejected step is rolled back and ends the search.
-    ``galloping`` doubles until a rejection, then bisects between the last accepted and the first rejected step: at most
-    2 log2(steps) + 2 calls. Where ``holds`` is monotone, both give the same number.
+    ``galloping`` starts at ``FIRST_PROBE``, doubles until a rejection, then bisects between the last accepted and the
+    first rejected step: at most 2 log2(steps) + 2 calls. Where ``holds`` is monotone, both give the same number.
+
+    ``beat`` is what another search already accepted: galloping first asks for one step more, and where that does not
+    hold answers 0, since this search would only lose.
     """
-    return _linear(holds, steps) if how == "linear" else _galloping(holds, steps)
+    return _linear(holds, steps) if how == "linear" else _galloping(holds, steps, beat)
 
 
 def _linear(holds: Callable[[int], bool], steps: int) -> int:
@@ -46,8 +53,10 @@ def _linear(holds: Callable[[int], bool], steps: int) -> int:
     return max(steps, 0)
 
 
-def _galloping(holds: Callable[[int], bool], steps: int) -> int:
-    accepted, probe = 0, 1
+def _galloping(holds: Callable[[int], bool], steps: int, beat: int) -> int:
+    if beat and (beat >= steps or not holds(beat + 1)):
+        return 0
+    accepted, probe = (beat + 1, 2 * (beat + 1)) if beat else (0, FIRST_PROBE)
     while accepted < steps:
         probe = min(probe, steps)
         if not holds(probe):

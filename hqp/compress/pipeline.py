@@ -28,9 +28,9 @@ from hqp.store import Store
 Score = Callable[[Group, Statistics], npt.NDArray[np.float64]]
 Track = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
-# The exported file is shipped when the one-sided limit of its drop on `selection`, at 99.9%, is within Δmax. A candidate
-# is picked for being deep, so its estimate flatters, and 5,000 images leave ±0.25 points: a weaker limit would often
-# ship what the images of `test` then refuse.
+# The exported file is shipped when the one-sided limit of its drop on `selection`, at 99.9%, is within Δmax. What is
+# picked for being deep flatters, and 5,000 images leave ±0.25 points: a weaker limit would often ship what the images
+# of `test` then refuse.
 VERIFICATION_CONFIDENCE = 0.998  # of the two-sided interval
 
 # The quickest of 16 to 256 on two cores; the optimum is flat.
@@ -205,7 +205,7 @@ def _search(job: Job, draft: Draft, pruning: Pruning, removals: list[Removal]) -
         draft.spend(judged.cost)
         return judged.accuracy is not None
 
-    return bound.search(holds, len(removals) - 1, pruning.search)
+    return bound.search(holds, len(removals) - 1, pruning.search, beat=draft.accepted)
 
 
 def _validate(job: Job, draft: Draft, removal: Removal) -> Pass:

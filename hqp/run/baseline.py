@@ -33,8 +33,8 @@ def update(results: Path, root: Path) -> tuple[str, ...]:
         stored = baselines.find(root, new.device, new.environment, new.suite)
         lost = [str(entry.case) for entry in stored.entries if new.entry(entry.case) is None] if stored else []
         if lost:
-            path = baselines.path_of(root, new.device, new.environment, new.suite)
-            raise HqpError(f"{results} lacks {', '.join(lost)} of the baseline", "a run of the whole suite", f"rm {path}")
+            fix = f"rm {baselines.path_of(root, new.device, new.environment, new.suite)}"
+            raise HqpError(f"{results} lacks {', '.join(lost)} of the baseline", "a run of the whole suite", fix)
     return tuple(str(path) for path in baselines.update(root, read))
 
 
