@@ -33,8 +33,11 @@ def test_a_device_is_frozen_and_its_facts_are_words(name: str) -> None:
     assert all(isinstance(word, str) and word for pair in facts.items() for word in pair)
 
 
-def test_the_two_cpu_devices_differ_in_their_runtime_alone() -> None:
+def test_the_two_cpu_devices_differ_in_their_runtime_and_what_it_fuses_alone() -> None:
     openvino, onnxruntime = (catalog.find("devices", name).device for name in ("cpu_openvino", "cpu_onnxruntime"))
-    assert dataclasses.replace(openvino, runtime="onnxruntime", summary=onnxruntime.summary) == onnxruntime
+    assert openvino.policy.float_results and not onnxruntime.policy.float_results
+    same = dataclasses.replace(openvino, runtime="onnxruntime", summary=onnxruntime.summary, policy=onnxruntime.policy)
+    assert same == onnxruntime
+    assert dataclasses.replace(openvino.policy, float_results=False) == onnxruntime.policy
     assert openvino.threads == 1
     assert openvino.policy.activations == "uint8"

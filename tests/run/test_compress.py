@@ -13,14 +13,15 @@ import pytest
 COMPRESS = ("-m", "hqp", "compress", "squarenet", "--dataset", "squares", "--device", "cpu_onnxruntime")
 
 WITHOUT_TORCH = """
-import importlib.abc, sys
+import importlib.machinery, sys
 
-class Absent(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "torchvision", "torch_pruning", "safetensors"):
-            raise ModuleNotFoundError(name)
+class Without(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        absent = name.partition(".")[0] in ("torch", "torchvision", "torch_pruning", "safetensors")
+        return None if absent else super().find_spec(name, path, target)
 
-sys.meta_path.insert(0, Absent())
+sys.meta_path[:] = [Without if finder is importlib.machinery.PathFinder else finder for finder in sys.meta_path]
 from hqp.cli import main
 code = main(sys.argv[1:])
 assert "torch" not in sys.modules
