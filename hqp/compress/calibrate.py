@@ -100,7 +100,7 @@ class Distribution:
         if not (math.isfinite(low) and math.isfinite(high)):
             raise HqpError(f"calibration met NaN or infinity in {self.name}", "finite weights and images")
         self.low, self.high = min(self.low, low), max(self.high, high)
-        if not with_counts:
+        if not with_counts or not self.largest:
             return
         self._widen(math.frexp(self.largest)[1])
         magnitudes = np.abs(values).ravel()

@@ -12,7 +12,7 @@ requires = ("torch", "torchvision")
 input_size = 224
 weights = "MobileNet_V3_Small_Weights.IMAGENET1K_V1"
 
-training = MappingProxyType({"phases": ((48, 4), (64, 3), (96, 4)), "learning_rate": 3e-3, "precision": "float32"})
+training = MappingProxyType({"phases": ((48, 4), (64, 3), (96, 3)), "learning_rate": 3e-3, "precision": "float32"})
 """What `hqp train` does otherwise than by default: fields of `TrainingRecipe`."""
 
 

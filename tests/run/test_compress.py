@@ -102,8 +102,10 @@ def test_a_mistake_is_one_line_and_leaves_nothing(project: Path, run: Any, words
     assert set(project.iterdir()) == before
 
 
+# A process that was started in the background of a shell ignores interrupts.
 KILLED = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from hqp.compress import groups
 from hqp.cli import main
 real, calls = groups.remove, []

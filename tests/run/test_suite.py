@@ -116,6 +116,7 @@ def test_suites_refuse_to_run_side_by_side(project: Path, run: Any) -> None:
 
 @pytest.fixture(scope="module")
 def recorded(first_run: Any, project: Path, run: Any) -> Path:
+    assert run("-m", "pytest", SUITE).returncode == 0
     done = run("-m", "hqp", "baseline", "update", ".hqp/results/squares.json")
     assert done.returncode == 0, done.stderr
     (file,) = (project / "baselines").rglob("squares.json")
@@ -138,7 +139,7 @@ def test_a_case_that_was_not_run_fails_coverage(recorded: Path, project: Path, r
     (other / "squares.py").write_text(text)
     done = run("-m", "pytest", "elsewhere/suites/squares.py", "-k", "coverage or size")
     assert done.returncode == 1
-    assert f"in the baseline but not measured: {FP32}, {MAGNITUDE}" in done.stdout or MAGNITUDE in done.stdout
+    assert f"in the baseline but not measured: {FP32}, {MAGNITUDE}" in done.stdout
     shutil.rmtree(project / "elsewhere")
 
 
@@ -160,7 +161,7 @@ def test_a_baseline_that_was_cut_off_is_refused(recorded: Path, run: Any) -> Non
     assert "is damaged or cut off" in done.stdout and "Traceback" not in done.stdout
 
 
-def test_a_baseline_of_another_environment_is_refused_with_the_keys_that_differ(self, recorded: Path, run: Any) -> None:
+def test_a_baseline_of_another_environment_is_refused_with_the_keys_that_differ(recorded: Path, run: Any) -> None:
     whole = recorded.read_text()
     stored = json.loads(whole)
     stored["environment"]["facts"]["cpu"] = "another processor"
