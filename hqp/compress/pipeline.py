@@ -33,7 +33,7 @@ Track = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 # of `test` then refuse.
 VERIFICATION_CONFIDENCE = 0.998  # of the two-sided interval
 
-# The quickest of 16 to 256 on two cores; the optimum is flat.
+# As in evaluate.py, where it is measured; sensitivity and calibration were not compared at other sizes.
 BATCH = 32
 
 
