@@ -1,4 +1,4 @@
-"""The accuracy bound, in whole images, and the two searches that prune under it."""
+"""The accuracy bound, in whole images, the two searches that prune under it, and the way back."""
 
 from __future__ import annotations
 
@@ -7,29 +7,50 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Literal
 
+from scipy.special import ndtri
+
 from hqp.errors import HqpError
+from hqp.stats.paired import score_interval
 
 # A rejected pass stops early and costs a fraction of an accepted one, so galloping starts high: at δ = 1%, about where
 # a network without recovery ends.
 FIRST_PROBE = 16
 
 
-def floor_correct(baseline_correct: int, total: int, delta_max_pp: float) -> int:
-    """The least number of correct images, of ``total``, that keeps A_baseline - A <= Δmax.
+def floor_correct(baseline_correct: int, total: int, delta_max_pp: float, confidence: float | None = None) -> int:
+    """The least number of correct images, of ``total``, with which the bound can hold.
 
-    Exact: ``delta_max_pp`` is the decimal that is written, not the binary number nearest to it.
+    Without ``confidence`` that is A_baseline - A <= Δmax, exactly: ``delta_max_pp`` is the decimal that is written, not
+    the binary number nearest to it. With it, the upper limit of the drop must be within Δmax, and the floor is that of
+    the luckiest pairing, in which no image is gained.
 
     Raises:
-        HqpError: the counts are no accuracy, or Δmax is no number of points from 0 to 100.
+        HqpError: the counts are no accuracy, Δmax is no number of points from 0 to 100, or so few images cannot show at
+            that confidence that any drop is within it.
     """
     if not (total > 0 and 0 <= baseline_correct <= total):
         raise HqpError(
             f"a baseline of {baseline_correct} correct of {total} images", "0 <= correct <= total, total > 0"
         )
-    if not 0 <= delta_max_pp <= 100:
+    if not 0 <= delta_max_pp <= 100 or (confidence and not delta_max_pp):
         raise HqpError(f"Δmax is {delta_max_pp} points", "0 to 100 points of top-1", "--delta-max 1.5")
-    allowed = Fraction(str(delta_max_pp)) * total / 100
-    return max(0, math.ceil(baseline_correct - allowed))
+    allowed = math.floor(Fraction(str(delta_max_pp)) * total / 100)
+    if confidence is not None:
+        while allowed >= 0 and score_interval(allowed, 0, total, confidence)[1] > delta_max_pp / 100:
+            allowed -= 1
+        if allowed < 0:
+            raise HqpError(
+                f"{total} images of 'selection' cannot show that a drop is within {delta_max_pp} points",
+                f"{_least_images(delta_max_pp, confidence)} or more",
+                "--delta-max with more points, or --method hqp_paper, which takes the drop as it is",
+            )
+    return max(0, baseline_correct - allowed)
+
+
+def _least_images(delta_max_pp: float, confidence: float) -> int:
+    """How many images show a drop within the bound where not one of them differs: z²/(n + z²) <= Δmax."""
+    deviation_squared = float(ndtri((1 + confidence) / 2)) ** 2
+    return math.ceil(deviation_squared * (100 / delta_max_pp - 1))
 
 
 def search(holds: Callable[[int], bool], steps: int, how: Literal["linear", "galloping"], beat: int = 0) -> int:
@@ -63,6 +84,18 @@ def _galloping(holds: Callable[[int], bool], steps: int, beat: int) -> int:
             return _bisect(holds, accepted, probe)
         accepted, probe = probe, 2 * probe
     return accepted
+
+
+def give_back(holds: Callable[[int], bool], accepted: int) -> int:
+    """The number of pruning steps to ship, of those accepted: one for which ``holds`` was seen to be true, or 0.
+
+    Asked is first ``accepted`` itself, then 1, 2, 4, ... steps less, and between the last two by bisection: as a rule
+    little has to be given back.
+    """
+    probe, rejected, stride = accepted, accepted + 1, 1
+    while probe > 0 and not holds(probe):
+        probe, rejected, stride = max(0, probe - stride), probe, 2 * stride
+    return _bisect(holds, probe, rejected)
 
 
 def _bisect(holds: Callable[[int], bool], accepted: int, rejected: int) -> int:

@@ -28,11 +28,6 @@ from hqp.store import Store
 Score = Callable[[Group, Statistics], npt.NDArray[np.float64]]
 Track = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
-# The exported file is shipped when the one-sided limit of its drop on `selection`, at 99.9%, is within Δmax. What is
-# picked for being deep flatters, and 5,000 images leave ±0.25 points: a weaker limit would often ship what the images
-# of `test` then refuse.
-VERIFICATION_CONFIDENCE = 0.998  # of the two-sided interval
-
 # As in evaluate.py, where it is measured; sensitivity and calibration were not compared at other sizes.
 BATCH = 32
 
@@ -89,13 +84,15 @@ class Draft:
     """What the steps have made so far.
 
     ``removals[k]`` are the channels gone after k steps, none for k = 0, and ``files[k]`` is what is shipped of them.
-    ``floor`` is the least number of correct images that keeps the bound.
+    ``dense`` is the accuracy of the trained model on ``selection``, and ``floor`` the least number of correct images
+    with which the bound can hold.
     """
 
     fisher: dict[str, Tensor] | None = None
     groups: tuple[Group, ...] = ()
     ranking: Ranking | None = None
     removals: list[Removal] = field(default_factory=lambda: [{}])
+    dense: Accuracy | None = None
     floor: int | None = None
     accepted: int = 0
     shipped: int = 0
@@ -176,7 +173,8 @@ def prune_under_bound(job: Job, draft: Draft) -> None:
     draft.spend(dense.cost)
     draft.groups = groups.find_groups(job.model, job.example)
     collected = statistics.collect(job.model, draft.fisher)
-    draft.floor = bound.floor_correct(dense.accuracy.correct, dense.accuracy.total, job.delta_max_pp)
+    draft.dense, counts = dense.accuracy, (dense.accuracy.correct, dense.accuracy.total)
+    draft.floor = bound.floor_correct(*counts, job.delta_max_pp, pruning.confidence)
     removed = -1
     for ranking in pruning.rankings:
         removals = _removals(job, pruning, ranking, draft.groups, collected)
@@ -203,9 +201,19 @@ def _search(job: Job, draft: Draft, pruning: Pruning, removals: list[Removal]) -
     def holds(step: int) -> bool:
         judged = _validate(job, draft, removals[step])
         draft.spend(judged.cost)
-        return judged.accuracy is not None
+        return judged.accuracy is not None and _within(job, draft.dense, judged.accuracy)
 
     return bound.search(holds, len(removals) - 1, pruning.search, beat=draft.accepted)
+
+
+def _within(job: Job, reference: Accuracy | None, candidate: Accuracy) -> bool:
+    """Whether the upper limit of the drop is within Δmax; without a confidence the floor has said all there is."""
+    pruning = job.recipe.pruning
+    assert reference is not None and pruning is not None
+    if pruning.confidence is None:
+        return True
+    drop = drop_pp(reference.correct_images, candidate.correct_images, pruning.confidence)
+    return drop.upper <= job.delta_max_pp
 
 
 def _validate(job: Job, draft: Draft, removal: Removal) -> Pass:
@@ -240,23 +248,10 @@ def ship(job: Job, draft: Draft) -> None:
 
 
 def _deepest(job: Job, draft: Draft) -> int:
-    """The most pruning steps, of those accepted, whose exported file was seen to hold; 0 where none was."""
-    low, high = 0, draft.accepted
-    middle = high
-    while low < high:
-        if _verified(job, draft, middle):
-            low = middle
-        else:
-            high = middle - 1
-        middle = (low + high + 1) // 2
-    return low
+    def holds(step: int) -> bool:
+        return _within(job, draft.baseline, job.evaluate(_file(job, draft, step)))
 
-
-def _verified(job: Job, draft: Draft, step: int) -> bool:
-    assert draft.baseline is not None
-    judged = job.evaluate(_file(job, draft, step))
-    drop = drop_pp(draft.baseline.correct_images, judged.correct_images, VERIFICATION_CONFIDENCE)
-    return drop.upper <= job.delta_max_pp
+    return bound.give_back(holds, draft.accepted)
 
 
 def _file(job: Job, draft: Draft, step: int) -> Path:

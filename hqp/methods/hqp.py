@@ -7,7 +7,7 @@ from hqp.records import Pruning, Quantization, Ranking, Recipe
 
 recipe = Recipe(
     summary="pruned by Fisher sensitivity, INT8, the exported file verified under the bound",
-    pruning=Pruning(rankings=(Ranking("fisher"),), search="galloping"),
+    pruning=Pruning(rankings=(Ranking("fisher"),)),
     quantization=Quantization(),
     give_back=True,
 )

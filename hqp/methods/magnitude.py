@@ -11,7 +11,6 @@ recipe = Recipe(
             Ranking("magnitude", norm="l2", per_layer=False),
             Ranking("magnitude", norm="l2", per_layer=True),
         ),
-        search="galloping",
     ),
     quantization=Quantization(),
     give_back=True,

@@ -4,5 +4,5 @@ from hqp.records import Pruning, Ranking, Recipe
 
 recipe = Recipe(
     summary="pruned by Fisher sensitivity under the bound, FP32",
-    pruning=Pruning(rankings=(Ranking("fisher"),), search="galloping"),
+    pruning=Pruning(rankings=(Ranking("fisher"),)),
 )

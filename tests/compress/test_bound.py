@@ -1,4 +1,4 @@
-"""The bound in whole images, and the two searches."""
+"""The bound in whole images, the two searches, and giving back."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hqp.compress.bound import floor_correct, search
+from hqp.compress.bound import floor_correct, give_back, search
 from hqp.errors import HqpError
+from hqp.stats.paired import score_interval
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,24 @@ def test_a_bound_that_is_none_is_refused(delta: float) -> None:
 def test_counts_that_are_no_accuracy_are_refused(correct: int, total: int) -> None:
     with pytest.raises(HqpError, match="a baseline of"):
         floor_correct(correct, total, 1.5)
+
+
+@given(st.integers(700, 6000), st.sampled_from([0.9, 0.998]), st.integers(0, 400), st.integers(0, 400))
+def test_below_the_floor_of_a_limit_no_pairing_holds(total: int, confidence: float, lost: int, gained: int) -> None:
+    correct = total // 2
+    floor = floor_correct(correct, total, 1.5, confidence)
+    assert score_interval(correct - floor, 0, total, confidence)[1] <= 0.015
+    lost, gained = min(lost, correct), min(gained, total - correct)
+    if correct - lost + gained < floor:
+        assert score_interval(lost, gained, total, confidence)[1] > 0.015
+
+
+def test_too_few_images_to_show_the_bound_are_refused_with_how_many_it_takes() -> None:
+    with pytest.raises(HqpError, match=r"626 images of 'selection' cannot show .* 1\.5 points; 628 or more"):
+        floor_correct(600, 626, 1.5, 0.998)
+    with pytest.raises(HqpError, match="cannot show"):
+        floor_correct(600, 627, 1.5, 0.998)
+    assert floor_correct(600, 628, 1.5, 0.998) == 600
 
 
 class Judge:
@@ -108,3 +127,18 @@ def test_a_search_that_cannot_beat_another_is_given_up_after_one_question(most: 
     assert found == (best if best > beat else 0)
     if best <= beat:
         assert judge.asked == ([beat + 1] if beat < steps else [])
+
+
+def test_giving_back_asks_nearby_first_and_then_bisects() -> None:
+    judge = Judge(frozenset(range(1, 17)))
+    assert give_back(judge, 20) == 16
+    assert judge.asked == [20, 19, 17, 13, 15, 16]
+
+
+@given(st.integers(0, 100), st.frozensets(st.integers(1, 100)))
+def test_what_is_shipped_was_seen_to_hold(accepted: int, holding: frozenset[int]) -> None:
+    judge = Judge(holding)
+    shipped = give_back(judge, accepted)
+    assert shipped == 0 or (shipped in judge.asked and shipped in holding)
+    assert shipped == accepted if accepted in holding else shipped < accepted or not accepted
+    assert len(set(judge.asked)) == len(judge.asked) and all(1 <= step <= accepted for step in judge.asked)
