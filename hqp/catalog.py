@@ -11,6 +11,7 @@ import importlib.util
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from hqp.errors import HqpError, NotInstalled, UnknownName
 
@@ -19,7 +20,9 @@ KINDS = ("models", "datasets", "criteria", "methods", "runtimes", "devices", "ga
 SINGULAR = {"criteria": "criterion"}
 
 # Which extra of the package brings what a plug-in requires.
-EXTRAS = {"openvino": "openvino", "onnxruntime": "onnxruntime", "tensorrt": "jetson", "pycuda": "jetson"}
+EXTRAS = {
+    "openvino": "openvino", "onnxruntime": "onnxruntime", "tensorrt": "jetson", "pycuda": "jetson", "timm": "timm",
+}  # fmt: skip
 
 
 def singular(kind: str) -> str:
@@ -62,8 +65,8 @@ def find(kind: str, name: str) -> ModuleType:
     return module
 
 
-def load(kind: str, name: str) -> ModuleType:
-    """The module of a plug-in, ready for use.
+def require(kind: str, name: str) -> ModuleType:
+    """The module of a plug-in that has all it requires.
 
     Raises:
         UnknownName: nothing answers to the name.
@@ -75,3 +78,24 @@ def load(kind: str, name: str) -> ModuleType:
         extra = next((EXTRAS[package] for package in absent if package in EXTRAS), "compress")
         raise NotInstalled(f"{singular(kind)} '{name}'", absent, extra)
     return module
+
+
+def load(kind: str, name: str) -> Any:
+    """A plug-in ready for use: its module or, of a name with an argument, what the module binds it to.
+
+    ``torchvision:resnet50`` is the plug-in ``torchvision`` with the argument ``resnet50``. A name whose first part can
+    only be a file or a module, ``nets/mine.py:build``, is an argument of the plug-in ``python``.
+
+    Raises:
+        UnknownName: nothing answers to the name.
+        NotInstalled: a package that it requires is missing.
+        HqpError: an argument is missing, or there is one too many.
+    """
+    head, _, argument = name.partition(":")
+    if head not in names(kind) and "." in head and "python" in names(kind):
+        head, argument = "python", name
+    module = require(kind, head)
+    wanted = getattr(module, "argument", None)
+    if bool(argument) != (wanted is not None):
+        raise HqpError(f"'{name}' is no {singular(kind)}", f"{head}:{wanted}" if wanted else head)
+    return module.bind(argument) if wanted else module

@@ -33,7 +33,9 @@ baseline_app = typer.Typer(help="Stored baselines: what regression is judged aga
 app.add_typer(baseline_app, name="baseline")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]
-Dataset = Annotated[str, typer.Option(help="The dataset's name.")]
+Dataset = Annotated[str, typer.Option(help="The dataset's name; `image_folder:PATH` is one of your own.")]
+Skip = Annotated[int, typer.Option(metavar="N", help="Leave out up to N unreadable images of each split, and say so.")]
+Channels = tuple[float, float, float]
 Baselines = Annotated[Path, typer.Option(help="Where baselines are kept.")]
 ResultsFile = Annotated[Path, typer.Argument(metavar="RESULTS", help="A results file.", show_default=False)]
 
@@ -116,37 +118,51 @@ def list_plugins(
     """Show the plug-ins there are."""
     from hqp.run.listing import listing
 
-    _answer(
-        lambda: listing(kind), json, lambda found: _table([(one.kind, one.name, one.summary or "") for one in found])
-    )
+    def text(found: Any) -> str:
+        names = [f"{one.name}:{one.argument}" if one.argument else one.name for one in found]
+        return _table([(one.kind, name, one.summary or "") for one, name in zip(found, names, strict=True)])
+
+    _answer(lambda: listing(kind), json, text)
 
 
 @app.command()
 def compress(
-    model: Annotated[str, typer.Argument(help="The model's name.", show_default=False)],
+    model: Annotated[
+        str, typer.Argument(help="resnet18, torchvision:NAME, timm:NAME or path/to/file.py:build.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="Where the artefact goes: a new directory.", show_default=False)],
     dataset: Dataset = "signs",
     method: Annotated[str, typer.Option(help="The method's name.")] = "hqp",
     delta_max: Annotated[float, typer.Option(help="Δmax: how much top-1 may be lost, in absolute points.")] = 1.5,
     device: Annotated[str, typer.Option(help="The device it will run on.")] = "cpu_openvino",
     weights: Annotated[
-        Path | None, typer.Option(help="A weight file, instead of the embedded checkpoint.", show_default=False)
+        str | None, typer.Option(help="A weight file, instead of what `hqp train` wrote.", show_default=False)
+    ] = None,
+    pretrained: Annotated[bool, typer.Option("--pretrained", help="Take the weights that the library offers.")] = False,
+    num_classes: Annotated[
+        int | None,
+        typer.Option(help="Outputs of the model; by default as its weights have.", show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(help="The seed of whatever is random.")] = 0,
     input_size: Annotated[
-        int | None, typer.Option(help="Height and width in pixels, instead of the dataset's.", show_default=False)
+        int | None, typer.Option(help="Height and width in pixels, instead of the model's.", show_default=False)
     ] = None,
+    mean: Annotated[Channels | None, typer.Option(help="Of the images, scaled to 0..1.", show_default=False)] = None,
+    std: Annotated[Channels | None, typer.Option(help="Their standard deviation.", show_default=False)] = None,
+    skip_unreadable: Skip = 0,
     json: Json = False,
 ) -> None:
     """Compress a trained model under the bound, and write its artefact."""
 
     def make() -> Any:
+        from hqp.records import Reading
         from hqp.run.compress import compress as run
+        from hqp.run.subject import Request
+        from hqp.suite import Model
 
-        return run(
-            model, dataset, method, device,
-            delta_max_pp=delta_max, out=out, weights=weights, seed=seed, input_size=input_size,
-        )  # fmt: skip
+        chosen = Model(model, weights, pretrained, num_classes)
+        reading = Reading(mean=mean, std=std, skip_unreadable=skip_unreadable)
+        return run(Request(chosen, dataset, method, device, delta_max, seed, input_size, reading), out)
 
     _answer(make, json, lambda made: _made(made, device))
 
@@ -188,6 +204,7 @@ def train(
     dataset: Dataset = "signs",
     out: Annotated[Path, typer.Option(help="Where OUT/DATASET/MODEL.safetensors and its card go.")] = Path("fixtures"),
     seed: Annotated[int, typer.Option(help="The seed of the start, the order and the augmentation.")] = 0,
+    skip_unreadable: Skip = 0,
     json: Json = False,
 ) -> None:
     """Train a checkpoint; the same command goes on where it was stopped."""
@@ -195,9 +212,14 @@ def train(
     def make() -> Any:
         from hqp.run.train import train as run
 
-        return run(model, dataset, out, seed=seed)
+        return run(model, dataset, out, seed=seed, skip_unreadable=skip_unreadable)
 
-    _answer(make, json, lambda card: f"{out / dataset / model}.safetensors")
+    def text(card: Any) -> str:
+        from hqp.run.fixtures import trained
+
+        return f"{trained(out, model, dataset)}\nnext: hqp compress {model} --dataset {dataset} --out out/mine"
+
+    _answer(make, json, text)
 
 
 @app.command()

@@ -42,6 +42,16 @@ class Damaged(HqpError):
     """A file that is cut off, of another schema, or holds what it must not."""
 
 
+class Unreadable(HqpError):
+    """An image that cannot be decoded; ``name`` is its file."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        super().__init__(
+            f"{name} cannot be read as an image ({reason})", "mend it, or let some be left out", "--skip-unreadable 1"
+        )
+
+
 class Incomparable(HqpError):
     """Numbers of two environments, which are never compared; the message lists the keys that differ."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from hqp.errors import HqpError
 from hqp.records import Case
@@ -45,21 +46,55 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Model:
+    """A model with weights of one's own: ``Model("nets/mine.py:build", weights="mine.safetensors", name="mine")``.
+
+    ``source`` says what builds it, as on the command line; ``name``, by default ``source``, stands in tests and gates.
+    Without ``weights`` or ``pretrained``, the weights are those that ``hqp train`` wrote. ``num_classes`` is the number
+    of outputs, where it is neither the dataset's number of classes nor can be read from the weights.
+    """
+
+    source: str
+    weights: str | None = None
+    pretrained: bool = False
+    num_classes: int | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.weights is not None and self.pretrained:
+            raise HqpError(f"{self.source} is to have weights of a file and pretrained ones", "one of them")
+        if self.num_classes is not None and self.num_classes < 1:
+            raise HqpError(f"num_classes is {self.num_classes}", "1 or more")
+        if not self.name:
+            object.__setattr__(self, "name", self.source)
+
+    @property
+    def file(self) -> Path | None:
+        """The weight file that was named."""
+        return Path(self.weights) if self.weights is not None else None
+
+
+@dataclass(frozen=True)
 class Suite:
     """Models x devices x methods on one dataset, and the gates that judge them.
 
+    A model is a name, or a ``Model`` with weights of its own. ``mean`` and ``std`` normalise the images, and
+    ``skip_unreadable`` images of a split may be unreadable; where nothing is said, model and dataset decide.
     ``delta_max_pp`` is the bound under which methods prune, in absolute points of top-1. ``test_images`` of the split
     ``test``, its first ones, judge accuracy; all of them where nothing is said. ``rounds`` fresh pairs of
     sessions are timed per case, ``iterations`` inferences each after ``warmups`` uncounted ones.
     """
 
-    models: tuple[str, ...]
+    models: tuple[str | Model, ...]
     dataset: str
     devices: tuple[str, ...]
     methods: tuple[str, ...]
     gates: tuple[Gate, ...]
     delta_max_pp: float = 1.5
     input_size: int | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    skip_unreadable: int = 0
     test_images: int | None = None
     seed: int = 0
     warmups: int = 10
@@ -68,9 +103,10 @@ class Suite:
 
     def __post_init__(self) -> None:
         for field in ("models", "devices", "methods"):
-            names = getattr(self, field)
-            if isinstance(names, str) or not names:
-                raise HqpError(f"{field} of a suite is {names!r}", "a tuple of names is right", f'{field}=("…",)')
+            value = getattr(self, field)
+            if isinstance(value, str | Model) or not value:
+                raise HqpError(f"{field} of a suite is {value!r}", "a tuple of names is right", f'{field}=("…",)')
+            names = tuple(one.name if isinstance(one, Model) else one for one in value)
             if len(set(names)) < len(names):
                 raise HqpError(f"{field} of a suite names one twice: {names}", "each name once")
         for field in ("test_images", "rounds", "iterations"):
@@ -82,7 +118,13 @@ class Suite:
 
     def cases(self) -> Iterator[Case]:
         """Every case, model by model, the methods of one model in the order in which they are declared."""
-        for model in self.models:
+        for model in self.named_models:
             for method in self.methods:
                 for device in self.devices:
                     yield Case(model, method, device)
+
+    @property
+    def named_models(self) -> dict[str, Model]:
+        """The models by the names that stand in their cases."""
+        models = (Model(one) if isinstance(one, str) else one for one in self.models)
+        return {model.name: model for model in models}

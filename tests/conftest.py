@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,11 +24,21 @@ from hqp.records import (
     Measurement,
     PairedLatency,
     Policy,
+    Reading,
     Recipe,
     Results,
     Sidecar,
     Verdict,
 )
+
+
+@pytest.fixture
+def data_root() -> Path:
+    """The folder that HQP_DATA names, with the CIFAR-10 tars in it."""
+    root = os.environ.get("HQP_DATA")
+    if not root or not list(Path(root).glob("cifar10*train.tar")):
+        pytest.skip("HQP_DATA names no folder with cifar10*train.tar and cifar10*test.tar")
+    return Path(root)
 
 
 def accuracy_of(hits: Sequence[bool], split: str = "test", digest: str = "d" * 64) -> Accuracy:
@@ -55,7 +67,11 @@ def sidecar_of(**changes: Any) -> Sidecar:
         schema_version=SCHEMA_VERSION,
         hqp_version="0.1.0",
         model="resnet18",
+        source="resnet18",
         dataset="signs",
+        reading=Reading(held_out=True),
+        split_digests={"calibration": "c" * 64, "selection": "d" * 64},
+        skipped_images=(),
         method="hqp",
         recipe=Recipe("pruned and quantised"),
         seed=0,

@@ -81,7 +81,10 @@ def test_version(capsys: Captured) -> None:
 def test_list_names_every_plugin(capsys: Captured) -> None:
     assert cli.main(["list"]) == 0
     rows = [tuple(line.split()[:2]) for line in capsys.readouterr().out.splitlines()]
-    assert rows == [(kind, name) for kind in catalog.KINDS for name in catalog.names(kind)]
+    assert [(kind, name.partition(":")[0]) for kind, name in rows] == [
+        (kind, name) for kind in catalog.KINDS for name in catalog.names(kind)
+    ]
+    assert ("datasets", "image_folder:PATH") in rows
 
 
 def test_list_as_json_is_one_document(capsys: Captured) -> None:

@@ -77,9 +77,20 @@ def returns(module: ModuleType, name: str, expected: str) -> Iterator[str]:
         yield f"{name} does not return {expected}"
 
 
+def binds(module: ModuleType, expected: str) -> Iterator[str]:
+    """``bind(argument)`` gives what the argument stands for, and ``argument`` says what that is."""
+    if not re.fullmatch(r"[A-Z]+(\.\w+)?(:[A-Z]+)?", str(module.argument)):
+        yield f"argument is {module.argument!r}"
+    yield from takes(module, "bind", ("argument", ""))
+    yield from returns(module, "bind", expected)
+
+
 def models(module: ModuleType) -> Iterator[str]:
-    """``build(num_classes)``, ``input_size``, ``weights``, ``requires``."""
+    """``build(num_classes)``, ``input_size``, ``weights``, ``requires``; or ``bind(argument)``."""
     yield from is_names(module, "requires")
+    if hasattr(module, "argument"):
+        yield from binds(module, "Architecture")
+        return
     yield from takes(module, "build", ("num_classes", ""))
     yield from is_size(module, "input_size")
     weights = getattr(module, "weights", "absent")
@@ -88,10 +99,14 @@ def models(module: ModuleType) -> Iterator[str]:
 
 
 def datasets(module: ModuleType) -> Iterator[str]:
-    """``load(split, root=None)``, ``native_size``, ``requires``."""
+    """``load(split, root=None, reading=…)``, ``native_size``, ``requires``; or ``bind(argument)``."""
     yield from is_names(module, "requires")
-    yield from is_size(module, "native_size")
-    yield from takes(module, "load", ("split", ""), ("root", "="))
+    if hasattr(module, "argument"):
+        yield from takes(module, "bind", ("argument", ""))
+        return
+    if getattr(module, "native_size", 0) is not None:
+        yield from is_size(module, "native_size")
+    yield from takes(module, "load", ("split", ""), ("root", "="), ("reading", "="))
     yield from returns(module, "load", "Samples")
 
 
@@ -222,6 +237,12 @@ PLANTED = (
         "requires = ()\ndef build(classes): pass\ninput_size = 32.0\nweights = None",
         ["build takes [('classes', '')]", "input_size is 32.0"],
     ),
+    (
+        "models",
+        "requires = ()\nargument = 'a name'\ndef bind(name): pass",
+        ["argument is 'a name'", "bind takes [('name', '')]", "bind does not return Architecture"],
+    ),
+    ("datasets", "requires = ()\nargument = 'PATH'\ndef bind(path): pass", ["bind takes [('path', '')]"]),
     (
         "datasets",
         "requires = ()\nnative_size = 0\ndef load(split): pass",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import onnx
+import torch
 from onnx import TensorProto, helper
 
 from hqp.compress import quantize
@@ -46,8 +48,8 @@ def ranges(
     """The range of each tensor that ``policy`` quantises, always with 0 inside.
 
     ``batches()`` gives float32 arrays (n, 3, size, size), normalised; the FP32 file at ``path`` runs in onnxruntime on
-    one image after the other. ``minmax`` is the lowest and highest value seen. ``kl`` cuts both at ±T, with T from
-    ``kl_bins``. ``advance`` gets the number of images just seen.
+    single images, in as many threads as torch has. ``minmax`` is the lowest and highest value seen. ``kl`` cuts both at
+    ±T, with T from ``kl_bins``. ``advance`` gets the number of images just seen.
 
     Raises:
         HqpError: a tensor is NaN or infinite on some image, or there are no images.
@@ -55,25 +57,38 @@ def ranges(
     import onnxruntime
 
     names = quantize.tensors(path, policy)
-    seen = {name: Distribution(name) for name in names}
     source, file = _with_outputs(path, names)
     options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it would take the cores from counting
+    options.intra_op_num_threads = 1  # the threads are at work on images of their own
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     inner = [name for name in names if name != source]
-    images = 0
-    for batch in batches():
-        for image in batch:
+    workers = torch.get_num_threads()
+    seen = [{name: Distribution(name) for name in names} for _ in range(workers)]
+
+    def observe(worker: int, images: Array) -> None:
+        for image in images:
             found = session.run(inner, {source: image[None]})
             for name, values in zip([*inner, source], [*found, image], strict=True):
-                if name in seen:
-                    seen[name].add(values, with_counts=how == "kl")
-        images += len(batch)
-        if advance is not None:
-            advance(len(batch))
+                if name in seen[worker]:
+                    seen[worker][name].add(values, with_counts=how == "kl")
+
+    images = 0
+    with ThreadPoolExecutor(workers) as pool:
+        for batch in batches():
+            list(pool.map(observe, range(workers), (batch[worker::workers] for worker in range(workers))))
+            images += len(batch)
+            if advance is not None:
+                advance(len(batch))
     if not images:
         raise HqpError("calibration got no images", "at least one; 500 or more for a good range")
-    return {name: _range(distribution, how, policy) for name, distribution in seen.items()}
+    return {name: _range(_merged([part[name] for part in seen]), how, policy) for name in names}
+
+
+def _merged(parts: list[Distribution]) -> Distribution:
+    whole = parts[0]
+    for part in parts[1:]:
+        whole.merge(part)
+    return whole
 
 
 @dataclass
@@ -107,6 +122,14 @@ class Distribution:
         magnitudes *= np.float32(len(self.counts) / 2.0**self.exponent)
         self.counts += np.bincount(magnitudes.astype(np.intp), minlength=len(self.counts))
         self.counts[0] -= values.size - np.count_nonzero(values)
+
+    def merge(self, other: Distribution) -> None:
+        """Takes in what another saw of the same tensor."""
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        exponent = max(self.exponent, other.exponent)
+        self._widen(exponent)
+        other._widen(exponent)
+        self.counts += other.counts
 
     @property
     def largest(self) -> float:

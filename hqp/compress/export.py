@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
 from hqp import documents
@@ -89,8 +90,9 @@ def _device(model: nn.Module) -> torch.device:
 def _name_weights(graph: GraphProto) -> None:
     """Gives each node its own constants, named after it.
 
-    Torch merges weights of equal value, reads the copies through Identity nodes, and keeps scalars in Constant nodes.
-    A quantiser needs the weights apart, since each has its own scale, and must see what is constant.
+    Torch merges weights of equal value, reads the copies through Identity nodes, keeps scalars in Constant nodes, and
+    leaves the arithmetic that makes a padding's widths. A quantiser needs the weights apart, since each has its own
+    scale, and must see what is constant; a runtime's shapes are static only where widths are numbers.
     """
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
@@ -98,11 +100,22 @@ def _name_weights(graph: GraphProto) -> None:
             constants[node.output[0]] = node.attribute[0].t
         elif node.op_type == "Identity" and node.input[0] in constants:
             constants[node.output[0]] = constants[node.input[0]]
+        elif node.input and all(not name or name in constants for name in node.input):
+            constants |= _computed(node, constants)
     nodes = [node for node in graph.node if node.output[0] not in constants]
     owned = [tensor for node in nodes for tensor in _own(node, constants)]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
     graph.initializer.extend(owned)
+
+
+def _computed(node: NodeProto, constants: dict[str, TensorProto]) -> dict[str, TensorProto]:
+    """What a node gives whose every input is constant."""
+    given = {name: numpy_helper.to_array(constants[name]) for name in node.input if name}
+    values = ReferenceEvaluator(node, opsets={"": OPSET}).run(None, given)
+    return {
+        name: numpy_helper.from_array(np.asarray(value), name) for name, value in zip(node.output, values, strict=True)
+    }
 
 
 def _own(node: NodeProto, constants: dict[str, TensorProto]) -> list[TensorProto]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,17 @@ Track = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 # As in evaluate.py, where it is measured; sensitivity and calibration were not compared at other sizes.
 BATCH = 32
 
+# So far above chance, in standard deviations, a model that knows its classes lies.
+CHANCE_DEVIATIONS = 3
+
 
 @dataclass(frozen=True)
 class Job:
     """All that the engine is given; what measures and what scores come in as functions.
 
     ``key`` names the trained weights and the splits. ``scores`` maps each ranking of the recipe to its score function.
-    ``evaluate`` gives the accuracy of an exported file on ``selection`` in the runtime it is made for.
+    ``evaluate`` gives the accuracy of an exported file on ``selection`` in the runtime it is made for; ``warn`` shows
+    the user a line.
     """
 
     model: nn.Module
@@ -53,6 +58,7 @@ class Job:
     evaluate: Callable[[Path], Accuracy]
     store: Store
     track: Track
+    warn: Callable[[str], None]
 
     @property
     def example(self) -> Tensor:
@@ -126,6 +132,19 @@ def run(job: Job) -> Draft:
 def _stopwatch(step: str) -> Callable[[int, int], Cost]:
     start = time.perf_counter()
     return lambda images, passes: Cost(step, images, passes, round(time.perf_counter() - start, 3))
+
+
+def judge_dense(job: Job, draft: Draft) -> None:
+    """The trained model as it is: exported and judged before minutes are spent on it."""
+    draft.dense_file = _export(job, draft, {})
+    draft.baseline = job.evaluate(draft.dense_file)
+    classes = job.selection.classes
+    chance = 1 / len(classes)
+    if draft.baseline.top1 <= chance + CHANCE_DEVIATIONS * sqrt(chance * (1 - chance) / draft.baseline.total):
+        job.warn(
+            f"warning: top-1 of the trained model is {draft.baseline.top1:.1%}, as by chance; do its outputs follow the"
+            f" order of the dataset's classes ({', '.join(classes[:3])}, …)?"
+        )
 
 
 def find_sensitivity(job: Job, draft: Draft) -> None:
@@ -239,8 +258,6 @@ def _validate(job: Job, draft: Draft, removal: Removal) -> Pass:
 
 def ship(job: Job, draft: Draft) -> None:
     """The file that is shipped: exported, quantised, and where the recipe says so, given back until the bound holds."""
-    draft.dense_file = _export(job, draft, {})
-    draft.baseline = job.evaluate(draft.dense_file)
     draft.shipped = _deepest(job, draft) if job.recipe.give_back else draft.accepted
     draft.compressed = job.evaluate(_file(job, draft, draft.shipped))
     if draft.shipped:
@@ -306,4 +323,4 @@ def _ranges(job: Job, exported: Path, removal: Removal) -> Ranges:
     return job.store.record("ranges", key, Ranges, compute)
 
 
-STEPS: tuple[Callable[[Job, Draft], None], ...] = (find_sensitivity, prune_under_bound, ship)
+STEPS: tuple[Callable[[Job, Draft], None], ...] = (judge_dense, find_sensitivity, prune_under_bound, ship)

@@ -9,7 +9,7 @@ import math
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,6 +32,7 @@ class TrainingRecipe:
     ``phases`` are pairs of image size in pixels and number of epochs. The learning rate rises to ``learning_rate`` over
     the first ``warmup`` (0 to 1) of all steps and falls to zero on a cosine. ``shift`` and ``scale`` are the greatest
     random move and zoom as fractions of the frame; ``brightness`` and ``contrast`` are the greatest relative change.
+    ``flip`` mirrors every second image, by chance: right for photographs, wrong for what can be read.
     ``batch_norm_momentum`` replaces the model's own while it trains: torchvision's MobileNetV3 has 0.01, which after a
     short schedule still remembers the random start.
     """
@@ -48,6 +49,7 @@ class TrainingRecipe:
     scale: float = 0.12
     brightness: float = 0.2
     contrast: float = 0.2
+    flip: bool = False
 
     def __post_init__(self) -> None:
         if not self.phases or any(size < 1 or epochs < 1 for size, epochs in self.phases):
@@ -65,9 +67,12 @@ class TrainingRecipe:
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Images uint8 (n, h, w, 3) with their labels int64 (n,), and the mean and deviation that normalise them."""
+    """Labelled images, labels int64 (n,), and the mean and deviation that normalise them.
 
-    pixels: npt.NDArray[np.uint8]
+    ``read(indices)`` gives uint8 (len(indices), h, w, 3).
+    """
+
+    read: Callable[[Sequence[int]], npt.NDArray[np.uint8]]
     labels: npt.NDArray[np.int64]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -78,7 +83,7 @@ class Images:
 
     def first(self, count: int) -> Images:
         """The first ``count`` of them."""
-        return replace(self, pixels=self.pixels[:count], labels=self.labels[:count])
+        return replace(self, labels=self.labels[:count])
 
 
 @dataclass(frozen=True)
@@ -159,7 +164,7 @@ def count_correct(model: nn.Module, images: Images, size: int, batch: int = 250)
     correct = 0
     with torch.inference_mode():
         for start in range(0, len(images), batch):
-            chosen = np.arange(start, min(start + batch, len(images)))
+            chosen = range(start, min(start + batch, len(images)))
             inputs, labels = _batch(images, chosen, size, device)
             correct += int((model(inputs).argmax(1) == labels).sum())
     return correct
@@ -186,7 +191,7 @@ def _train_epoch(
     total = 0.0
     for step in range(steps):
         _set_learning_rate(optimizer, recipe, epoch * steps + step, len(recipe.sizes) * steps)
-        chosen = np.sort(order[step * recipe.batch : (step + 1) * recipe.batch])
+        chosen = np.sort(order[step * recipe.batch : (step + 1) * recipe.batch]).tolist()
         inputs, labels = _batch(images, chosen, size, device)
         loss = _train_batch(model, optimizer, _augment(inputs, recipe, draws), labels, recipe)
         total += _finite(loss, epoch)
@@ -205,26 +210,26 @@ def _train_batch(
     return float(loss.detach())
 
 
-def _batch(
-    images: Images, chosen: npt.NDArray[np.integer[Any]], size: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
+def _batch(images: Images, chosen: Sequence[int], size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """The network's input, float32 (n, 3, size, size) channels last, and the labels."""
-    pixels = torch.from_numpy(np.ascontiguousarray(images.pixels[chosen])).to(device).permute(0, 3, 1, 2)
+    pixels = torch.from_numpy(np.ascontiguousarray(images.read(chosen))).to(device).permute(0, 3, 1, 2)
     inputs = pixels.to(torch.float32)
     if inputs.shape[-2:] != (size, size):
         inputs = functional.interpolate(inputs, (size, size), mode="bilinear", antialias=True)
     mean = torch.tensor(images.mean, device=device).view(1, 3, 1, 1) * 255
     std = torch.tensor(images.std, device=device).view(1, 3, 1, 1) * 255
-    labels = torch.from_numpy(images.labels[chosen]).to(device)
+    labels = torch.from_numpy(images.labels[np.asarray(chosen)]).to(device)
     return ((inputs - mean) / std).contiguous(memory_format=torch.channels_last), labels
 
 
 def _augment(inputs: Tensor, recipe: TrainingRecipe, draws: torch.Generator) -> Tensor:
-    """The images moved, zoomed, brightened and given more or less contrast, each by draws of its own; never flipped."""
+    """The images moved, zoomed, brightened and given more or less contrast, each by draws of its own; some mirrored."""
     count = len(inputs)
     draw = (torch.rand((count, 5), generator=draws) * 2 - 1).to(inputs.device)
     placed = torch.zeros((count, 2, 3), device=inputs.device)
     placed[:, 0, 0] = placed[:, 1, 1] = torch.exp(draw[:, 0] * math.log1p(recipe.scale))
+    if recipe.flip:
+        placed[:, 0, 0] *= (torch.randint(2, (count,), generator=draws) * 2 - 1).to(inputs.device)
     placed[:, :, 2] = draw[:, 1:3] * 2 * recipe.shift
     grid = functional.affine_grid(placed, list(inputs.shape), align_corners=False)
     moved = functional.grid_sample(inputs, grid, padding_mode="border", align_corners=False)

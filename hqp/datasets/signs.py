@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from hqp.datasets._signs_catalogue import SIGNS, Mark, Sign
 from hqp.errors import HqpError
-from hqp.records import Samples
+from hqp.records import DEFAULT_READING, Reading, Samples
 
 requires = ("cv2",)
 native_size = 96
@@ -41,8 +41,8 @@ Array = npt.NDArray[Any]
 _SHIFT = 4  # OpenCV's sub-pixel bits for drawing
 
 
-def load(split: str, root: Path | None = None) -> Samples:
-    """The split's labels are known at once, and its images are rendered when read; `root` is not used."""
+def load(split: str, root: Path | None = None, reading: Reading = DEFAULT_READING) -> Samples:
+    """The split's labels are known at once, its images are rendered when read; `root` and `reading` are not used."""
     if split not in COUNTS:
         raise HqpError(f"signs has no split {split!r}", f"one of {', '.join(COUNTS)}", "hqp list datasets")
     count = COUNTS[split]

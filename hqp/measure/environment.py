@@ -25,7 +25,7 @@ from hqp.records import Device, Environment
 KERNEL_FLAGS = re.compile(r"avx2|avx512f|avx\w*_?vnni\w*|avx512_?bf16|amx_\w+|asimd\w*|i8mm|bf16|sve2?")
 
 # Packages on which a report's numbers rest.
-PACKAGES = ("numpy", "onnx", "onnxruntime", "openvino", "torch", "torchvision", "torch-pruning")
+PACKAGES = ("numpy", "onnx", "onnxruntime", "openvino", "torch", "torchvision")
 
 _ROOT = Path("/")
 

@@ -5,5 +5,43 @@ A file defines
 * ``requires``: the packages it needs, e.g. ``("torch", "torchvision")``;
 * ``build(num_classes: int) -> torch.nn.Module``: the architecture, randomly initialised, in training mode;
 * ``input_size``: the height and width it was designed for, in pixels;
-* ``weights``: how its library names the pretrained weights, or ``None``.
+* ``weights``: how torchvision names its pretrained weights, or ``None``.
+
+Or, where a name is followed by an argument (``torchvision:resnet50``), ``argument``, which says what that is, and
+``bind(argument) -> Architecture``.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hqp.records import Reading
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Weights that a library offers, and how images become the input they were trained for."""
+
+    state: Mapping[str, Tensor]
+    input_size: int
+    reading: Reading
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The model that a name with an argument stands for.
+
+    ``pretrained()`` loads the library's weights. ``digest`` tells two versions of code that is not installed apart.
+    """
+
+    build: Callable[[int], nn.Module]
+    input_size: int
+    pretrained: Callable[[], Pretrained] | None = None
+    digest: str = ""
+    requires: tuple[str, ...] = ()
+    weights: str | None = None

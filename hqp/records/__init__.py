@@ -7,7 +7,7 @@ points end in ``_pp``. What could not be measured is ``None``, never zero.
 from hqp.records.artifact import Artifact, Cost, LayerRecord, Sidecar
 from hqp.records.baseline import Baseline, BaselineEntry
 from hqp.records.canonical import SCHEMA_VERSION, digest_of
-from hqp.records.data import SPLITS, Accuracy, Samples
+from hqp.records.data import DEFAULT_READING, SPLITS, Accuracy, Reading, Samples
 from hqp.records.measurement import (
     Block,
     Case,
@@ -25,6 +25,7 @@ from hqp.records.method import Option, Policy, Pruning, Quantization, Ranking, R
 from hqp.records.pruning import Group, Member, Statistics
 
 __all__ = [
+    "DEFAULT_READING",
     "SCHEMA_VERSION",
     "SPLITS",
     "Accuracy",
@@ -49,6 +50,7 @@ __all__ = [
     "Pruning",
     "Quantization",
     "Ranking",
+    "Reading",
     "Recipe",
     "Results",
     "Samples",

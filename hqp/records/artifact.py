@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hqp.records.data import Accuracy
+from hqp.records.data import Accuracy, Reading
 from hqp.records.method import Policy, Recipe
 
 
@@ -43,12 +43,18 @@ class Sidecar:
 
     ``sparsity`` is θ, the share of all filters removed. ``compression_ratio`` is bytes of the FP32 file over bytes of
     this one. ``ranking`` says which ranking was kept. ``given_back`` counts pruning steps returned by verification.
+    ``source`` builds the model that ``model`` names. ``split_digests`` name the images of the splits that were used,
+    and ``skipped_images`` those of them that could not be read.
     """
 
     schema_version: int
     hqp_version: str
     model: str
+    source: str
     dataset: str
+    reading: Reading
+    split_digests: dict[str, str]
+    skipped_images: tuple[str, ...]
     method: str
     recipe: Recipe
     seed: int

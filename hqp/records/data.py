@@ -6,12 +6,45 @@ import base64
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from hqp.errors import HqpError
+
 SPLITS = ("train", "calibration", "selection", "test")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How images become a network's input, where that is not the dataset's own way.
+
+    ``mean`` and ``std`` normalise images scaled to 0..1. ``crop`` is the share of the shorter side that the centre crop
+    keeps: 0.875 resizes it to 256 pixels for an input of 224. ``held_out``: the model was trained by ``hqp train``, so
+    that ``selection`` is the slice of ``train/`` that it left out, and not half of the validation images.
+    ``skip_unreadable`` is how many images of a split may be unreadable.
+    """
+
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    crop: float | None = None
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    held_out: bool = False
+    skip_unreadable: int = 0
+
+    def __post_init__(self) -> None:
+        if any(value is not None and not 0 <= value <= 1 for value in self.mean or ()):
+            raise HqpError(f"the mean of the images is {self.mean}", "three numbers from 0 to 1", "--mean 0.5 0.5 0.5")
+        if any(not 0 < value <= 1 for value in self.std or ()):
+            raise HqpError(f"their deviation is {self.std}", "three numbers above 0 and up to 1", "--std 0.2 0.2 0.2")
+        if self.crop is not None and not 0 < self.crop <= 1:
+            raise HqpError(f"the centre crop keeps {self.crop} of the shorter side", "above 0 and at most 1")
+        if self.skip_unreadable < 0:
+            raise HqpError(f"{self.skip_unreadable} unreadable images to skip", "0 or more", "--skip-unreadable 1")
+
+
+DEFAULT_READING = Reading()
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +52,8 @@ class Samples:
     """One split of a dataset: labels at hand, images read on demand.
 
     ``labels`` is int64 of shape (n,). ``read(indices, size)`` gives uint8 RGB of shape (len(indices), size, size, 3).
-    ``mean`` and ``std`` normalise images scaled to 0..1. ``digest`` names exactly the images of the split.
+    ``mean`` and ``std`` normalise images scaled to 0..1. ``digest`` names exactly the images of the split; ``skipped``
+    are the names of those that belong to it and could not be read.
     """
 
     dataset: str
@@ -30,6 +64,7 @@ class Samples:
     std: tuple[float, float, float]
     digest: str
     read: Callable[[Sequence[int], int], npt.NDArray[np.uint8]]
+    skipped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -150,10 +150,11 @@ def measure_files(
 ) -> Measurement:
     """Latency, accuracy on ``test`` and peak memory of a file beside FP32; without FP32, of the file alone."""
     against = (reference[0].model_sha256, reference[1]) if reference else (sidecar.model_sha256, file)
-    test = context.samples(sidecar.dataset, "test", sidecar.input_size, protocol.test_images)
+    size, reading = sidecar.input_size, sidecar.reading
+    test = context.samples(sidecar.dataset, "test", size, reading=reading, first=protocol.test_images)
 
     def accuracy(judged: Path) -> Accuracy:
-        return context.accuracy(judged, case.device, test, sidecar.input_size)
+        return context.accuracy(judged, case.device, test, size)
 
     return Measurement(
         case=case,

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,77 +15,27 @@ from typing import TYPE_CHECKING, Any
 import hqp
 from hqp import catalog, documents
 from hqp.errors import HqpError, NotInstalled
-from hqp.records import SCHEMA_VERSION, Accuracy, Artifact, LayerRecord, Ranking, Recipe, Sidecar, digest_of
-from hqp.run import artifacts, fixtures
+from hqp.records import SCHEMA_VERSION, Accuracy, Artifact, LayerRecord, Ranking, Recipe, Samples, Sidecar, digest_of
+from hqp.run import artifacts
 from hqp.run.context import Context, device_of
+from hqp.run.subject import Request, Subject, identity, resolve, subject, trained
 from hqp.store import Store, sha256_of
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from hqp.compress.pipeline import Draft, Job
 
 # The versions that can change an artefact's bytes.
-TOOLS = ("torch", "torchvision", "torch-pruning", "onnx", "onnxruntime", "numpy")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is compressed, how, and for which device; ``weights`` is ``None`` for the embedded checkpoint."""
-
-    model: str
-    dataset: str
-    method: str
-    device: str
-    delta_max_pp: float
-    seed: int = 0
-    input_size: int | None = None
-    weights: Path | None = None
-
-    @property
-    def size(self) -> int:
-        """The input's height and width in pixels: what was asked for, or the dataset's own."""
-        return self.input_size or int(catalog.load("datasets", self.dataset).native_size)
-
-    @property
-    def checkpoint(self) -> Path:
-        """The weight file."""
-        return self.weights or fixtures.checkpoint(self.model, self.dataset)
-
-
-def resolve(request: Request) -> Recipe:
-    """The recipe of a request whose every name and number is right.
-
-    Raises:
-        HqpError: a name is unknown, a package is missing, a number is out of range.
-    """
-    catalog.find("models", request.model)
-    catalog.load("datasets", request.dataset)
-    recipe: Recipe = catalog.load("methods", request.method).recipe
-    for ranking in recipe.pruning.rankings if recipe.pruning else ():
-        catalog.load("criteria", ranking.criterion)
-    catalog.load("runtimes", device_of(request.device).runtime)
-    if not 0 < request.delta_max_pp <= 100:
-        raise HqpError(f"Δmax is {request.delta_max_pp} points", "above 0 and at most 100", "--delta-max 1.5")
-    if request.size < 8:
-        raise HqpError(f"the input size is {request.size} pixels", "8 or more", "--input-size 96")
-    if not request.checkpoint.is_file():
-        known = "hqp train " + request.model + " --dataset " + request.dataset
-        raise HqpError(f"there are no weights for {request.model} at {request.checkpoint}", fix=known)
-    return recipe
+TOOLS = ("torch", "torchvision", "timm", "onnx", "onnxruntime", "numpy")
 
 
 def artifact(context: Context, request: Request) -> Artifact:
     """The artefact of a request, made where the store does not have it yet."""
-    recipe = resolve(request)
-    calibration = context.samples(request.dataset, "calibration", request.size)
-    selection = context.samples(request.dataset, "selection", request.size)
+    recipe, found = resolve(request), subject(context, request)
+    calibration, selection = (_samples(context, request, found, split) for split in ("calibration", "selection"))
     data = {
-        "checkpoint": sha256_of(request.checkpoint),
-        "model": request.model,
+        **identity(request, found),
         "calibration": calibration.digest,
         "selection": selection.digest,
-        "input_size": request.size,
         "engine": _engine_digest(),
         "versions": _versions(),
     }
@@ -104,8 +54,8 @@ def artifact(context: Context, request: Request) -> Artifact:
         _require_engine()
         from hqp.compress import pipeline
 
-        job = _job(context, request, recipe, data)
-        _write(folder, context, request, job, pipeline.run(job))
+        job = _job(context, request, found, recipe, data)
+        _write(folder, context, request, found, job, pipeline.run(job))
 
     folder = context.store.make("artifacts", key, build)
     made = artifacts.read(folder)
@@ -121,23 +71,27 @@ def _require_engine() -> None:
         raise NotInstalled("compressing a model", absent, "compress")
 
 
-def _job(context: Context, request: Request, recipe: Recipe, data: dict[str, Any]) -> Job:
+def _samples(context: Context, request: Request, found: Subject, split: str) -> Samples:
+    return context.samples(request.dataset, split, found.size, reading=found.reading)
+
+
+def _job(context: Context, request: Request, found: Subject, recipe: Recipe, data: dict[str, Any]) -> Job:
     from hqp.compress.pipeline import Job
 
-    selection = context.samples(request.dataset, "selection", request.size)
+    calibration, selection = (_samples(context, request, found, split) for split in ("calibration", "selection"))
 
     def evaluate(file: Path) -> Accuracy:
-        return context.accuracy(file, request.device, selection, request.size)
+        return context.accuracy(file, request.device, selection, found.size)
 
     rankings = recipe.pruning.rankings if recipe.pruning else ()
     criteria = {ranking: catalog.load("criteria", ranking.criterion) for ranking in rankings}
     return Job(
-        model=trained(request, len(selection.classes)),
+        model=trained(request, found, len(selection.classes)),
         key=data,
         recipe=recipe,
         policy=device_of(request.device).policy,
-        input_size=request.size,
-        calibration=context.samples(request.dataset, "calibration", request.size),
+        input_size=found.size,
+        calibration=calibration,
         selection=selection,
         delta_max_pp=request.delta_max_pp,
         scores={ranking: _score(criteria[ranking].score, ranking) for ranking in rankings},
@@ -145,20 +99,12 @@ def _job(context: Context, request: Request, recipe: Recipe, data: dict[str, Any
         evaluate=evaluate,
         store=context.store,
         track=context.progress.track,
+        warn=context.progress.say,
     )
 
 
 def _score(score: Callable[..., Any], ranking: Ranking) -> Callable[..., Any]:
     return functools.partial(score, **dict(ranking.options))
-
-
-def trained(request: Request, num_classes: int) -> nn.Module:
-    """The model of a request with its weights, in evaluation mode."""
-    from hqp.compress import weights
-
-    model: nn.Module = catalog.load("models", request.model).build(num_classes)
-    weights.fill(model, weights.read(request.checkpoint), str(request.checkpoint))
-    return model
 
 
 def _versions() -> dict[str, str]:
@@ -180,19 +126,21 @@ def _engine_digest() -> str:
     return digest_of([[file.parent.name, file.name, sha256_of(file)] for file in files])
 
 
-def _write(folder: Path, context: Context, request: Request, job: Job, draft: Draft) -> None:
+def _write(folder: Path, context: Context, request: Request, found: Subject, job: Job, draft: Draft) -> None:
     from hqp.compress import groups, layers
 
     removal = draft.removals[draft.shipped]
     gone = layers.removed_filters(draft.groups, removal)
     kept = groups.remove(job.model, job.example, removal, draft.groups)
     shutil.copyfile(draft.file, folder / artifacts.MODEL)
-    documents.write(folder / artifacts.SIDECAR, _sidecar(context, request, job, draft, gone))
+    documents.write(folder / artifacts.SIDECAR, _sidecar(context, request, found, job, draft, gone))
     records: tuple[LayerRecord, ...] = layers.record(job.model, kept, gone, draft.fisher)
     documents.write_bytes(folder / artifacts.LAYERS, documents.list_to_json(records).encode())
 
 
-def _sidecar(context: Context, request: Request, job: Job, draft: Draft, gone: dict[str, set[int]]) -> Sidecar:
+def _sidecar(
+    context: Context, request: Request, found: Subject, job: Job, draft: Draft, gone: dict[str, set[int]]
+) -> Sidecar:
     from hqp.compress import count, groups
 
     assert draft.baseline is not None
@@ -202,8 +150,12 @@ def _sidecar(context: Context, request: Request, job: Job, draft: Draft, gone: d
     return Sidecar(
         schema_version=SCHEMA_VERSION,
         hqp_version=hqp.__version__,
-        model=request.model,
+        model=request.model.name,
+        source=request.model.source,
         dataset=request.dataset,
+        reading=found.reading,
+        split_digests={samples.split: samples.digest for samples in (job.calibration, job.selection)},
+        skipped_images=job.calibration.skipped + job.selection.skipped,
         method=request.method,
         recipe=job.recipe,
         seed=request.seed,
@@ -236,25 +188,13 @@ def _sidecar(context: Context, request: Request, job: Job, draft: Draft, gone: d
     )
 
 
-def compress(
-    model: str,
-    dataset: str,
-    method: str,
-    device: str,
-    *,
-    delta_max_pp: float,
-    out: Path,
-    weights: Path | None = None,
-    seed: int = 0,
-    input_size: int | None = None,
-) -> Artifact:
-    """The artefact of one model, written to ``out``, which is made whole or not at all."""
-    request = Request(model, dataset, method, device, delta_max_pp, seed, input_size, weights)
+def compress(request: Request, out: Path) -> Artifact:
+    """The artefact of a request, written to ``out``, which is made whole or not at all."""
     resolve(request)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise HqpError(f"{out} exists and is not empty", "a new directory", f"--out {out}-2")
     context = Context(Store(Path(".hqp")))
-    with context.progress.case(f"{model}-{method}-{device}", 1, 1):
+    with context.progress.case(f"{request.model.name}-{request.method}-{request.device}", 1, 1):
         made = artifact(context, request)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from hqp import catalog
 from hqp.errors import HqpError
 from hqp.measure import environment
-from hqp.records import Accuracy, Device, Environment, Samples
+from hqp.records import DEFAULT_READING, Accuracy, Device, Environment, Reading, Samples, digest_of
 from hqp.run import images
 from hqp.run.progress import Progress
 from hqp.runtimes import RuntimeSession
@@ -28,25 +26,20 @@ class Context:
 
     store: Store
     progress: Progress = field(default_factory=Progress)
-    _samples: dict[tuple[str, str, int, int | None], Samples] = field(default_factory=dict)
+    _samples: dict[tuple[str, str, int, Reading, int | None], Samples] = field(default_factory=dict)
     _environments: dict[str, Environment] = field(default_factory=dict)
 
-    def samples(self, dataset: str, split: str, size: int, first: int | None = None) -> Samples:
+    def samples(
+        self, dataset: str, split: str, size: int, *, reading: Reading = DEFAULT_READING, first: int | None = None
+    ) -> Samples:
         """A split, or its first images, decoded once at ``size`` pixels and kept as uint8 in the store."""
-        key = (dataset, split, size, first)
+        key = (dataset, split, size, reading, first)
         if key not in self._samples:
-            root = os.environ.get("HQP_DATA")
-            loaded = catalog.load("datasets", dataset).load(split, Path(root) if root else None)
-            self._samples[key] = self._kept(_checked(loaded.first(first or len(loaded))), size)
+            loaded = catalog.load("datasets", dataset).load(split, data_root(), reading)
+            chosen = _as_read(_checked(loaded.first(first or len(loaded))), reading)
+            ready = images.prepared(chosen, size, reading.skip_unreadable, self.store, self.progress)
+            self._samples[key] = _checked(ready)
         return self._samples[key]
-
-    def _kept(self, samples: Samples, size: int) -> Samples:
-        kept = images.decoded(samples, size, self.store, self.progress.track)
-
-        def read(indices: Sequence[int], wanted: int) -> npt.NDArray[np.uint8]:
-            return np.asarray(kept[np.asarray(indices)]) if wanted == size else samples.read(indices, wanted)
-
-        return replace(samples, read=read)
 
     def environment(self, device: str) -> Environment:
         """What a number measured on ``device`` depends on, here and now."""
@@ -85,7 +78,7 @@ class Context:
                 outputs.append(session.outputs(samples.normalised(samples.read(indices, size))))
                 advance(len(indices))
         logits = np.concatenate(outputs)
-        if logits.shape[1] != len(samples.classes):
+        if logits.shape[1] < len(samples.classes):
             raise HqpError(
                 f"{file} has {logits.shape[1]} outputs, {samples.dataset} has {len(samples.classes)} classes",
                 "a model trained on that dataset",
@@ -93,10 +86,23 @@ class Context:
         return Accuracy.of(samples, logits)
 
 
+def data_root() -> Path | None:
+    """The folder that ``HQP_DATA`` names, in which datasets are looked for."""
+    root = os.environ.get("HQP_DATA")
+    return Path(root) if root else None
+
+
 def device_of(name: str) -> Device:
     """The declaration of a device by name."""
     device: Device = catalog.load("devices", name).device
     return device
+
+
+def _as_read(samples: Samples, reading: Reading) -> Samples:
+    """The images, named also by the way they are read: what one way gave is not taken for what another gives."""
+    mean, std = reading.mean or samples.mean, reading.std or samples.std
+    digest = digest_of({"images": samples.digest, "mean": mean, "std": std, "reading": asdict(reading)})
+    return replace(samples, mean=mean, std=std, digest=digest)
 
 
 def _checked(samples: Samples) -> Samples:

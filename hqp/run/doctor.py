@@ -7,7 +7,6 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import ModuleType
 
 import hqp
 from hqp import catalog
@@ -16,10 +15,11 @@ from hqp.run import fixtures
 
 # Distributions by extra; the empty extra is what every installation has.
 PACKAGES = {
-    "": ("numpy", "onnx", "opencv-python-headless", "pytest"),
-    "compress": ("torch", "torchvision", "torch-pruning", "safetensors"),
+    "": ("numpy", "onnx", "opencv-python-headless", "pillow", "pytest"),
+    "compress": ("torch", "torchvision", "safetensors"),
     "openvino": ("openvino",),
     "onnxruntime": ("onnxruntime",),
+    "timm": ("timm",),
     "jetson": ("tensorrt", "pycuda"),
 }
 PLUGINS = ("datasets", "models", "runtimes", "devices")
@@ -65,7 +65,7 @@ def _plugins() -> list[Finding]:
 def _plugin(kind: str, name: str) -> Finding:
     word = catalog.singular(kind)
     try:
-        _usable(catalog.load(kind, name))
+        _usable(kind, name)
     except NotInstalled as error:
         return Finding(word, name, False, error.wrong, error.fix)
     except (HqpError, ImportError) as error:
@@ -73,16 +73,20 @@ def _plugin(kind: str, name: str) -> Finding:
     return Finding(word, name, True, "ready")
 
 
-def _usable(plugin: ModuleType) -> None:
-    """A device is as usable as the runtime it names."""
+def _usable(kind: str, name: str) -> None:
+    """A device is as usable as the runtime it names; what a plug-in is bound to is not looked at."""
+    plugin = catalog.require(kind, name)
     if hasattr(plugin, "device"):
-        catalog.load("runtimes", plugin.device.runtime)
+        catalog.require("runtimes", plugin.device.runtime)
 
 
 def _checkpoints() -> list[Finding]:
+    """The checkpoints there are, and what would make those of the datasets that a model can be trained on at once."""
+    datasets, models = ([name for name in catalog.names(kind) if not hasattr(catalog.find(kind, name), "argument")]
+                        for kind in ("datasets", "models"))  # fmt: skip
     found = []
-    for dataset in catalog.names("datasets"):
-        for model in catalog.names("models"):
+    for dataset in datasets:
+        for model in models:
             file = fixtures.checkpoint(model, dataset)
             state = str(file) if file.is_file() else "not trained"
             fix = None if file.is_file() else f"hqp train {model} --dataset {dataset}"

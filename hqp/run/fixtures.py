@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import hqp
@@ -21,6 +22,14 @@ def checkpoint(model: str, dataset: str) -> Path:
 
     What ``hqp train`` wrote to the working directory comes before what is embedded.
     """
-    name = Path(dataset) / f"{model}.safetensors"
-    own = Path(FOLDER) / name
-    return own if own.is_file() else folder() / name
+    own = trained(Path(FOLDER), model, dataset)
+    return own if own.is_file() else trained(folder(), model, dataset)
+
+
+def trained(out: Path, model: str, dataset: str) -> Path:
+    """Where ``hqp train`` writes the weights of a model; what a file's name cannot hold becomes a hyphen."""
+    return out / _file_name(dataset) / f"{_file_name(model)}.safetensors"
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.]+", "-", name).strip("-.")

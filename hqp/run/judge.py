@@ -8,8 +8,9 @@ from types import ModuleType
 
 from hqp import catalog
 from hqp.errors import HqpError, NotApplicable, UnknownName
-from hqp.records import Case, Judgement, Measurement
-from hqp.run import compress
+from hqp.records import Case, Judgement, Measurement, Reading
+from hqp.run import subject
+from hqp.run.subject import Request
 from hqp.suite import Gate, Suite
 
 
@@ -35,10 +36,12 @@ class Bound:
         return case.method != "fp32" and all(names is None or name in names for names, name in chosen)
 
 
-def request(suite: Suite, case: Case) -> compress.Request:
+def request(suite: Suite, case: Case) -> Request:
     """What a case of a suite asks of the engine."""
-    return compress.Request(
-        case.model, suite.dataset, case.method, case.device, suite.delta_max_pp, suite.seed, suite.input_size
+    reading = Reading(mean=suite.mean, std=suite.std, skip_unreadable=suite.skip_unreadable)
+    model = suite.named_models[case.model]
+    return Request(
+        model, suite.dataset, case.method, case.device, suite.delta_max_pp, suite.seed, suite.input_size, reading
     )
 
 
@@ -49,7 +52,7 @@ def resolve(suite: Suite) -> tuple[Bound, ...]:
         HqpError: a name is unknown, a gate binds no case, a limit is unknown, missing or no number.
     """
     for case in suite.cases():
-        compress.resolve(request(suite, case))
+        subject.resolve(request(suite, case))
     bounds = tuple(Bound(gate, _plugin(suite, gate)) for gate in suite.gates)
     seen: set[tuple[str, Case]] = set()
     for gate in suite.gates:
@@ -61,11 +64,12 @@ def resolve(suite: Suite) -> tuple[Bound, ...]:
 
 
 def _plugin(suite: Suite, gate: Gate) -> ModuleType:
-    for field in ("methods", "models", "devices"):
+    known = {"methods": suite.methods, "models": tuple(suite.named_models), "devices": suite.devices}
+    for field, there in known.items():
         for name in getattr(gate, field) or ():
-            if name not in getattr(suite, field):
-                raise UnknownName(f"{field[:-1]} of gate '{gate.name}'", name, getattr(suite, field), fix="")
-    plugin = catalog.load("gates", gate.name)
+            if name not in there:
+                raise UnknownName(f"{field[:-1]} of gate '{gate.name}'", name, there, fix="")
+    plugin = catalog.require("gates", gate.name)
     parameters = inspect.signature(plugin.check).parameters.values()
     limits = {item.name: item.default for item in parameters if item.kind is item.KEYWORD_ONLY}
     given = dict(gate.limits)

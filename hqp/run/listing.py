@@ -13,11 +13,15 @@ from hqp.errors import UnknownName
 
 @dataclass(frozen=True)
 class Plugin:
-    """One plug-in; ``summary`` is the first sentence of its docstring, ``None`` for one of another package."""
+    """One plug-in; ``summary`` is the first sentence of its docstring, ``None`` for one of another package.
+
+    ``argument`` says what follows its name after a colon, where something does.
+    """
 
     kind: str
     name: str
     summary: str | None
+    argument: str | None = None
 
 
 def listing(kind: str | None = None) -> tuple[Plugin, ...]:
@@ -29,12 +33,20 @@ def listing(kind: str | None = None) -> tuple[Plugin, ...]:
     if kind is not None and kind not in catalog.KINDS:
         raise UnknownName("kind of plug-in", kind, catalog.KINDS)
     kinds = (kind,) if kind else catalog.KINDS
-    return tuple(Plugin(kind, name, _summary(kind, name)) for kind in kinds for name in catalog.names(kind))
+    return tuple(_plugin(kind, name) for kind in kinds for name in catalog.names(kind))
 
 
-def _summary(kind: str, name: str) -> str | None:
+def _plugin(kind: str, name: str) -> Plugin:
     file = Path(hqp.__file__).parent / kind / f"{name}.py"
     if not file.is_file():
-        return None
-    paragraph = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
-    return " ".join(paragraph.split()) or None
+        return Plugin(kind, name, None)
+    source = ast.parse(file.read_text(encoding="utf-8"))
+    paragraph = (ast.get_docstring(source) or "").split("\n\n")[0]
+    return Plugin(kind, name, " ".join(paragraph.split()) or None, _argument(source))
+
+
+def _argument(source: ast.Module) -> str | None:
+    for node in source.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "argument":
+            return str(ast.literal_eval(node.value))
+    return None

@@ -41,6 +41,10 @@ class Progress:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         return Bars(*columns, console=self.console, transient=True)
 
+    def say(self, line: str) -> None:
+        """Shows a line that the user should read."""
+        self.console.print(f"{self._place} {line}".strip(), soft_wrap=True, markup=False)
+
     @contextmanager
     def track(self, step: str, total: int) -> Iterator[Callable[[int], None]]:
         """While a step of ``total`` units runs; the caller reports units done."""
@@ -56,4 +60,4 @@ class Progress:
         yield lambda units: None
         seconds = time.perf_counter() - start
         if seconds >= SHORTEST_LOGGED_S:
-            self.console.print(f"{self._place} {step}: {seconds:.0f} s".strip(), soft_wrap=True, markup=False)
+            self.say(f"{step}: {seconds:.0f} s")

@@ -5,22 +5,26 @@ The same command after a kill goes on where it stopped, and ends in the same wei
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from hqp import catalog, documents
 from hqp.measure.environment import cpu_model, usable_cores
-from hqp.records import SPLITS, Samples
-from hqp.run.images import decoded
+from hqp.records import SPLITS, Reading, Samples
+from hqp.run import fixtures
+from hqp.run.context import data_root
+from hqp.run.images import prepared
 from hqp.run.progress import Progress
 from hqp.store import Store
 
@@ -44,10 +48,11 @@ class Training:
     out: Path
     seed: int
     resume: bool
+    skip_unreadable: int
     threads: int
     console: Console
     recipe: TrainingRecipe
-    plugin: ModuleType
+    plugin: Any
     samples: dict[str, Samples] = field(default_factory=dict)
     images: dict[str, Images] = field(default_factory=dict)
     network: nn.Module | None = None
@@ -63,14 +68,14 @@ class Training:
 
     @property
     def weights(self) -> Path:
-        return self.out / self.dataset / f"{self.model}.safetensors"
+        return fixtures.trained(self.out, self.model, self.dataset)
 
     @property
     def state(self) -> Path:
         """Where the training's state lies; another recipe, seed or set of images has another place."""
         from hqp.compress.training import fingerprint
 
-        return STATES / f"{self.model}-{fingerprint(self.images['train'], self.recipe, self.seed)[:12]}.pt"
+        return STATES / f"{self.weights.stem}-{fingerprint(self.images['train'], self.recipe, self.seed)[:12]}.pt"
 
 
 def train(
@@ -81,12 +86,13 @@ def train(
     recipe: TrainingRecipe | None = None,
     seed: int = 0,
     resume: bool = True,
+    skip_unreadable: int = 0,
     threads: int | None = None,
     console: Console | None = None,
 ) -> Card:
     """The card of a fresh checkpoint, whose two files are ``out/<dataset>/<model>.safetensors`` and ``.json``.
 
-    Without ``recipe`` the model's own is taken; without ``resume`` an interrupted training starts anew.
+    Without ``recipe`` that of model and dataset is taken; without ``resume`` an interrupted training starts anew.
 
     Raises:
         UnknownName: there is no such model or dataset.
@@ -95,39 +101,45 @@ def train(
     """
     plugin = catalog.load("models", model)
     threads = threads or usable_cores()
-    recipe = recipe or recipe_of(plugin)
-    run = Training(model, dataset, out, seed, resume, threads, console or Console(stderr=True), recipe, plugin)
+    recipe = recipe or recipe_of(plugin, catalog.load("datasets", dataset))
+    console = console or Console(stderr=True)
+    run = Training(model, dataset, out, seed, resume, skip_unreadable, threads, console, recipe, plugin)
     for step in STEPS:
         run = step(run)
     assert run.card is not None
     return run.card
 
 
-def recipe_of(plugin: ModuleType) -> TrainingRecipe:
-    """The recipe of a model's file: the default one, with the fields that its ``training`` sets."""
+def recipe_of(model: Any, dataset: Any) -> TrainingRecipe:
+    """The default recipe, with the fields that ``training`` in the model's file sets, and then the dataset's."""
     from hqp.compress.training import TrainingRecipe
 
-    return TrainingRecipe(**getattr(plugin, "training", {}))
+    return TrainingRecipe(**{**getattr(model, "training", {}), **getattr(dataset, "training", {})})
 
 
 # --- the steps ----------------------------------------------------------------------------------------------------
 
 
 def open_samples(run: Training) -> Training:
-    """Opens every split of the dataset."""
-    plugin = catalog.load("datasets", run.dataset)
-    return replace(run, samples={split: plugin.load(split) for split in SPLITS})
+    """Opens every split of the dataset; `selection` and `calibration` are held out of `train`."""
+    plugin, reading = catalog.load("datasets", run.dataset), Reading(held_out=True)
+    return replace(run, samples={split: plugin.load(split, data_root(), reading) for split in SPLITS})
 
 
 def render_images(run: Training) -> Training:
-    """Has every split's images on disk, at the size of the last phase."""
+    """Has every split's images at hand, at the size of the last phase."""
     from hqp.compress.training import Images
 
     images = {}
     for split, samples in run.samples.items():
-        pixels = decoded(samples, run.size, Store(STORE), Progress(run.console).track)
-        images[split] = Images(pixels, samples.labels, samples.mean, samples.std, f"{samples.digest}-{run.size}")
+        ready = prepared(samples, run.size, run.skip_unreadable, Store(STORE), Progress(run.console))
+        read = partial(_read, ready, run.size)
+        images[split] = Images(read, ready.labels, ready.mean, ready.std, f"{ready.digest}-{run.size}")
     return replace(run, images=images)
+
+
+def _read(samples: Samples, size: int, indices: Sequence[int]) -> npt.NDArray[np.uint8]:
+    return samples.read(indices, size)
 
 
 def build_network(run: Training) -> Training:

@@ -25,7 +25,13 @@ def images(count: int = 64, seed: int = 0) -> Images:
     labels = np.arange(count) % 4
     tint = np.array([[130, 0, 0], [0, 130, 0], [0, 0, 130], [130, 130, 130]])[labels]
     pixels = (noise + tint[:, None, None]).astype(np.uint8)
-    return Images(pixels, labels.astype(np.int64), (0.4, 0.4, 0.4), (0.25, 0.25, 0.25), f"tinted-{seed}")
+    return Images(
+        lambda chosen: pixels[np.asarray(chosen)],
+        labels.astype(np.int64),
+        (0.4, 0.4, 0.4),
+        (0.25, 0.25, 0.25),
+        f"tinted-{seed}",
+    )
 
 
 def network() -> nn.Module:
@@ -200,10 +206,12 @@ def test_only_matrices_and_kernels_are_decayed() -> None:
 def test_inputs_are_normalised_and_scaled_down_without_aliasing() -> None:
     stripes = np.zeros((1, 8, 8, 3), np.uint8)
     stripes[:, :, ::2] = 255
-    sample = Images(stripes, np.zeros(1, np.int64), (0.5, 0.5, 0.5), (0.5, 0.25, 0.25), "stripes")
-    inputs, _ = training._batch(sample, np.array([0]), 8, torch.device("cpu"))
+    sample = Images(
+        lambda chosen: stripes[np.asarray(chosen)], np.zeros(1, np.int64), (0.5, 0.5, 0.5), (0.5, 0.25, 0.25), "stripes"
+    )
+    inputs, _ = training._batch(sample, [0], 8, torch.device("cpu"))
     assert inputs[0, :, 0, 0].tolist() == [1, 2, 2]
-    small, _ = training._batch(sample, np.array([0]), 4, torch.device("cpu"))
+    small, _ = training._batch(sample, [0], 4, torch.device("cpu"))
     assert small.abs().max() < 0.3, "stripes of one pixel average to grey"
 
 
@@ -218,7 +226,7 @@ def test_augmentation_of_nothing_changes_nothing() -> None:
 def test_counting_leaves_the_last_batch_in_and_agrees_with_the_outputs() -> None:
     model = network().eval()
     sample = images(37)
-    inputs, labels = training._batch(sample, np.arange(37), 24, torch.device("cpu"))
+    inputs, labels = training._batch(sample, range(37), 24, torch.device("cpu"))
     expected = int((model(inputs).argmax(1) == labels).sum())
     assert count_correct(model, sample, 24, batch=10) == expected
 

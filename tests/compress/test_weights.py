@@ -51,10 +51,42 @@ def test_a_pickle_with_code_in_it_is_refused_and_not_run(tmp_path: Path, monkeyp
     assert not Path("ran").exists()
 
 
-@pytest.mark.parametrize("content", [{"epoch": 3}, [torch.zeros(2)], torch.zeros(2)])
-def test_what_is_no_state_dict_is_refused(tmp_path: Path, content: Any) -> None:
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_a_training_script_s_checkpoint_is_understood(tmp_path: Path, wrapped: bool, prefix: str) -> None:
+    state = network().state_dict()
+    named = {f"{prefix}{name}": value for name, value in state.items()}
+    torch.save({"epoch": 3, "state_dict": named} if wrapped else named, tmp_path / "weights.pt")
+    read = weights.read(tmp_path / "weights.pt")
+    assert read.keys() == state.keys()
+    assert all(torch.equal(read[name], value) for name, value in state.items())
+
+
+def test_a_layer_that_is_called_module_keeps_its_name(tmp_path: Path) -> None:
+    torch.save({"module.a": torch.zeros(1), "b": torch.zeros(1)}, tmp_path / "weights.pt")
+    assert weights.read(tmp_path / "weights.pt").keys() == {"module.a", "b"}
+
+
+def test_a_count_that_only_training_reads_may_be_absent() -> None:
+    state = {name: value for name, value in network().state_dict().items() if not name.endswith("num_batches_tracked")}
+    model = network()
+    weights.fill(model, state, "old.pt")
+    assert torch.equal(model.state_dict()["0.weight"], state["0.weight"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"epoch": 3, "model": {}}, "holds a dict of epoch, model; names and tensors, or such a state dict under"),
+        ({}, "holds a dict of nothing"),
+        ({"state_dict": {"weight": 3}}, "holds a dict of weight"),
+        ([torch.zeros(2)], "holds list"),
+        (torch.zeros(2), "holds Tensor"),
+    ],
+)
+def test_what_is_no_state_dict_is_refused_with_what_it_is(tmp_path: Path, content: Any, said: str) -> None:
     torch.save(content, tmp_path / "other.pt")
-    with pytest.raises(HqpError, match="holds no state dict"):
+    with pytest.raises(HqpError, match=said):
         weights.read(tmp_path / "other.pt")
 
 

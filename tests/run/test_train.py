@@ -18,8 +18,9 @@ from hqp import catalog, documents
 from hqp.compress import training
 from hqp.compress.checkpoint import Card, Score, read_weights
 from hqp.compress.training import Step, TrainingRecipe
+from hqp.datasets import signs
 from hqp.errors import UnknownName
-from hqp.records import Samples
+from hqp.records import Reading, Samples
 from hqp.run import train as workflow
 from hqp.run.train import recipe_of, train
 
@@ -31,7 +32,7 @@ def read(split: str, indices: Sequence[int], size: int) -> np.ndarray:
     return np.stack([stream.integers(0, 255, (size, size, 3), dtype=np.uint8) for stream in streams])
 
 
-def load(split: str, root: Path | None = None) -> Samples:
+def load(split: str, root: Path | None = None, reading: Reading | None = None) -> Samples:
     def read_split(indices: Sequence[int], size: int) -> np.ndarray:
         return read(split, indices, size)
 
@@ -155,8 +156,10 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_model_s_own_recipe_is_taken_unless_another_is_given() -> None:
-    assert recipe_of(TINY) == TrainingRecipe(phases=((8, 1), (12, 2)), batch=8)  # type: ignore[arg-type]
-    assert recipe_of(SimpleNamespace()) == TrainingRecipe()  # type: ignore[arg-type]
+    silent, flipped = SimpleNamespace(), SimpleNamespace(training={"phases": ((4, 1),), "flip": True})
+    assert recipe_of(TINY, silent) == TrainingRecipe(phases=((8, 1), (12, 2)), batch=8)
+    assert recipe_of(TINY, flipped) == TrainingRecipe(phases=((4, 1),), batch=8, flip=True)
+    assert recipe_of(silent, silent) == TrainingRecipe()
     recipe = TrainingRecipe(phases=((8, 1),), batch=4)
     card = train("tiny", "noise", Path("a"), recipe=recipe, threads=1, console=Console(file=io.StringIO()))
     assert (card.input_size, card.recipe.batch) == (8, 4)
@@ -171,4 +174,4 @@ def test_a_misspelt_name_is_refused_before_anything_is_rendered(model: str, data
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large", "mobilenet_v3_small"])
 def test_the_shipped_models_have_a_recipe_that_ends_at_the_dataset_s_size(name: str) -> None:
-    assert recipe_of(catalog.find("models", name)).sizes[-1] == 96
+    assert recipe_of(catalog.find("models", name), signs).sizes[-1] == signs.native_size

@@ -1,0 +1,106 @@
+"""A model of one's own, `path/to/file.py:build` or `package.module:build`.
+
+``build(num_classes)``, or ``build()`` where the number of classes is fixed, gives the module. An ``input_size`` beside
+it says for which input it was designed.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from hqp.errors import HqpError
+from hqp.models import Architecture
+from hqp.records import digest_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+requires = ("torch",)
+argument = "FILE.py:FUNCTION"
+EXAMPLE = "nets/mine.py:build"
+# What modules from files are called in this process.
+OWN = "hqp_model_"
+
+
+def bind(argument: str) -> Architecture:
+    """The model that a function of a file or of a module builds.
+
+    Raises:
+        HqpError: there is no such file, module or function.
+    """
+    place, _, name = argument.rpartition(":")
+    if not place or not name.isidentifier():
+        raise HqpError(f"'{argument}' names no function", "FILE.py:FUNCTION or PACKAGE.MODULE:FUNCTION", EXAMPLE)
+    module = _from_file(Path(place)) if place.endswith(".py") else _installed(place)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise HqpError(f"{place} has no function '{name}'", f"def {name}(num_classes)")
+    return Architecture(_builder(function), getattr(module, "input_size", 224), digest=_digest(module))
+
+
+def _builder(function: Callable[..., nn.Module]) -> Callable[[int], nn.Module]:
+    takes_number = bool(inspect.signature(function).parameters)
+    return function if takes_number else lambda num_classes: function()
+
+
+def _from_file(file: Path) -> ModuleType:
+    if not file.is_file():
+        raise HqpError(f"there is no file {file}", "a Python file that builds the model", EXAMPLE)
+    # What stands beside the file can be imported by it, as where Python runs the file.
+    folder = str(file.resolve().parent)
+    sys.path.insert(0, folder)
+    try:
+        spec = importlib.util.spec_from_file_location(OWN + file.stem, file)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        return module
+    except (ImportError, SyntaxError) as error:
+        raise HqpError(f"{file} cannot be imported ({error})", "code that runs in this environment") from None
+    finally:
+        sys.path.remove(folder)
+
+
+def _installed(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except (ImportError, SyntaxError) as error:
+        raise HqpError(f"{name} cannot be imported ({error})", "a module of this environment", EXAMPLE) from None
+
+
+def _digest(module: ModuleType) -> str:
+    """A digest of the module's file and of the files beside it that it imports: what the model is made of."""
+    file = Path(str(module.__file__)).resolve()
+    depth = 0 if module.__name__.startswith(OWN) else module.__name__.count(".") + (file.name == "__init__.py")
+    root = file.parents[depth]
+    found: dict[Path, str] = {}
+    _gather(file, root, found)
+    return digest_of(sorted((path.relative_to(root).as_posix(), text) for path, text in found.items()))
+
+
+def _gather(file: Path, root: Path, found: dict[Path, str]) -> None:
+    if file in found or not file.is_relative_to(root):
+        return
+    found[file] = file.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(found[file])):
+        if isinstance(node, ast.Import):
+            places = [root.joinpath(*alias.name.split(".")) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = file.parents[node.level - 1] if node.level else root
+            base = base.joinpath(*(node.module or "").split("."))
+            places = [base, *(base / alias.name for alias in node.names)]
+        else:
+            continue
+        for place in places:
+            for candidate in (place.with_suffix(".py"), place / "__init__.py"):
+                if candidate.is_file():
+                    _gather(candidate, root, found)

@@ -1,0 +1,85 @@
+"""The pages of ``docs/`` are executed: their files are written, their commands run as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+PAGE = Path(__file__).parents[1] / "docs" / "own-model.md"
+FILE = re.compile(r"^`(?P<name>[\w/.]+)`:\n\n```python\n(?P<text>.*?)```$", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"^    \$ (?P<words>.+)$", re.MULTILINE)
+# In a checkout without an installation, pytest has no entry point that names the plug-in.
+INSTALLED = any(entry.value == "hqp.plugin" for entry in entry_points(group="pytest11"))
+COLOURS = {"blue": (60, 60, 200), "green": (60, 200, 60), "red": (200, 60, 60)}
+
+TRAIN = """
+import numpy as np, torch
+from nets.mine import build
+from hqp import catalog
+from hqp.records import Reading
+
+reading = Reading(mean=(0.5,) * 3, std=(0.25,) * 3)
+samples = catalog.load("datasets", "image_folder:photos").load("train", None, reading)
+torch.manual_seed(0)
+model = build(3).train()
+optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+for step in range(30):
+    chosen = np.random.default_rng(step).integers(0, len(samples), 64)
+    images = torch.from_numpy(samples.normalised(samples.read(chosen, 32)))
+    loss = torch.nn.functional.cross_entropy(model(images), torch.from_numpy(samples.labels[chosen]))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+torch.save({"state_dict": {f"module.{name}": value for name, value in model.state_dict().items()}}, "mine.pt")
+"""
+
+
+def photos(folder: Path, part: str, count: int) -> None:
+    """Noise that leans to one colour, ``count`` images of each."""
+    for label, (name, colour) in enumerate(COLOURS.items()):
+        (folder / part / name).mkdir(parents=True)
+        for index in range(count):
+            noise = np.random.default_rng([label, index, len(part)]).normal(colour, 40, (32, 32, 3))
+            Image.fromarray(noise.clip(0, 255).astype(np.uint8)).save(folder / part / name / f"{index:04}.bmp")
+
+
+def run(words: list[str], folder: Path) -> str:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)}
+    if not INSTALLED:
+        environment["PYTHONPATH"] += os.pathsep + str(PAGE.parents[1])
+        environment["PYTEST_ADDOPTS"] = "-p hqp.plugin"
+    done = subprocess.run(
+        [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A user's repository, as the page describes it."""
+    for found in FILE.finditer(PAGE.read_text(encoding="utf-8")):
+        file = tmp_path / found["name"]
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(found["text"])
+    photos(tmp_path / "photos", "train", 200)
+    photos(tmp_path / "photos", "val", 500)
+    run(["-c", TRAIN], tmp_path)
+    return tmp_path
+
+
+def test_the_page_does_what_it_says(repository: Path) -> None:
+    commands = [shlex.split(found["words"]) for found in COMMAND.finditer(PAGE.read_text(encoding="utf-8"))]
+    assert [words[0] for words in commands] == ["pip", "hqp", "hqp", "pytest", "hqp"]
+    said = [run(["-m", *words], repository) for words in commands[1:]]
+    assert "next: hqp bench out/mine" in said[0]
+    assert "gates: 2 passed" in said[2] and (repository / "baselines").is_dir()
