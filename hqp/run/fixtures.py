@@ -22,8 +22,8 @@ def checkpoint(model: str, dataset: str) -> Path:
 
     What ``hqp train`` wrote to the working directory comes before what is embedded.
     """
-    own = trained(Path(FOLDER), model, dataset)
-    return own if own.is_file() else trained(folder(), model, dataset)
+    own, embedded = (trained(place, model, dataset) for place in (Path(FOLDER), folder()))
+    return embedded if embedded.is_file() and not own.is_file() else own
 
 
 def trained(out: Path, model: str, dataset: str) -> Path:

@@ -1,0 +1,222 @@
+"""Foreign models and photographs through ``hqp compress``: what is understood, and what is refused in one line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from hqp import catalog, cli
+from hqp.models import Architecture, Pretrained
+from hqp.records import Reading
+from hqp.run import subject
+from hqp.run.context import Context
+from hqp.run.subject import Request
+from hqp.store import Store
+from hqp.suite import Model
+
+NET = """
+import torch
+from torch import nn
+
+class Net(nn.Sequential):
+    pass
+
+def build(num_classes):
+    return Net(nn.Conv2d(3, 12, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, num_classes))
+
+class Dict(Net):
+    def forward(self, x):
+        return {"logits": super().forward(x)}
+
+def named(num_classes):
+    return Dict(*build(num_classes))
+
+class Pair(Net):
+    def forward(self, x, y):
+        return super().forward(x + y)
+
+def pair(num_classes):
+    return Pair(*build(num_classes))
+
+def large(num_classes):
+    return Net(nn.Conv2d(3, 12, 40), nn.ReLU(), nn.Flatten(), nn.Linear(12, num_classes))
+"""
+COMPRESS = ("compress", "--dataset", "image_folder:photos", "--method", "q8", "--device", "cpu_onnxruntime")
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Photographs of two classes, a file with models, and random weights for three outputs."""
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+    (tmp_path / "net.py").write_text(NET)
+    for part, count in (("train", 10), ("val", 8)):
+        for label in ("cat", "dog"):
+            (tmp_path / "photos" / part / label).mkdir(parents=True)
+            for index in range(count):
+                noise = np.random.default_rng([index, len(label)]).integers(0, 255, (20, 24, 3), dtype=np.uint8)
+                Image.fromarray(noise).save(tmp_path / "photos" / part / label / f"{index}.png")
+    torch.manual_seed(0)
+    save(catalog.load("models", "net.py:build").build(2), "two.pt")
+    save(catalog.load("models", "net.py:build").build(3), "three.pt")
+    return tmp_path
+
+
+def save(model: nn.Module, name: str) -> None:
+    torch.save(model.state_dict(), name)
+
+
+def compress(capsys: Any, model: str, *words: str, out: str = "out") -> tuple[int, str]:
+    code = cli.main([*COMPRESS, model, "--out", out, "--input-size", "16", *words])
+    return code, capsys.readouterr().err
+
+
+def sidecar(out: str = "out") -> Any:
+    return json.loads((Path(out) / "hqp.json").read_text())
+
+
+def test_a_foreign_model_on_photographs_becomes_an_artefact(repository: Path, capsys: Any) -> None:
+    code, said = compress(capsys, "net.py:build", "--weights", "two.pt", "--mean", "0.5", "0.5", "0.5")
+    assert code == 0, said
+    made = sidecar()
+    assert (made["source"], made["dataset"], made["input_size"]) == ("net.py:build", "image_folder:photos", 16)
+    assert made["reading"]["mean"] == [0.5, 0.5, 0.5] and not made["reading"]["held_out"]
+    assert made["split_digests"].keys() == {"calibration", "selection"} and made["skipped_images"] == []
+
+
+def test_the_number_of_outputs_is_read_from_the_weights(repository: Path, capsys: Any) -> None:
+    code, said = compress(capsys, "net.py:build", "--weights", "three.pt")
+    assert code == 0, said
+    code, said = compress(capsys, "net.py:build", "--weights", "three.pt", "--num-classes", "2", out="other")
+    assert code == 2 and "three.pt does not fit the model" in said
+
+
+def test_a_model_that_is_right_by_chance_is_warned_of(repository: Path, capsys: Any) -> None:
+    code, said = compress(capsys, "net.py:build", "--weights", "two.pt")
+    assert code == 0 and "as by chance; do its outputs follow the order of the dataset's classes (cat, dog, …)?" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("net.py:named", "--weights", "two.pt"), "the model returns a dict (logits); one tensor of logits"),
+        (("net.py:pair", "--weights", "two.pt"), "forward of the model needs 2 inputs (x, y); one batch of images"),
+        (("net.py:build",), "there are no weights for net.py:build at fixtures"),
+        (("net.py:build", "--weights", "absent.pt"), "there are no weights for net.py:build at absent.pt"),
+        (("net.py:build", "--weights", "two.pt", "--pretrained"), "is to have weights of a file and pretrained ones"),
+        (
+            ("net.py:build", "--pretrained"),
+            "net.py:build comes without pretrained weights; a file; try: --weights FILE",
+        ),
+        (("net.py:build", "--weights", "two.pt", "--std", "0", "1", "1"), "their deviation is (0.0, 1.0, 1.0)"),
+        (("net.py:build", "--weights", "two.pt", "--mean", "120", "1", "1"), "the mean of the images is (120.0, 1.0"),
+        (("net.py:build", "--weights", "two.pt", "--num-classes", "0"), "num_classes is 0; 1 or more"),
+        (("net.py:build", "--weights", "two.pt", "--skip-unreadable", "-1"), "-1 unreadable images to skip; 0 or more"),
+    ],
+)
+def test_a_mistake_is_refused_in_one_line(repository: Path, capsys: Any, words: tuple[str, ...], said: str) -> None:
+    code, line = compress(capsys, *words)
+    assert code == 2 and said in line and not Path("out").exists()
+    assert line.splitlines()[-1].startswith("hqp: error: ")
+
+
+def test_an_input_size_that_the_network_cannot_take_is_refused(repository: Path, capsys: Any) -> None:
+    save(catalog.load("models", "net.py:large").build(2), "large.pt")
+    code, said = compress(capsys, "net.py:large", "--weights", "large.pt")
+    assert code == 2 and "the network cannot take an image of 16x16 pixels: " in said
+
+
+def test_labels_outside_the_head_are_refused(repository: Path, capsys: Any) -> None:
+    save(catalog.load("models", "net.py:build").build(1), "one.pt")
+    code, said = compress(capsys, "net.py:build", "--weights", "one.pt")
+    assert code == 2 and "has 1 outputs, and the labels of the dataset go up to 1; 2 outputs or more" in said
+
+
+def test_unreadable_images_are_named_or_left_out_and_reported(repository: Path, capsys: Any) -> None:
+    for name in ("cat/1.png", "dog/2.png"):
+        (repository / "photos" / "val" / name).write_bytes(b"no image")
+    words = ("net.py:build", "--weights", "two.pt")
+    code, said = compress(capsys, *words)
+    assert code == 2 and ".png cannot be read as an image" in said and "--skip-unreadable 1" in said
+    code, said = compress(capsys, *words, "--skip-unreadable", "2")
+    assert code == 0 and "unreadable images are left out: " in said
+    skipped = sidecar()["skipped_images"]
+    assert set(skipped) <= {"photos/val/cat/1.png", "photos/val/dog/2.png"} and skipped
+
+
+def request(weights: str, source: str = "net.py:build", **changes: Any) -> Request:
+    return Request(Model(source, weights), "image_folder:photos", "q8", "cpu_onnxruntime", 1.5, **changes)
+
+
+def test_a_model_that_hqp_trained_is_judged_on_what_it_left_out(repository: Path) -> None:
+    loaded = catalog.load("datasets", "image_folder:photos").load("train", None, Reading(held_out=True))
+    card = {
+        "dataset": "image_folder:photos",
+        "input_size": 20,
+        "sha256": hashlib.sha256(Path("two.pt").read_bytes()).hexdigest(),
+        "split_digests": {"train": loaded.digest},
+    }
+    Path("two.json").write_text(json.dumps(card))
+    found = subject.subject(Context(Store(Path(".hqp"))), request("two.pt"))
+    assert (found.size, found.reading.held_out) == (20, True)
+
+    Path("two.json").write_text(json.dumps({**card, "sha256": "of another file"}))
+    assert not subject.subject(Context(Store(Path(".hqp"))), request("two.pt")).reading.held_out
+
+    Path("two.json").write_text(json.dumps({**card, "split_digests": {"train": "other images"}}))
+    with pytest.raises(subject.HqpError, match="was trained on other images than 'train' of image_folder:photos holds"):
+        subject.subject(Context(Store(Path(".hqp"))), request("two.pt"))
+
+
+@pytest.fixture
+def offered(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """A library's model with weights to download; how often they were asked for."""
+    times: list[int] = []
+    real = catalog.load
+
+    def pretrained() -> Pretrained:
+        times.append(1)
+        model = real("models", "net.py:build").build(2)
+        return Pretrained(model.state_dict(), 18, Reading(mean=(0.1,) * 3, std=(0.2,) * 3, crop=0.9))
+
+    def load(kind: str, name: str) -> Any:
+        if name != "library:net":
+            return real(kind, name)
+        return Architecture(real("models", "net.py:build").build, 224, pretrained)
+
+    monkeypatch.setattr(catalog, "load", load)
+    return lambda: len(times)
+
+
+def test_pretrained_weights_bring_their_input_and_are_fetched_once(
+    repository: Path, offered: Callable[[], int]
+) -> None:
+    asked = Request(Model("library:net", pretrained=True), "image_folder:photos", "q8", "cpu_onnxruntime", 1.5)
+    for _ in range(2):
+        found = subject.subject(Context(Store(Path(".hqp"))), asked)
+    assert offered() == 1
+    assert (found.size, found.reading.mean, found.reading.crop) == (18, (0.1,) * 3, 0.9)
+    assert subject.trained(asked, found, 2).training is False
+    mine = Request(
+        asked.model, asked.dataset, "q8", "cpu_onnxruntime", 1.5, input_size=32, reading=Reading(mean=(0.5,) * 3)
+    )
+    found = subject.subject(Context(Store(Path(".hqp"))), mine)
+    assert (found.size, found.reading.mean, found.reading.std) == (32, (0.5,) * 3, (0.2,) * 3)
+
+
+def test_the_dataset_s_size_comes_before_the_model_s(repository: Path) -> None:
+    context = Context(Store(Path(".hqp")))
+    assert subject.subject(context, request("two.pt")).size == 224, "the model's file says nothing"
+    (repository / "net.py").write_text(NET + "\ninput_size = 40\n")
+    assert subject.subject(context, request("two.pt")).size == 40
+    signs = Request(Model("net.py:build", "two.pt"), "signs", "q8", "cpu_onnxruntime", 1.5)
+    assert subject.subject(context, signs).size == 96
