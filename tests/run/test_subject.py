@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -206,9 +207,7 @@ def test_pretrained_weights_bring_their_input_and_are_fetched_once(
     assert offered() == 1
     assert (found.size, found.reading.mean, found.reading.crop) == (18, (0.1,) * 3, 0.9)
     assert subject.trained(asked, found, 2).training is False
-    mine = Request(
-        asked.model, asked.dataset, "q8", "cpu_onnxruntime", 1.5, input_size=32, reading=Reading(mean=(0.5,) * 3)
-    )
+    mine = replace(asked, input_size=32, reading=Reading(mean=(0.5,) * 3))
     found = subject.subject(Context(Store(Path(".hqp"))), mine)
     assert (found.size, found.reading.mean, found.reading.std) == (32, (0.5,) * 3, (0.2,) * 3)
 
