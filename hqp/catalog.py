@@ -22,6 +22,7 @@ SINGULAR = {"criteria": "criterion"}
 # Which extra of the package brings what a plug-in requires.
 EXTRAS = {
     "openvino": "openvino", "onnxruntime": "onnxruntime", "tensorrt": "jetson", "pycuda": "jetson", "timm": "timm",
+    "torch": "compress", "torchvision": "compress", "safetensors": "compress",
 }  # fmt: skip
 
 
@@ -45,7 +46,12 @@ def names(kind: str) -> tuple[str, ...]:
 
 def missing(module: ModuleType) -> tuple[str, ...]:
     """Those of a plug-in's required packages that are not installed; nothing is imported."""
-    return tuple(name for name in getattr(module, "requires", ()) if importlib.util.find_spec(name) is None)
+    return tuple(name for name in getattr(module, "requires", ()) if not _is_there(name))
+
+
+def _is_there(package: str) -> bool:
+    # Looking for a part of a package that is absent raises.
+    return importlib.util.find_spec(package.partition(".")[0]) is not None and bool(importlib.util.find_spec(package))
 
 
 def find(kind: str, name: str) -> ModuleType:
@@ -75,7 +81,7 @@ def require(kind: str, name: str) -> ModuleType:
     module = find(kind, name)
     absent = missing(module)
     if absent:
-        extra = next((EXTRAS[package] for package in absent if package in EXTRAS), "compress")
+        extra = next((EXTRAS[package] for package in absent if package in EXTRAS), None)
         raise NotInstalled(f"{singular(kind)} '{name}'", absent, extra)
     return module
 

@@ -32,10 +32,11 @@ class UnknownName(HqpError):
 
 
 class NotInstalled(HqpError):
-    """A plug-in needs a package that this environment does not have."""
+    """A plug-in needs packages that this environment does not have; ``extra`` of HQP brings them, where one does."""
 
-    def __init__(self, what: str, packages: Iterable[str], extra: str) -> None:
-        super().__init__(f"{what} needs {', '.join(packages)}, not installed here", fix=f"pip install 'hqp[{extra}]'")
+    def __init__(self, what: str, packages: Iterable[str], extra: str | None) -> None:
+        wanted = f"'hqp[{extra}]'" if extra else " ".join(packages)
+        super().__init__(f"{what} needs {', '.join(packages)}, not installed here", fix=f"pip install {wanted}")
 
 
 class Damaged(HqpError):

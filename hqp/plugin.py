@@ -189,6 +189,7 @@ class CoverageItem(_SuiteItem):
 
 
 BENCHES = pytest.StashKey[list["Bench"]]()
+RESULTS = pytest.StashKey[list["Results"]]()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -196,11 +197,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     from hqp import documents
     from hqp.run.bench import results_path
 
-    for bench in session.config.stash.get(BENCHES, []):
-        results = bench.results()
-        if results.measurements:
-            documents.write(results_path(_folder(session.config, "store"), bench.name), results)
-            _summarise_job(results)
+    made = [bench.results() for bench in session.config.stash.get(BENCHES, [])]
+    session.config.stash[RESULTS] = [results for results in made if results.measurements]
+    for results in session.config.stash[RESULTS]:
+        documents.write(results_path(_folder(session.config, "store"), results.suite), results)
+        _summarise_job(results)
 
 
 def _summarise_job(results: Results) -> None:
@@ -218,12 +219,9 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     from hqp import catalog
     from hqp.run.bench import results_path, shown
 
-    for bench in config.stash.get(BENCHES, []):
-        results = bench.results()
-        if not results.measurements:
-            continue
-        path = shown(results_path(_folder(config, "store"), bench.name))
-        terminalreporter.section(f"suite {bench.name}")
+    for results in config.stash.get(RESULTS, []):
+        path = shown(results_path(_folder(config, "store"), results.suite))
+        terminalreporter.section(f"suite {results.suite}")
         terminalreporter.write_line(catalog.load("reports", "table").render(results))
         terminalreporter.write_line(f"results  {path}   (hqp report {path})")
 

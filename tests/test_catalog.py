@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -72,9 +73,17 @@ def test_an_entry_point_that_is_no_module_is_one_line() -> None:
 def test_what_a_plugin_requires_is_missing_in_one_line() -> None:
     module = catalog.find("runtimes", "absent")
     assert catalog.missing(module) == ("no_such_package",)
-    with pytest.raises(NotInstalled, match="runtime 'absent' needs no_such_package, not installed here"):
+    with pytest.raises(
+        NotInstalled, match="needs no_such_package, not installed here; try: pip install no_such_package"
+    ):
         catalog.load("runtimes", "absent")
     del sys.modules["their_runtime"]
+
+
+def test_a_part_of_an_absent_package_is_absent() -> None:
+    module = ModuleType("needs_parts")
+    module.requires = ("no_such_package.part", "hqp.records", "json")  # type: ignore[attr-defined]
+    assert catalog.missing(module) == ("no_such_package.part",)
 
 
 def test_without_the_distribution_its_names_are_unknown() -> None:

@@ -30,7 +30,8 @@ class Card:
     """What a checkpoint is, how it came to be, and what it scores.
 
     ``accuracy`` holds float32 counts of the rounded weights at ``input_size`` in pixels; where a split has more images
-    than were counted, the first were. ``seconds`` is the time in training alone. ``sha256`` is of the weights' file.
+    than were counted, the first were. ``seconds`` is the time in training alone, ``None`` where a part of it was not
+    measured. ``sha256`` is of the weights' file.
     """
 
     model: str
@@ -44,7 +45,7 @@ class Card:
     seed: int
     versions: Mapping[str, str]
     machine: Mapping[str, str | int]
-    seconds: float
+    seconds: float | None
     date: str
     sha256: str
     schema_version: int = SCHEMA_VERSION

@@ -64,8 +64,11 @@ class Bench:
         return judgement
 
     def _no_baseline(self, device: str) -> str:
-        record = f"hqp baseline update {shown(results_path(self.context.store.root, self.name))}"
-        return f"no baseline for {device} in this environment; to record one: {record}"
+        return f"no baseline for {device} in this environment; to record one: {self._record_baseline}"
+
+    @property
+    def _record_baseline(self) -> str:
+        return f"hqp baseline update {shown(results_path(self.context.store.root, self.name))}"
 
     def measure(self, case: Case) -> Measurement:
         """The measurement of a case, made on the first call."""
@@ -99,7 +102,7 @@ class Bench:
             raise HqpError(
                 f"the artefact of the baseline of {case} ({entry.model_sha256[:12]}) is not in this store",
                 "the store that held it, or a new baseline",
-                f"hqp baseline update {shown(results_path(self.context.store.root, self.name))}",
+                self._record_baseline,
             )
         return time_pair(self.context, case.device, (entry.model_sha256, old), file, protocol, "baseline")
 

@@ -223,6 +223,22 @@ def test_augmentation_of_nothing_changes_nothing() -> None:
     assert not torch.allclose(training._augment(inputs, RECIPE, draws), inputs, atol=1e-2)
 
 
+def test_flipping_mirrors_some_images_and_only_them() -> None:
+    still = replace(RECIPE, shift=0.0, scale=0.0, brightness=0.0, contrast=0.0, flip=True)
+    inputs = torch.rand(40, 3, 16, 16)
+    found = training._augment(inputs, still, torch.Generator().manual_seed(0))
+    flipped = [torch.allclose(one, image.flip(2), atol=1e-4) for one, image in zip(found, inputs, strict=True)]
+    kept = [torch.allclose(one, image, atol=1e-4) for one, image in zip(found, inputs, strict=True)]
+    assert all(a != b for a, b in zip(flipped, kept, strict=True)) and 10 < sum(flipped) < 30
+
+
+def test_erasing_greys_a_square_of_each_image() -> None:
+    still = replace(RECIPE, shift=0.0, scale=0.0, brightness=0.0, contrast=0.0, erase=0.5)
+    found = training._augment(torch.ones(40, 3, 16, 16), still, torch.Generator().manual_seed(0))
+    grey = (found.abs() < 1e-4).flatten(1).float().mean(1)
+    assert grey.max() == 0.25 and 0.0625 <= grey.min() < 0.25, "at an edge, part of the square lies outside"
+
+
 def test_counting_leaves_the_last_batch_in_and_agrees_with_the_outputs() -> None:
     model = network().eval()
     sample = images(37)

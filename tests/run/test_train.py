@@ -100,7 +100,7 @@ def test_the_card_describes_the_weights_beside_it() -> None:
     assert card.parameters == 4 * 27 + 4 + 8 + 10
     assert {split: score.total for split, score in card.accuracy.items()} == COUNTS
     assert card.recipe == TrainingRecipe(phases=((8, 1), (12, 2)), batch=8)
-    assert card.seconds >= 0
+    assert card.seconds is not None and card.seconds >= 0
 
 
 def test_the_counts_are_of_the_rounded_weights() -> None:
