@@ -232,7 +232,7 @@ class _Tracer(TorchDispatchMode):
         given = self.labels_of(args[0]) if isinstance(args[0], Tensor) else None
         if name in CHOICES and given is not None:
             dim = (args[1] if len(args) > 1 else kwargs.get("dim", 0)) % given.ndim
-            if name == "select" or output.shape[dim] != given.shape[dim]:
+            if name != "slice" or output.shape[dim] != given.shape[dim]:
                 self._fix_along(given, dim)
         if name == "index_select":
             made = func(given, *args[1:], **kwargs)

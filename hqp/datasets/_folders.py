@@ -75,7 +75,8 @@ def samples(dataset: str, parts: Parts, split: str, reading: Reading, own: Readi
 
     named = [(tree.names[index], tree.marks[index], int(tree.labels[index])) for index in indices]
     mean, std = reading.mean or own.mean or IMAGENET_MEAN, reading.std or own.std or IMAGENET_STD
-    return Samples(dataset, split, tree.labels[indices], tree.classes, mean, std, digest_of(named), read)
+    digest = digest_of([named, crop, reading.interpolation])
+    return Samples(dataset, split, tree.labels[indices], tree.classes, mean, std, digest, read)
 
 
 def _cut(parts: Parts, split: str, held_out: bool) -> tuple[Tree, npt.NDArray[np.intp]]:

@@ -14,7 +14,7 @@ Or, where a name is followed by an argument (``torchvision:resnet50``), ``argume
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hqp.records import Reading
@@ -37,6 +37,7 @@ class Architecture:
     """The model that a name with an argument stands for.
 
     ``pretrained()`` loads the library's weights. ``digest`` tells two versions of code that is not installed apart.
+    ``training`` is what ``hqp train`` does otherwise than by default: fields of its recipe.
     """
 
     build: Callable[[int], nn.Module]
@@ -45,3 +46,4 @@ class Architecture:
     digest: str = ""
     requires: tuple[str, ...] = ()
     weights: str | None = None
+    training: Mapping[str, object] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """A model of one's own, `path/to/file.py:build` or `package.module:build`.
 
 ``build(num_classes)``, or ``build()`` where the number of classes is fixed, gives the module. An ``input_size`` beside
-it says for which input it was designed.
+it says for which input it was designed, and ``training`` how `hqp train` trains it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,12 @@ def bind(argument: str) -> Architecture:
     function = getattr(module, name, None)
     if not callable(function):
         raise HqpError(f"{place} has no function '{name}'", f"def {name}(num_classes)")
-    return Architecture(_builder(function), getattr(module, "input_size", 224), digest=_digest(module))
+    return Architecture(
+        _builder(function),
+        getattr(module, "input_size", 224),
+        digest=_digest(module),
+        training=getattr(module, "training", {}),
+    )
 
 
 def _builder(function: Callable[..., nn.Module]) -> Callable[[int], nn.Module]:

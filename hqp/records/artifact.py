@@ -43,8 +43,8 @@ class Sidecar:
 
     ``sparsity`` is θ, the share of all filters removed. ``compression_ratio`` is bytes of the FP32 file over bytes of
     this one. ``ranking`` says which ranking was kept. ``given_back`` counts pruning steps returned by verification.
-    ``source`` builds the model that ``model`` names. ``split_digests`` name the images of the splits that were used,
-    and ``skipped_images`` those of them that could not be read.
+    ``source`` builds the model that ``model`` names. ``split_digests`` name the images of each split, and
+    ``skipped_images`` those of the splits that were used which could not be read.
     """
 
     schema_version: int

@@ -17,7 +17,7 @@ from hqp import catalog, documents
 from hqp.errors import HqpError, NotInstalled
 from hqp.records import SCHEMA_VERSION, Accuracy, Artifact, LayerRecord, Ranking, Recipe, Samples, Sidecar, digest_of
 from hqp.run import artifacts
-from hqp.run.context import Context, device_of
+from hqp.run.context import Context, device_of, split_digest
 from hqp.run.subject import Request, Subject, identity, resolve, subject, trained
 from hqp.store import Store, sha256_of
 
@@ -154,7 +154,11 @@ def _sidecar(
         source=request.model.source,
         dataset=request.dataset,
         reading=found.reading,
-        split_digests={samples.split: samples.digest for samples in (job.calibration, job.selection)},
+        split_digests={
+            "calibration": job.calibration.digest,
+            "selection": job.selection.digest,
+            "test": split_digest(request.dataset, "test", found.reading),
+        },
         skipped_images=job.calibration.skipped + job.selection.skipped,
         method=request.method,
         recipe=job.recipe,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +35,9 @@ class Context:
         """A split, or its first images, decoded once at ``size`` pixels and kept as uint8 in the store."""
         key = (dataset, split, size, reading, first)
         if key not in self._samples:
-            loaded = catalog.load("datasets", dataset).load(split, data_root(), reading)
-            chosen = _as_read(_checked(loaded.first(first or len(loaded))), reading)
-            ready = images.prepared(chosen, size, reading.skip_unreadable, self.store, self.progress)
-            self._samples[key] = _checked(ready)
+            loaded = _checked(_loaded(dataset, split, reading, first))
+            ready = images.prepared(loaded, size, reading.skip_unreadable, self.store, self.progress)
+            self._samples[key] = _as_read(_checked(ready), reading)
         return self._samples[key]
 
     def environment(self, device: str) -> Environment:
@@ -98,11 +97,20 @@ def device_of(name: str) -> Device:
     return device
 
 
+def split_digest(dataset: str, split: str, reading: Reading) -> str:
+    """What names the images of a split and the way they become a network's input; none of them is read."""
+    return _as_read(_loaded(dataset, split, reading), reading).digest
+
+
+def _loaded(dataset: str, split: str, reading: Reading, first: int | None = None) -> Samples:
+    loaded: Samples = catalog.load("datasets", dataset).load(split, data_root(), reading)
+    return loaded.first(first or len(loaded))
+
+
 def _as_read(samples: Samples, reading: Reading) -> Samples:
-    """The images, named also by the way they are read: what one way gave is not taken for what another gives."""
+    """The images, named also by what normalises them: what one mean gave is not taken for what another gives."""
     mean, std = reading.mean or samples.mean, reading.std or samples.std
-    digest = digest_of({"images": samples.digest, "mean": mean, "std": std, "reading": asdict(reading)})
-    return replace(samples, mean=mean, std=std, digest=digest)
+    return replace(samples, mean=mean, std=std, digest=digest_of([samples.digest, mean, std]))
 
 
 def _checked(samples: Samples) -> Samples:

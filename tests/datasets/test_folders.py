@@ -205,6 +205,11 @@ def test_imagenet_keeps_its_share_for_selection(tmp_path: Path, monkeypatch: pyt
     assert [len(imagenet.load(split, tmp_path)) for split in ("selection", "test")] == [7, 23]
 
 
+def test_another_crop_gives_other_images(photos: Path) -> None:
+    plain, wide = load(photos, "test"), load(photos, "test", crop=1.0)
+    assert plain.digest != wide.digest == load(photos, "test", crop=1.0, mean=(0.1, 0.2, 0.3)).digest
+
+
 def test_the_user_s_mean_comes_before_the_dataset_s(photos: Path) -> None:
     assert load(photos, "test").mean == _folders.IMAGENET_MEAN
     assert load(photos, "test", mean=(0.1, 0.2, 0.3)).mean == (0.1, 0.2, 0.3)

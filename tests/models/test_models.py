@@ -20,6 +20,7 @@ from torch import nn
 from blocks import WIDTH
 
 input_size = 20
+training = {"batch": 16}
 
 def build(num_classes):
     return nn.Sequential(nn.Conv2d(3, WIDTH, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTH, num_classes))
@@ -57,6 +58,7 @@ def test_a_model_of_timm_has_as_many_outputs_as_asked_for() -> None:
 def test_a_function_of_a_file_builds_the_model(own: Path) -> None:
     found = catalog.load("models", f"{own}:build")
     assert (outputs(found.build(5), found.input_size), found.input_size) == ((1, 5), 20)
+    assert (found.training, catalog.load("models", "torchvision:resnet18").training) == ({"batch": 16}, {})
     assert outputs(catalog.load("models", f"{own}:fixed").build(5), 20) == (1, 7)
 
 

@@ -91,7 +91,7 @@ def test_a_foreign_model_on_photographs_becomes_an_artefact(repository: Path, ca
     made = sidecar()
     assert (made["source"], made["dataset"], made["input_size"]) == ("net.py:build", "image_folder:photos", 16)
     assert made["reading"]["mean"] == [0.5, 0.5, 0.5] and not made["reading"]["held_out"]
-    assert made["split_digests"].keys() == {"calibration", "selection"} and made["skipped_images"] == []
+    assert made["split_digests"].keys() == {"calibration", "selection", "test"} and made["skipped_images"] == []
 
 
 def test_the_number_of_outputs_is_read_from_the_weights(repository: Path, capsys: Any) -> None:
@@ -176,6 +176,19 @@ def test_a_model_that_hqp_trained_is_judged_on_what_it_left_out(repository: Path
     Path("two.json").write_text(json.dumps({**card, "split_digests": {"train": "other images"}}))
     with pytest.raises(subject.HqpError, match="was trained on other images than 'train' of image_folder:photos holds"):
         subject.subject(Context(Store(Path(".hqp"))), request("two.pt"))
+
+
+def test_what_hqp_trains_on_photographs_it_finds_and_judges_on_others(repository: Path, capsys: Any) -> None:
+    recipe = 'training = {"phases": ((16, 1),), "batch": 4}'
+    (repository / "net.py").write_text(f"{NET}\n{recipe}\n")
+    assert cli.main(["train", "net.py:build", "--dataset", "image_folder:photos"]) == 0
+    said = capsys.readouterr().out
+    assert Path("fixtures/image_folder-photos/net.py-build.json").is_file()
+    assert "next: hqp compress net.py:build --dataset image_folder:photos" in said
+    assert cli.main([*COMPRESS, "net.py:build", "--out", "out"]) == 0, capsys.readouterr().err
+    made = sidecar()
+    assert made["reading"]["held_out"] and made["input_size"] == 16
+    assert made["baseline"]["total"] == 2, "a tenth of train/"
 
 
 @pytest.fixture
