@@ -115,6 +115,7 @@ def _same_classes(tree: Tree, parts: Parts) -> None:
             raise HqpError(f"class '{min(missing)}' is in {there.place} and not in {here.place}", "the same in both")
 
 
+@lru_cache(maxsize=4)
 def _drawn(tree: Tree) -> npt.NDArray[np.intp]:
     """The images in an order that no one chose: by the hash of their names, the same on every machine and for ever."""
     hashes = [hashlib.sha256(name.encode()).digest() for name in tree.names]

@@ -25,7 +25,7 @@ requires = ()
 native_size = 64
 OWN = Reading(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616), crop=1.0)
 
-training = MappingProxyType({"phases": ((48, 6), (64, 8)), "flip": True, "shift": 0.125, "scale": 0.25, "erase": 0.4})
+training = MappingProxyType({"phases": ((48, 6), (64, 10)), "flip": True, "shift": 0.125, "scale": 0.25, "erase": 0.4})
 """What `hqp train` does otherwise here than by default: fields of `TrainingRecipe`."""
 
 BATCHES = "cifar-10-batches-py"

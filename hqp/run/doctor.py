@@ -81,9 +81,9 @@ def _usable(kind: str, name: str) -> None:
 
 
 def _checkpoints() -> list[Finding]:
-    """The checkpoints there are, and what would make those of the datasets that a model can be trained on at once."""
-    datasets, models = ([name for name in catalog.names(kind) if not hasattr(catalog.find(kind, name), "argument")]
-                        for kind in ("datasets", "models"))  # fmt: skip
+    """The checkpoints there are, and what would make those that `hqp train` makes as it is."""
+    datasets = [name for name in catalog.names("datasets") if getattr(catalog.find("datasets", name), "native_size", 0)]
+    models = [name for name in catalog.names("models") if not hasattr(catalog.find("models", name), "argument")]
     found = []
     for dataset in datasets:
         for model in models:
