@@ -67,6 +67,13 @@ def train(session: nox.Session) -> None:
         _run(session, "hqp", "train", model, "--dataset", "signs", "--out", "fixtures")
 
 
+@nox.session(requires=["environment"], venv_backend="none", default=False)
+def zoo(session: nox.Session) -> None:
+    """Every CNN of torchvision and forty of timm through the engine; `nox -s zoo -- small`, `large`, or models."""
+    for part in session.posargs or ("small", "large"):
+        _run(session, "python", "-m", "hqp.run.zoo", part)
+
+
 @nox.session(default=False)
 def minimums(session: nox.Session) -> None:
     """The test suite with the lowest allowed version of every direct dependency."""

@@ -150,6 +150,10 @@ def compress(
     mean: Annotated[Channels | None, typer.Option(help="Of the images, scaled to 0..1.", show_default=False)] = None,
     std: Annotated[Channels | None, typer.Option(help="Their standard deviation.", show_default=False)] = None,
     skip_unreadable: Skip = 0,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Layers that lose no filter: 'layer4.*'.", show_default=False),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compress a trained model under the bound, and write its artefact."""
@@ -162,7 +166,9 @@ def compress(
 
         chosen = Model(model, weights, pretrained, num_classes)
         reading = Reading(mean=mean, std=std, skip_unreadable=skip_unreadable)
-        return run(Request(chosen, dataset, method, device, delta_max, seed, input_size, reading), out)
+        return run(
+            Request(chosen, dataset, method, device, delta_max, seed, input_size, reading, tuple(keep or ())), out
+        )
 
     _answer(make, json, lambda made: _made(made, device))
 

@@ -7,6 +7,7 @@ group once, compares with the model in which they are masked, and refuses a mode
 from __future__ import annotations
 
 import copy
+import fnmatch
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -83,6 +84,22 @@ def find_groups(model: nn.Module, example: Tensor) -> tuple[Group, ...]:
     raise HqpError(
         f"removing channels of group '{culprit}' differs from masking them",
         "channels joined by addition, multiplication and torch.cat, without their numbers in the code",
+    )
+
+
+def without(groups: Sequence[Group], patterns: Sequence[str], model: nn.Module) -> tuple[Group, ...]:
+    """The groups that take no filter from a layer whose name matches one of the patterns, ``layer4.*`` say.
+
+    Raises:
+        UnknownName: no layer of the model matches a pattern.
+    """
+    names = list(layers(model))
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise UnknownName("layer", pattern, names, fix="--keep 'layer4.*'")
+    kept = {name for pattern in patterns for name in fnmatch.filter(names, pattern)}
+    return tuple(
+        group for group in groups if not any(part.role == "filter" and part.layer in kept for part in group.members)
     )
 
 

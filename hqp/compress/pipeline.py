@@ -190,7 +190,7 @@ def prune_under_bound(job: Job, draft: Draft) -> None:
     if dense.accuracy is None:
         raise HqpError("the dense model was not judged to its end")
     draft.spend(dense.cost)
-    draft.groups = groups.find_groups(job.model, job.example)
+    draft.groups = groups.without(groups.find_groups(job.model, job.example), pruning.keep, job.model)
     collected = statistics.collect(job.model, draft.fisher)
     draft.dense, counts = dense.accuracy, (dense.accuracy.correct, dense.accuracy.total)
     draft.floor = bound.floor_correct(*counts, job.delta_max_pp, pruning.confidence)

@@ -36,12 +36,15 @@ class Pruning:
 
     The default is one-sided 99.9%: what is picked for being deep flatters, and 5,000 images leave ±0.25 points, so that
     a weaker limit would often ship what the images of ``test`` then refuse.
+
+    Layers whose names match a pattern of ``keep``, ``layer4.*`` say, lose no filter.
     """
 
     rankings: tuple[Ranking, ...]
     step_fraction: float = 0.01
     search: Literal["linear", "galloping"] = "galloping"
     confidence: float | None = 0.998
+    keep: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

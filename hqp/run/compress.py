@@ -36,7 +36,7 @@ def artifact(context: Context, request: Request) -> Artifact:
         **identity(request, found),
         "calibration": calibration.digest,
         "selection": selection.digest,
-        "engine": _engine_digest(),
+        "engine": engine_digest(),
         "versions": _versions(),
     }
     key = {
@@ -118,7 +118,7 @@ def _versions() -> dict[str, str]:
 
 
 @functools.cache
-def _engine_digest() -> str:
+def engine_digest() -> str:
     """A digest of the code that makes artefacts, so that what an older engine made is not taken for this one's."""
     package = Path(hqp.__file__).parent
     folders = ("compress", "criteria", "records")

@@ -23,7 +23,10 @@ USUAL_SIZE = 224
 
 @dataclass(frozen=True)
 class Request:
-    """What is compressed, how, and for which device; what ``reading`` leaves open, the model and the dataset decide."""
+    """What is compressed, how, and for which device; what ``reading`` leaves open, the model and the dataset decide.
+
+    ``keep`` are name patterns of layers that lose no filter, beside those of the method's recipe.
+    """
 
     model: Model
     dataset: str
@@ -33,6 +36,7 @@ class Request:
     seed: int = 0
     input_size: int | None = None
     reading: Reading = DEFAULT_READING
+    keep: tuple[str, ...] = ()
 
     @property
     def trained_by_us(self) -> Path:
@@ -69,7 +73,7 @@ def resolve(request: Request) -> Recipe:
     model = request.model
     catalog.load("models", model.source)
     catalog.load("datasets", request.dataset)
-    recipe: Recipe = catalog.load("methods", request.method).recipe
+    recipe = _recipe(request)
     for ranking in recipe.pruning.rankings if recipe.pruning else ():
         catalog.load("criteria", ranking.criterion)
     catalog.load("runtimes", device_of(request.device).runtime)
@@ -82,6 +86,15 @@ def resolve(request: Request) -> Recipe:
         train = f"hqp train {model.source} --dataset {request.dataset}"
         raise HqpError(f"there are no weights for {model.name} at {file}", "--weights FILE, or --pretrained", train)
     return recipe
+
+
+def _recipe(request: Request) -> Recipe:
+    recipe: Recipe = catalog.load("methods", request.method).recipe
+    if not request.keep:
+        return recipe
+    if recipe.pruning is None:
+        raise HqpError(f"{request.method} removes no filters that --keep could keep", "a method that prunes")
+    return replace(recipe, pruning=replace(recipe.pruning, keep=recipe.pruning.keep + request.keep))
 
 
 def subject(context: Context, request: Request) -> Subject:

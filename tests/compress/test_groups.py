@@ -367,6 +367,15 @@ def test_a_model_that_cannot_be_followed_is_refused(
     assert "\n" not in str(caught.value)
 
 
+def test_layers_that_match_a_pattern_keep_their_filters() -> None:
+    found = find_groups(Excited(), EXAMPLE)
+    assert [group.name for group in groups.without(found, ["excite"], Excited())] == ["squeeze", "project"]
+    assert [group.name for group in groups.without(found, ["s*", "proj*"], Excited())] == ["expand"]
+    assert groups.without(found, [], Excited()) == found
+    with pytest.raises(UnknownName, match="unknown layer 'excit'; did you mean excite"):
+        groups.without(found, ["excit"], Excited())
+
+
 @pytest.mark.parametrize("channels", [[5], [-1], [0, 1, 2, 3, 4]])
 def test_channels_that_cannot_go_are_refused(channels: list[int]) -> None:
     with pytest.raises(HqpError, match=r"channels .* of group 'inner' cannot go; some, not all"):

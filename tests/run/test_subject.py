@@ -121,6 +121,7 @@ def test_a_model_that_is_right_by_chance_is_warned_of(repository: Path, capsys: 
         (("net.py:build", "--weights", "two.pt", "--std", "0", "1", "1"), "their deviation is (0.0, 1.0, 1.0)"),
         (("net.py:build", "--weights", "two.pt", "--mean", "120", "1", "1"), "the mean of the images is (120.0, 1.0"),
         (("net.py:build", "--weights", "two.pt", "--num-classes", "0"), "num_classes is 0; 1 or more"),
+        (("net.py:build", "--weights", "two.pt", "--keep", "0"), "q8 removes no filters that --keep could keep"),
         (("net.py:build", "--weights", "two.pt", "--skip-unreadable", "-1"), "-1 unreadable images to skip; 0 or more"),
     ],
 )
@@ -223,6 +224,17 @@ def test_pretrained_weights_bring_their_input_and_are_fetched_once(
     mine = replace(asked, input_size=32, reading=Reading(mean=(0.5,) * 3))
     found = subject.subject(Context(Store(Path(".hqp"))), mine)
     assert (found.size, found.reading.mean, found.reading.std) == (32, (0.5,) * 3, (0.2,) * 3)
+
+
+def test_layers_that_are_named_keep_their_filters(repository: Path, capsys: Any) -> None:
+    words = ("net.py:build", "--weights", "two.pt", "--method", "hqp_paper")
+    for out, keep in (("all", ()), ("some", ("--keep", "0"))):
+        code, said = compress(capsys, *words, *keep, out=out)
+        assert code == 0, said
+    assert sidecar("all")["kept_filters"] < sidecar("some")["kept_filters"] == 12
+    assert sidecar("some")["recipe"]["pruning"]["keep"] == ["0"]
+    code, said = compress(capsys, *words, "--keep", "2", out="none")
+    assert code == 2 and "unknown layer '2'; there are: 0, 4" in said
 
 
 def test_the_dataset_s_size_comes_before_the_model_s(repository: Path) -> None:
