@@ -48,6 +48,10 @@ OVER_POSITIONS = frozenset((
     "upsample_bicubic2d", "upsample_bilinear2d", "upsample_nearest2d", "_upsample_bilinear2d_aa",
     "_upsample_bicubic2d_aa",
 ))  # fmt: skip
+# These take a tensor for its shape alone.
+SHAPES = frozenset(
+    ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty")
+)
 REDUCTIONS = frozenset(("mean", "sum", "amax", "amin", "var", "std", "linalg_vector_norm"))
 
 
@@ -195,6 +199,8 @@ class _Tracer(TorchDispatchMode):
 
     def _follow(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         name = func.overloadpacket.__name__
+        if name in SHAPES:
+            return
         if name in COPIES:
             self._label(output, self.labels_of(args[0]))
         elif name in VIEWS:

@@ -95,6 +95,7 @@ HELD: dict[str, tuple[Middle, int]] = {
     "chosen by list": (lambda net, x: x[:, [3, 1, 0]], 3),
     "shuffled by list": (lambda net, x: x.index_select(1, torch.tensor([3, 0, 4, 1, 5, 2, 7, 6])), 8),
     "written into zeros": (written, 8),
+    "copied into zeros": (lambda net, x: torch.zeros_like(x).copy_(x), 8),
     "cut unevenly": (lambda net, x: x.split([3, 5], 1)[1], 5),
     "unfolded into space": (lambda net, x: F.pixel_shuffle(x, 2), 2),
     "scaled by a parameter": (lambda net, x: x * net.scale, 8),

@@ -112,7 +112,8 @@ def test_as_many_as_are_allowed_are_left_out(tmp_path: Path, streamed: bool) -> 
     with pytest.raises(Unreadable):
         prepared(samples(read=without(1, 300)), tmp_path, skip=1)
     with pytest.raises(Unreadable, match=r"\d+\.jpg"):
-        prepared(samples(read=without(1, 300), digest="fresh"), tmp_path, skip=1)
+        prepared(samples(read=without(1, 300), digest="fresh"), tmp_path / "fresh", skip=1)
+    assert not list((tmp_path / "fresh").rglob("decoded.json")), "it ends as soon as there are too many"
 
 
 def test_an_interrupted_decoding_leaves_nothing(tmp_path: Path) -> None:
