@@ -92,7 +92,8 @@ class Measurement:
     """All that was measured of a case: its artefact, beside FP32 of the same model on the same device.
 
     Where no FP32 file is at hand, ``fp32_accuracy`` is ``None`` and ``latency`` compares the artefact with itself.
-    ``baseline`` is a rerun beside the artefact of the stored baseline; ``None`` where there is none.
+    ``baseline`` is a rerun beside the artefact of the stored baseline; ``None`` where there is none. ``skipped_images``
+    belong to the split that judged, and could not be read.
     """
 
     case: Case
@@ -104,6 +105,7 @@ class Measurement:
     fp32_bytes: int
     peak_memory_bytes: int | None
     baseline: PairedLatency | None = None
+    skipped_images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,9 @@ def _made(measurement: Measurement) -> Iterator[str]:
     if sidecar.ranking:
         back = f"; {sidecar.given_back} pruning steps given back" if sidecar.given_back else ""
         yield f"{sidecar.method} ranks by {sidecar.ranking}{back}"
+    skipped = sidecar.skipped_images + measurement.skipped_images
+    if skipped:
+        yield f"left out, since they could not be read: {', '.join(skipped)}"
 
 
 # --- latency and verdicts -----------------------------------------------------------------------------------------

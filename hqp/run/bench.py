@@ -168,6 +168,7 @@ def measure_files(
         latency=time_pair(context, case.device, against, file, protocol, "latency"),
         fp32_bytes=sidecar.fp32_bytes,
         peak_memory_bytes=probe.peak_memory_bytes(device_of(case.device), file),
+        skipped_images=test.skipped,
     )
 
 

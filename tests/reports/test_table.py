@@ -97,6 +97,15 @@ def test_ranking_cost_and_origin_are_told(results: Results) -> None:
         assert told in text
 
 
+def test_images_that_were_left_out_are_told_once(
+    make_measurement: Make, make_sidecar: Callable[..., object], make_results: MakeResults
+) -> None:
+    one = make_measurement(sidecar=make_sidecar(skipped_images=("val/a.jpg",)), skipped_images=("val/b.jpg",))
+    text = table.render(make_results(one, replace(one, case=DENSE)))
+    assert text.count("left out, since they could not be read: val/a.jpg, val/b.jpg") == 1
+    assert "left out" not in table.render(make_results(make_measurement()))
+
+
 def test_the_bound_verdict_outranks_one_that_is_shown(
     make_measurement: Make, make_results: MakeResults, make_judgement: Callable[..., Judgement]
 ) -> None:
