@@ -87,6 +87,11 @@ def find_groups(model: nn.Module, example: Tensor) -> tuple[Group, ...]:
     )
 
 
+def lost_inputs(groups: Sequence[Group], channels: Mapping[str, Sequence[int]]) -> list[str]:
+    """The layers that lose inputs with these channels."""
+    return sorted(layer for (layer, role), gone in _removed(groups, channels).items() if role == "input" and gone)
+
+
 def without(groups: Sequence[Group], patterns: Sequence[str], model: nn.Module) -> tuple[Group, ...]:
     """The groups that take no filter from a layer whose name matches one of the patterns, ``layer4.*`` say.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,22 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from hqp.compress import bound, calibrate, export, groups, prune, quantize, sensitivity, statistics
+from hqp.compress import (
+    bound,
+    calibrate,
+    export,
+    groups,
+    layers,
+    prune,
+    quantize,
+    recover,
+    sensitivity,
+    statistics,
+    weights,
+)
 from hqp.compress.evaluate import accuracy
 from hqp.errors import HqpError
-from hqp.records import Accuracy, Cost, Group, Policy, Pruning, Ranking, Recipe, Samples, Statistics, digest_of
+from hqp.records import Accuracy, Cost, Group, Policy, Pruning, Ranking, Recipe, Samples, Statistics
 from hqp.stats.paired import drop_pp
 from hqp.store import Store
 
@@ -241,7 +253,7 @@ def _validate(job: Job, draft: Draft, removal: Removal) -> Pass:
 
     def judge() -> Pass:
         cost, seen = _stopwatch("validation"), 0
-        candidate = groups.remove(job.model, job.example, removal, draft.groups)
+        smaller = candidate(job, draft, removal)
         with job.track("validation", len(samples)) as advance:
 
             def count(images: int) -> None:
@@ -249,11 +261,39 @@ def _validate(job: Job, draft: Draft, removal: Removal) -> Pass:
                 seen += images
                 advance(images)
 
-            judged = accuracy(candidate, samples, job.input_size, floor_correct=floor, advance=count)
+            judged = accuracy(smaller, samples, job.input_size, floor_correct=floor, advance=count)
         return Pass(judged, cost(seen, 1))
 
-    key = {**job.key, "removal": digest_of({k: list(v) for k, v in removal.items()}), "floor": floor}
-    return job.store.record("validation", key, Pass, judge)
+    return job.store.record("validation", {**_key(job, removal), "floor": floor}, Pass, judge)
+
+
+def candidate(job: Job, draft: Draft, removal: Removal) -> nn.Module:
+    """The trained model without these channels, recovered as the recipe says."""
+    smaller = groups.remove(job.model, job.example, removal, draft.groups)
+    how = job.recipe.pruning.recovery if job.recipe.pruning else None
+    if how is None or not removal:
+        return smaller
+    fitted = recover.fitted(smaller, groups.lost_inputs(draft.groups, removal))
+
+    def build(folder: Path) -> None:
+        gone = layers.removed_filters(draft.groups, removal)
+        kept = {name: [one for one in range(len(layer.weight)) if one not in gone.get(name, ())]
+                for name, layer in statistics.layers(job.model).items()}  # fmt: skip
+        with job.track("recovery", len(fitted)) as advance:
+            recover.refit(job.model, smaller, kept, fitted, lambda: _images(job, how.images), advance)
+        weights.write(folder / "weights.safetensors", smaller.state_dict())
+
+    place = job.store.make("recovered", _key(job, removal), build)
+    recover.make_room(smaller, fitted)
+    weights.fill(smaller, weights.read(place / "weights.safetensors"), str(place))
+    return smaller
+
+
+def _images(job: Job, count: int) -> Iterator[Tensor]:
+    samples = job.calibration
+    for start in range(0, min(count, len(samples)), BATCH):
+        indices = range(start, min(start + BATCH, count, len(samples)))
+        yield torch.from_numpy(samples.normalised(samples.read(indices, job.input_size)))
 
 
 def ship(job: Job, draft: Draft) -> None:
@@ -291,13 +331,14 @@ def _shippable(job: Job, draft: Draft, removal: Removal) -> Path:
 
 
 def _key(job: Job, removal: Removal) -> dict[str, Any]:
-    return {**job.key, "removal": {name: list(channels) for name, channels in removal.items()}}
+    how = job.recipe.pruning.recovery if job.recipe.pruning and removal else None
+    gone = {name: list(channels) for name, channels in removal.items()}
+    return {**job.key, "removal": gone, "recovery": asdict(how) if how else None}
 
 
 def _export(job: Job, draft: Draft, removal: Removal) -> Path:
     def build(folder: Path) -> None:
-        candidate = groups.remove(job.model, job.example, removal, draft.groups)
-        export.export(candidate, job.input_size, folder / "model.onnx")
+        export.export(candidate(job, draft, removal), job.input_size, folder / "model.onnx")
 
     with job.track("export", 0):
         return job.store.make("exported", _key(job, removal), build) / "model.onnx"

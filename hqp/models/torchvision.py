@@ -17,6 +17,13 @@ requires = ("torch", "torchvision")
 argument = "NAME"
 
 
+def names() -> list[str]:
+    """The classifiers of torchvision."""
+    from torchvision import models
+
+    return list(models.list_models(module=models))
+
+
 def bind(argument: str) -> Architecture:
     """The architecture of that name.
 
@@ -25,9 +32,8 @@ def bind(argument: str) -> Architecture:
     """
     from torchvision import models
 
-    known = models.list_models(module=models)
-    if argument not in known:
-        raise UnknownName("model of torchvision", argument, known, fix="")
+    if argument not in names():
+        raise UnknownName("model of torchvision", argument, names(), fix="")
     offered = models.get_model_weights(argument)
     weights = next(iter(offered)) if len(offered) else None
     size = int(_transforms(weights).crop_size[0]) if weights else 224

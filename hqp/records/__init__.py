@@ -21,7 +21,7 @@ from hqp.records.measurement import (
     Results,
     Verdict,
 )
-from hqp.records.method import Option, Policy, Pruning, Quantization, Ranking, Recipe
+from hqp.records.method import Option, Policy, Pruning, Quantization, Ranking, Recipe, Recovery
 from hqp.records.pruning import Group, Member, Statistics
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "Ranking",
     "Reading",
     "Recipe",
+    "Recovery",
     "Results",
     "Samples",
     "Sidecar",

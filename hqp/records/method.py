@@ -25,6 +25,17 @@ class Ranking:
 
 
 @dataclass(frozen=True)
+class Recovery:
+    """What is done for a pruned model before it is judged, on the first ``images`` of ``calibration``.
+
+    ``least_squares`` fits layers that lost inputs anew to what the trained model's layers gave.
+    """
+
+    how: Literal["least_squares"] = "least_squares"
+    images: int = 256
+
+
+@dataclass(frozen=True)
 class Pruning:
     """How channels are removed under the bound.
 
@@ -37,7 +48,8 @@ class Pruning:
     The default is one-sided 99.9%: what is picked for being deep flatters, and 5,000 images leave ±0.25 points, so that
     a weaker limit would often ship what the images of ``test`` then refuse.
 
-    Layers whose names match a pattern of ``keep``, ``layer4.*`` say, lose no filter.
+    Layers whose names match a pattern of ``keep``, ``layer4.*`` say, lose no filter. ``recovery`` is done for each
+    candidate before the bound judges it.
     """
 
     rankings: tuple[Ranking, ...]
@@ -45,6 +57,7 @@ class Pruning:
     search: Literal["linear", "galloping"] = "galloping"
     confidence: float | None = 0.998
     keep: tuple[str, ...] = ()
+    recovery: Recovery | None = None
 
 
 @dataclass(frozen=True)

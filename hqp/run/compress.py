@@ -127,11 +127,11 @@ def engine_digest() -> str:
 
 
 def _write(folder: Path, context: Context, request: Request, found: Subject, job: Job, draft: Draft) -> None:
-    from hqp.compress import groups, layers
+    from hqp.compress import layers, pipeline
 
     removal = draft.removals[draft.shipped]
     gone = layers.removed_filters(draft.groups, removal)
-    kept = groups.remove(job.model, job.example, removal, draft.groups)
+    kept = pipeline.candidate(job, draft, removal)
     shutil.copyfile(draft.file, folder / artifacts.MODEL)
     documents.write(folder / artifacts.SIDECAR, _sidecar(context, request, found, job, draft, gone))
     records: tuple[LayerRecord, ...] = layers.record(job.model, kept, gone, draft.fisher)

@@ -1,36 +1,29 @@
-"""Whether the engine takes a network: every model of a list, with random weights, pruned and exported.
+"""Which networks the engine takes: every model of a list, with random weights, pruned and exported.
 
 ``python -m hqp.run.zoo small`` (or ``large``, or names of models) goes on where it was stopped; `nox -s zoo` calls it.
-A model passes when at least a tenth of its filters are gone, physically, and the exported file gives what the pruned
-module gives, in a row of logits of the right length. A refusal counts as a miss; anything else that is raised is a
-defect.
+A refusal counts as a miss; anything else that is raised is a defect.
 """
 
 from __future__ import annotations
 
-import random
 import sys
-import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hqp import catalog
-from hqp.errors import HqpError
-from hqp.records import Group
 from hqp.run.compress import engine_digest
 from hqp.run.progress import Progress
 from hqp.store import Store
 
-LEAST_REMOVED = 0.1  # of all filters
-CLASSES = 10
-# Shares of each group's channels to remove, until a tenth of all filters are gone: some networks let few channels go.
-SHARES = (0.125, 0.25, 0.5, 0.75)
+if TYPE_CHECKING:
+    from hqp.compress.trial import Trial
 
 # Above so many parameters a model counts as large.
 LARGE_PARAMETERS = 30e6
+
+TRANSFORMERS = ("vit_", "swin_", "maxvit_")
 
 TIMM = (
     "convnext_atto", "convnextv2_atto", "cspdarknet53", "cspresnet50", "darknet53", "densenet121", "dla34", "dpn68",
@@ -45,83 +38,32 @@ TIMM = (
 
 @dataclass(frozen=True)
 class Entry:
-    """What became of a model; ``reason`` says why it was missed, and is ``None`` where it passed."""
+    """A model of the zoo, and what became of it."""
 
     model: str
-    parameters: int
     input_size: int
-    filters: int
-    groups: int
-    removable: float
-    removed: float
-    reason: str | None
-    seconds: float
+    trial: Trial
 
 
-def torchvision_models() -> tuple[str, ...]:
-    """Every convolutional classifier of torchvision."""
-    from torchvision import models
+def known() -> tuple[str, ...]:
+    """Every convolutional classifier of torchvision, and those of timm."""
+    from hqp.models import torchvision
 
-    transformers = ("vit_", "swin_", "maxvit_")
-    names = models.list_models(module=models)
-    return tuple(f"torchvision:{name}" for name in names if not name.startswith(transformers))
+    names = [name for name in torchvision.names() if not name.startswith(TRANSFORMERS)]
+    return (*(f"torchvision:{name}" for name in names), *(f"timm:{name}" for name in TIMM))
 
 
 def entry(store: Store, progress: Progress, model: str) -> Entry:
     """What becomes of a model, tried once for each state of the engine."""
-    with progress.track(model, 0):
-        return store.record("zoo", {"model": model, "engine": engine_digest()}, Entry, lambda: tried(model))
+    from hqp.compress import trial
 
+    def tried() -> trial.Trial:
+        return trial.trial(plugin.build, plugin.input_size)
 
-def tried(model: str) -> Entry:
-    """What becomes of a model, whose random weights are a function of a fixed seed."""
-    import torch
-
-    from hqp.compress import groups
-
-    start = time.perf_counter()
-    torch.manual_seed(0)
     plugin = catalog.load("models", model)
-    network = plugin.build(CLASSES).eval()
-    filters = sum(groups.filters(network).values())
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    found: tuple[Group, ...] = ()
-    removed, reason = 0, None
-    try:
-        example = torch.zeros(1, 3, plugin.input_size, plugin.input_size)
-        found = groups.find_groups(network, example)
-        removed = _pruned_and_exported(network, example, found, filters)
-    except HqpError as error:
-        reason = str(error)
-    removable = sum(group.filters(channel) for group in found for channel in range(group.channels))
-    if reason is None and removed < LEAST_REMOVED * filters:
-        reason = f"{removed} of {filters} filters could go"
-    return Entry(
-        model, parameters, plugin.input_size, filters, len(found), round(removable / filters, 4),
-        round(removed / filters, 4), reason, round(time.perf_counter() - start, 1),
-    )  # fmt: skip
-
-
-def _pruned_and_exported(network: Any, example: Any, found: Sequence[Group], filters: int) -> int:
-    """How many filters were removed; the export itself compares the file with the module."""
-    from hqp.compress import contract, export, groups
-
-    removed = 0
-    chosen: dict[str, list[int]] = {}
-    for share in SHARES:
-        draw = random.Random(0)
-        chosen = {
-            group.name: draw.sample(range(group.channels), min(group.channels - 1, round(share * group.channels)))
-            for group in found
-        }
-        removed = sum(group.filters(channel) for group in found for channel in chosen[group.name])
-        if removed >= LEAST_REMOVED * filters:
-            break
-    smaller = groups.remove(network, example, chosen, found)
-    contract.require_classifier(smaller, example.shape[-1], CLASSES)
-    with tempfile.TemporaryDirectory() as folder:
-        export.export(smaller, example.shape[-1], Path(folder) / "model.onnx")
-    return removed
+    with progress.track(model, 0):
+        found = store.record("zoo", {"model": model, "engine": engine_digest()}, trial.Trial, tried)
+    return Entry(model, plugin.input_size, found)
 
 
 def table(entries: Sequence[Entry]) -> str:
@@ -129,28 +71,34 @@ def table(entries: Sequence[Entry]) -> str:
     from tabulate import tabulate
 
     rows = [
-        (one.model, f"{one.parameters / 1e6:.1f}", one.input_size, one.filters, one.groups, f"{one.removable:.0%}",
-         f"{one.removed:.0%}", f"{one.seconds:.0f}", one.reason or "passed")
+        (
+            one.model,
+            f"{one.trial.parameters / 1e6:.1f}",
+            one.input_size,
+            one.trial.filters,
+            one.trial.groups,
+            f"{one.trial.removable:.0%}",
+            f"{one.trial.removed:.0%}",
+            f"{one.trial.seconds:.0f}",
+            one.trial.reason or "passed",
+        )
         for one in entries
-    ]  # fmt: skip
+    ]
     headers = ("model", "params M", "size", "filters", "groups", "removable", "removed", "s", "")
     shown = tabulate(rows, headers, disable_numparse=True, colalign=("left", *["right"] * 7, "left"))
-    return f"{shown}\n{sum(one.reason is None for one in entries)} of {len(entries)} passed"
+    return f"{shown}\n{sum(one.trial.reason is None for one in entries)} of {len(entries)} passed"
 
 
-def chosen(words: Sequence[str]) -> tuple[str, ...]:
-    """The models that words name: ``small``, ``large``, or models."""
-    known = (*torchvision_models(), *(f"timm:{name}" for name in TIMM))
-    sizes = {"small": False, "large": True}
-    return tuple(
-        name
-        for word in words or ("small",)
-        for name in (known if word in sizes else (word,))
-        if word not in sizes or _is_large(name) == sizes[word]
-    )
+def chosen(word: str) -> tuple[str, ...]:
+    """The models of the list that are ``small`` or ``large``, or the model of that name."""
+    if word not in ("small", "large"):
+        return (word,)
+    return tuple(name for name in known() if _is_large(name) == (word == "large"))
 
 
 def _is_large(name: str) -> bool:
+    from hqp.compress.trial import CLASSES
+
     network = catalog.load("models", name).build(CLASSES)
     return bool(sum(parameter.numel() for parameter in network.parameters()) > LARGE_PARAMETERS)
 
@@ -158,13 +106,13 @@ def _is_large(name: str) -> bool:
 def main(words: Sequence[str]) -> int:
     """Prints the table; 1 where a model was missed."""
     store, progress = Store(Path(".hqp")), Progress()
-    names = chosen(words)
+    names = tuple(name for word in words or ("small",) for name in chosen(word))
     entries = []
     for number, name in enumerate(names, 1):
         with progress.case("zoo", number, len(names)):
             entries.append(entry(store, progress, name))
     print(table(entries))
-    return int(any(one.reason is not None for one in entries))
+    return int(any(one.trial.reason is not None for one in entries))
 
 
 if __name__ == "__main__":
