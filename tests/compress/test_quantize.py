@@ -178,9 +178,9 @@ def test_an_addition_of_a_constant_stays_in_float(tmp_path: Path) -> None:
             return x * nn.functional.relu6(x + 3) / 6
 
     export(nn.Sequential(nn.Conv2d(3, 4, 3), Swish(), nn.Conv2d(4, 4, 3), nn.Flatten()), 6, tmp_path / "a.onnx")
-    assert tensors(tmp_path / "a.onnx", PER_RUNTIME) == (
-        "input", "/0/Conv_output_0", "/1/Div_output_0", "/2/Conv_output_0",
-    )  # fmt: skip
+    # onnxruntime 1.22 gives a flattening a scale of its own; today's takes that of its input.
+    found = [name for name in tensors(tmp_path / "a.onnx", PER_RUNTIME) if name != "logits"]
+    assert found == ["input", "/0/Conv_output_0", "/1/Div_output_0", "/2/Conv_output_0"]
 
 
 def test_another_process_writes_the_same_bytes(fp32: Path, quantized: Callable[[Policy], Path], tmp_path: Path) -> None:
