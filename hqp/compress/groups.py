@@ -18,15 +18,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hqp.compress import trace
+from hqp.compress.contract import FORWARD_ERRORS
 from hqp.compress.statistics import Layer, layers, norms
 from hqp.compress.trace import Role, Slot
 from hqp.errors import HqpError, UnknownName
 from hqp.records import Group, Member
 
 Removed = Mapping[tuple[str, str], frozenset[int]]
-
-# What a forward pass raises on a shape that the model cannot take.
-TRACING_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError)
 
 # Most code that cuts through channels does so by shares; what does not is traced again with these channels fixed.
 CUTS: tuple[trace.Cuts, ...] = ("even", "fixed")
@@ -147,7 +145,7 @@ def _traced(model: nn.Module, example: Tensor, cuts: trace.Cuts) -> tuple[Group,
     parts = _parts(model)
     try:
         found = trace.channels(model, example, {part: order for order, part in enumerate(parts.values())}, cuts)
-    except TRACING_ERRORS as error:
+    except FORWARD_ERRORS as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise HqpError(
             f"the model cannot be traced: {reason}", "a module that maps a batch of images to logits"
@@ -261,6 +259,6 @@ def _agree(model: nn.Module, example: Tensor, groups: Sequence[Group], channels:
     try:
         expected = masked(example)
         actual = remove(model, example, channels, groups)(example)
-    except TRACING_ERRORS:
+    except FORWARD_ERRORS:
         return False
     return bool(actual.shape == expected.shape and (actual - expected).abs().max() <= AGREEMENT * expected.abs().max())

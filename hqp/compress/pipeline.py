@@ -185,12 +185,18 @@ def find_sensitivity(job: Job, draft: Draft) -> None:
 
 
 def _labelled(job: Job, advance: Callable[[int], None]) -> Iterator[tuple[Tensor, Tensor]]:
-    samples = job.calibration
-    for start in range(0, len(samples), BATCH):
-        indices = range(start, min(start + BATCH, len(samples)))
-        images = samples.normalised(samples.read(indices, job.input_size))
-        yield torch.from_numpy(images), torch.from_numpy(samples.labels[start : indices.stop])
+    for indices, images in _calibration(job, len(job.calibration)):
+        yield torch.from_numpy(images), torch.from_numpy(job.calibration.labels[indices.start : indices.stop])
         advance(len(indices))
+
+
+def _calibration(job: Job, count: int) -> Iterator[tuple[range, npt.NDArray[np.float32]]]:
+    """The first images of ``calibration`` in batches, normalised, each with its indices."""
+    samples = job.calibration
+    last = min(count, len(samples))
+    for start in range(0, last, BATCH):
+        indices = range(start, min(start + BATCH, last))
+        yield indices, samples.normalised(samples.read(indices, job.input_size))
 
 
 def prune_under_bound(job: Job, draft: Draft) -> None:
@@ -279,21 +285,18 @@ def candidate(job: Job, draft: Draft, removal: Removal) -> nn.Module:
         gone = layers.removed_filters(draft.groups, removal)
         kept = {name: [one for one in range(len(layer.weight)) if one not in gone.get(name, ())]
                 for name, layer in statistics.layers(job.model).items()}  # fmt: skip
+
+        def batches() -> Iterator[Tensor]:
+            return (torch.from_numpy(images) for _, images in _calibration(job, how.images))
+
         with job.track("recovery", len(fitted)) as advance:
-            recover.refit(job.model, smaller, kept, fitted, lambda: _images(job, how.images), advance)
+            recover.refit(job.model, smaller, kept, fitted, batches, advance)
         weights.write(folder / "weights.safetensors", smaller.state_dict())
 
     place = job.store.make("recovered", _key(job, removal), build)
     recover.make_room(smaller, fitted)
     weights.fill(smaller, weights.read(place / "weights.safetensors"), str(place))
     return smaller
-
-
-def _images(job: Job, count: int) -> Iterator[Tensor]:
-    samples = job.calibration
-    for start in range(0, min(count, len(samples)), BATCH):
-        indices = range(start, min(start + BATCH, count, len(samples)))
-        yield torch.from_numpy(samples.normalised(samples.read(indices, job.input_size)))
 
 
 def ship(job: Job, draft: Draft) -> None:
@@ -350,9 +353,7 @@ def _ranges(job: Job, exported: Path, removal: Removal) -> Ranges:
     images = min(how.images, len(samples))
 
     def batches() -> Iterator[npt.NDArray[np.float32]]:
-        for start in range(0, images, BATCH):
-            indices = range(start, min(start + BATCH, images))
-            yield samples.normalised(samples.read(indices, job.input_size))
+        return (batch for _, batch in _calibration(job, images))
 
     def compute() -> Ranges:
         cost = _stopwatch("calibration")

@@ -17,9 +17,6 @@ from hqp.suite import Model
 if TYPE_CHECKING:
     from torch import nn
 
-# A network that says nothing about its input: what most are designed for.
-USUAL_SIZE = 224
-
 
 @dataclass(frozen=True)
 class Request:
@@ -110,7 +107,7 @@ def subject(context: Context, request: Request) -> Subject:
         origin = _origin(checkpoint, request.dataset)
         if origin is not None:
             size, reading = origin.input_size, replace(reading, held_out=True)
-    size = request.input_size or size or dataset.native_size or getattr(plugin, "input_size", USUAL_SIZE)
+    size = request.input_size or size or dataset.native_size or plugin.input_size
     return Subject(plugin, checkpoint, size, reading)
 
 
