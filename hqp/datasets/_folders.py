@@ -82,17 +82,18 @@ def samples(dataset: str, parts: Parts, split: str, reading: Reading, own: Readi
 def _cut(parts: Parts, split: str, held_out: bool) -> tuple[Tree, npt.NDArray[np.intp]]:
     """The part that a split is cut from, and the split's images in it, ascending.
 
-    ``calibration`` always comes from training images. What judges was never trained on: with ``held_out``,
-    ``selection`` is a slice of ``train`` and ``test`` all of the validation images; else these are divided in two.
+    ``calibration`` are training images, as the paper has it, which leaves more to train on. What judges was never
+    trained on: with ``held_out``, ``selection`` is a slice of ``train/`` that ``train`` leaves out, and ``test`` all of
+    the validation images; else these are divided in two.
     """
     if split in ("train", "calibration") or (held_out and split == "selection"):
         tree = parts.train()
         order = _drawn(tree)
         cut = min(CUT_IMAGES, max(1, len(order) // CUT_SHARE))
         slices = {
-            "calibration": slice(cut),
-            "selection": slice(cut, 2 * cut),
-            "train": slice((2 if held_out else 1) * cut, None),
+            "selection": slice(cut),
+            "calibration": slice(cut, 2 * cut),
+            "train": slice(cut if held_out else 0, None),
         }
         return tree, np.sort(order[slices[split]])
     if parts.test is not None or held_out:
