@@ -112,7 +112,7 @@ def datasets(module: ModuleType) -> Iterator[str]:
 
 def criteria(module: ModuleType) -> Iterator[str]:
     """``score(group, statistics, *, options)`` and what it ``needs``."""
-    yield from is_names(module, "needs", ("fisher",))
+    yield from is_names(module, "needs", ("sensitivity",))
     score = getattr(module, "score", None)
     if not inspect.isfunction(score):
         yield "score is no function"

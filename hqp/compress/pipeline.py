@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ class Job:
     selection: Samples
     delta_max_pp: float
     scores: Mapping[Ranking, Score]
-    needs_fisher: bool
+    needs_sensitivity: bool
     evaluate: Callable[[Path], Accuracy]
     store: Store
     track: Track
@@ -106,7 +106,7 @@ class Draft:
     with which the bound can hold.
     """
 
-    fisher: dict[str, Tensor] | None = None
+    measured: statistics.Sensitivities | None = None
     groups: tuple[Group, ...] = ()
     ranking: Ranking | None = None
     removals: list[Removal] = field(default_factory=lambda: [{}])
@@ -160,8 +160,8 @@ def judge_dense(job: Job, draft: Draft) -> None:
 
 
 def find_sensitivity(job: Job, draft: Draft) -> None:
-    """One pass over ``calibration`` gives S of every filter, where a criterion asks for it."""
-    if not job.needs_fisher:
+    """One pass over ``calibration`` gives the sensitivities of every filter, where a criterion asks for one."""
+    if not job.needs_sensitivity:
         return
 
     def build(folder: Path) -> None:
@@ -171,8 +171,9 @@ def find_sensitivity(job: Job, draft: Draft) -> None:
 
         cost = _stopwatch("sensitivity")
         with job.track("sensitivity", len(job.calibration)) as advance:
-            fisher = sensitivity.filter_sensitivity(job.model, _labelled(job, advance))
-        save_file(fisher, folder / "fisher.safetensors")
+            measured = sensitivity.sensitivities(job.model, _labelled(job, advance))
+        for name, values in vars(measured).items():
+            save_file({layer: one.contiguous() for layer, one in values.items()}, folder / f"{name}.safetensors")
         documents.write(folder / "cost.json", cost(len(job.calibration), 1))
 
     from safetensors.torch import load_file
@@ -180,7 +181,8 @@ def find_sensitivity(job: Job, draft: Draft) -> None:
     from hqp import documents
 
     place = job.store.make("sensitivity", job.key, build)
-    draft.fisher = load_file(place / "fisher.safetensors")
+    names = [one.name for one in fields(statistics.Sensitivities)]
+    draft.measured = statistics.Sensitivities(**{name: load_file(place / f"{name}.safetensors") for name in names})
     draft.spend(documents.read(place / "cost.json", Cost, fix=f"rm -r {place}"))
 
 
@@ -209,7 +211,7 @@ def prune_under_bound(job: Job, draft: Draft) -> None:
         raise HqpError("the dense model was not judged to its end")
     draft.spend(dense.cost)
     draft.groups = groups.without(groups.find_groups(job.model, job.example), pruning.keep, job.model)
-    collected = statistics.collect(job.model, draft.fisher)
+    collected = statistics.collect(job.model, job.example, draft.measured)
     draft.dense, counts = dense.accuracy, (dense.accuracy.correct, dense.accuracy.total)
     draft.floor = bound.floor_correct(*counts, job.delta_max_pp, pruning.confidence)
     removed = -1

@@ -1,12 +1,17 @@
-"""The Fisher sensitivity of every filter, exact per sample, at about the cost of one forward and backward pass.
+"""The sensitivities of every filter, exact per sample, at about the cost of one forward and backward pass.
 
-S_f = 1/|D| Σ_i ‖∂L_i/∂W_f‖²: the squared gradient of each sample, averaged; squaring the gradient of a batch is
+Fisher: S_f = 1/|D| Σ_i ‖∂L_i/∂W_f‖², the squared gradient of each sample, averaged; squaring the gradient of a batch is
 another, wrong number. Source: D. Gopalan, R. Ali, arXiv 2602.06069 (2026).
+
+Fisher OBD: 1/|D| Σ_i ⟨∂L_i/∂W_f, W_f⟩², with the Fisher information for the curvature twice the loss that removing the
+filter costs. Source: L. Theis et al., "Faster gaze prediction with dense networks and Fisher pruning", arXiv 1801.05787
+(2018); Y. LeCun et al., "Optimal Brain Damage" (1989).
 
 One backward pass of the summed losses carries the gradient δ of every sample's loss to every layer's output, since in
 evaluation mode no sample sees another. With x_t the input patch at output position t, a filter's gradient is
 G_f = Σ_t δ_ft x_t, and ‖G_f‖² = δ_fᵀ K δ_f with the Gram matrix K = XᵀX of the patches: the same number by two routes.
-The gradient of the weights over the batch, which autograd would add, is not computed.
+⟨G_f, W_f⟩ = Σ_t δ_ft (y_ft - b_f) needs nothing but the output y and the bias b. The gradient of the weights over the
+batch, which autograd would add, is not computed.
 """
 
 from __future__ import annotations
@@ -21,12 +26,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hqp.compress.statistics import Convolution, Layer, layers
+from hqp.compress.statistics import Convolution, Layer, Sensitivities, layers
 from hqp.errors import HqpError
 
+Batches = Iterable[tuple[Tensor, Tensor]]
 
-def filter_sensitivity(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+
+def filter_sensitivity(model: nn.Module, batches: Batches) -> dict[str, Tensor]:
     """S of every filter of every convolution and linear layer, by layer name: float64 of shape (out_channels,).
+
+    Takes and raises what ``sensitivities`` does.
+    """
+    return sensitivities(model, batches).fisher
+
+
+def sensitivities(model: nn.Module, batches: Batches) -> Sensitivities:
+    """Both sensitivities of every filter of every convolution and linear layer.
 
     ``batches`` are images and labels, seen once each. The loss is cross-entropy, the model in evaluation mode; only
     weights count, not biases. The model's modes and flags are restored.
@@ -37,7 +52,7 @@ def filter_sensitivity(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]
     """
     measured = layers(model)
     _refuse_shared_weights(measured)
-    sums = {name: torch.zeros(layer.weight.shape[0], dtype=torch.float64) for name, layer in measured.items()}
+    sums = {name: torch.zeros(2, layer.weight.shape[0], dtype=torch.float64) for name, layer in measured.items()}
     images_seen = 0
     with _frozen(model), _Taps(measured, sums) as taps:
         for images, labels in batches:
@@ -53,7 +68,8 @@ def filter_sensitivity(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]
             raise HqpError(
                 f"the sensitivity of layer '{name}' is not finite", "weights and images without NaN or infinity"
             )
-    return {name: values / images_seen for name, values in sums.items()}
+    means = {name: values / images_seen for name, values in sums.items()}
+    return Sensitivities(*({name: values[row] for name, values in means.items()} for row in range(2)))
 
 
 def _summed_loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -90,7 +106,7 @@ def _refuse_shared_weights(measured: dict[str, Layer]) -> None:
 
 
 class _Taps:
-    """Hooks that add each layer's Σ_i ‖∂L_i/∂W_f‖² to ``sums`` as the gradients pass by."""
+    """Hooks that add each layer's Σ_i ‖∂L_i/∂W_f‖² and Σ_i ⟨∂L_i/∂W_f, W_f⟩² to ``sums`` as the gradients pass by."""
 
     def __init__(self, measured: dict[str, Layer], sums: dict[str, Tensor]) -> None:
         self._measured, self._sums = measured, sums
@@ -122,16 +138,21 @@ class _Taps:
         # A first layer's output is a leaf here: gradients start at it, not at the image, which nobody asks about. The
         # clone is what later layers may overwrite in place.
         start = output if output.requires_grad else output.requires_grad_()
-        seen = inputs[0].detach()
-        start.register_hook(partial(self._backward, name, seen, seen._version))
+        seen, given = inputs[0].detach(), output.detach()
+        start.register_hook(partial(self._backward, name, seen, given, (seen._version, given._version)))
         return start if output.grad_fn is not None else start.clone()
 
-    def _backward(self, name: str, seen: Tensor, version: int, delta: Tensor) -> None:
-        if seen._version != version:
+    @torch.no_grad()
+    def _backward(self, name: str, seen: Tensor, given: Tensor, versions: tuple[int, int], delta: Tensor) -> None:
+        layer = self._measured[name]
+        if seen._version != versions[0]:
             raise HqpError(
                 f"the input of layer '{name}' is overwritten in place", "inplace=False after a shared tensor"
             )
-        self._sums[name] += squared_gradients(self._measured[name], seen, delta).cpu()
+        if given._version != versions[1]:  # by an activation in place: `forward` alone calls no hook
+            given = layer.forward(seen)
+        self._sums[name][0] += squared_gradients(layer, seen, delta).cpu()
+        self._sums[name][1] += squared_products(layer, given, delta).cpu()
 
 
 def squared_gradients(layer: Layer, inputs: Tensor, delta: Tensor) -> Tensor:
@@ -144,6 +165,16 @@ def squared_gradients(layer: Layer, inputs: Tensor, delta: Tensor) -> Tensor:
         return _depthwise(patches, delta)
     by_group = delta.unflatten(1, (layer.groups, -1)).flatten(3).mT
     return _summed(_kernel_rows(patches, layer.groups), by_group, math.prod(layer.weight.shape[1:]))
+
+
+def squared_products(layer: Layer, outputs: Tensor, delta: Tensor) -> Tensor:
+    """Σ_i ⟨∂L_i/∂W_f, W_f⟩² of one layer: float64 of shape (out_channels,), from its outputs and their gradients."""
+    axis = delta.ndim - 1 if isinstance(layer, nn.Linear) else 1
+    outputs, delta = outputs.movedim(axis, -1), delta.movedim(axis, -1)
+    if layer.bias is not None:
+        outputs = outputs - layer.bias
+    products = (outputs * delta).reshape(len(delta), -1, len(layer.weight)).sum(1)
+    return products.square_().sum(0, dtype=torch.float64)
 
 
 def _patches(layer: Convolution, inputs: Tensor) -> Tensor:

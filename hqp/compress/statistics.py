@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -14,6 +15,14 @@ from hqp.records import Statistics
 
 Convolution: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d
 Layer: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
+
+
+@dataclass(frozen=True)
+class Sensitivities:
+    """What one pass measures of every filter, by layer name: each float64 of shape (out_channels,)."""
+
+    fisher: dict[str, Tensor]
+    fisher_obd: dict[str, Tensor]
 
 
 def layers(model: nn.Module) -> dict[str, Layer]:
@@ -27,15 +36,46 @@ def norms(model: nn.Module) -> dict[str, _BatchNorm]:
     return {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
 
 
-def collect(model: nn.Module, fisher: Mapping[str, Tensor] | None = None) -> Statistics:
-    """The statistics of a model, in float64, by layer name.
+def collect(model: nn.Module, example: Tensor, measured: Sensitivities | None = None) -> Statistics:
+    """The statistics of a model, in float64, by layer name; ``example`` is a batch of its input.
 
     ``weights`` are (C, d), a filter a row; ``gammas`` (C,) carry their sign, and layers without an affine scale are
-    left out; ``fisher`` is what ``sensitivity.filter_sensitivity`` gave, or nothing.
+    left out; the sensitivities are what ``sensitivity.sensitivities`` gave, or nothing.
     """
-    weights = {name: _float64(layer.weight.flatten(1)) for name, layer in layers(model).items()}
+    known, positions = layers(model), output_positions(model, example)
+    weights = {name: _float64(layer.weight.flatten(1)) for name, layer in known.items()}
     gammas = {name: _float64(norm.weight) for name, norm in norms(model).items() if norm.affine}
-    return Statistics(weights, gammas, {name: _float64(values) for name, values in (fisher or {}).items()})
+    filter_macs = {name: float(positions[name] * known[name].weight[0].numel()) for name in positions}
+    input_macs = {name: filter_macs[name] * len(known[name].weight) / _inputs(known[name]) for name in positions}
+    fisher, fisher_obd = (
+        {name: _float64(values) for name, values in one.items()}
+        for one in ((measured.fisher, measured.fisher_obd) if measured else ({}, {}))
+    )
+    return Statistics(weights, gammas, fisher, fisher_obd, filter_macs, input_macs)
+
+
+@torch.no_grad()
+def output_positions(model: nn.Module, example: Tensor) -> dict[str, int]:
+    """How many output positions an image has in each layer that the forward pass calls."""
+    positions: dict[str, int] = {}
+
+    def note(name: str, layer: Layer, output: Tensor) -> None:
+        positions[name] = output[0].numel() // len(layer.weight)
+
+    hooks = [
+        layer.register_forward_hook(lambda layer, _, output, name=name: note(name, layer, output))
+        for name, layer in layers(model).items()
+    ]
+    try:
+        model(example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return positions
+
+
+def _inputs(layer: Layer) -> int:
+    return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
 
 
 def _float64(values: Tensor) -> npt.NDArray[np.float64]:

@@ -2,12 +2,13 @@
 
 A file defines
 
-* ``needs``: what beyond the weights must be collected: ``()`` or ``("fisher",)``;
+* ``needs``: what beyond the weights must be measured: ``()`` or ``("sensitivity",)``;
 * ``score(group: Group, statistics: Statistics, **options) -> ndarray``: one number per channel of a dependency group,
   float64 of shape (group.channels,); the lowest is pruned first. Options are keyword-only.
 
 All criteria here score a channel by the mean over the filters that go with it, the loss per filter removed, so that the
-criterion alone differs between methods and groups of different size can be ranked in one list.
+criterion alone differs between methods and groups of different size can be ranked in one list; where an option says
+``per="mac"``, by the loss per multiply-add saved.
 """
 
 from __future__ import annotations
@@ -17,7 +18,38 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from hqp.records import Group
+from hqp.errors import UnknownName
+from hqp.records import Group, Statistics
+
+PER = ("filter", "layer", "mac")
+
+
+def sensitivity_of(
+    group: Group, values: Mapping[str, npt.NDArray[np.float64]], statistics: Statistics, per: str
+) -> npt.NDArray[np.float64]:
+    """The sensitivity of each channel of a group, shape (group.channels,), from that of its filters, ``values``.
+
+    ``filter``: the mean over its filters. ``layer``: the same, each filter's divided by the mean of its layer, so that
+    layers of different scale compare. ``mac``: their sum over the multiply-adds that go with the channel.
+
+    Raises:
+        UnknownName: ``per`` is none of these.
+    """
+    if per not in PER:
+        raise UnknownName("scale", per, PER, fix='per="filter"')
+    if per == "layer":
+        return mean_over(group, {name: scaled(one) for name, one in values.items()})
+    mean = mean_over(group, values)
+    if per == "filter":
+        return mean
+    channels = range(group.channels)
+    return mean * [group.filters(one) / max(1.0, statistics.macs(group, one)) for one in channels]
+
+
+def scaled(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Values over their mean; a layer of zeros has no scale and stays at zero, the first to go."""
+    mean = values.mean()
+    return values / mean if mean else values
 
 
 def mean_over(

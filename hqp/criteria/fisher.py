@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hqp.criteria import mean_over
+from hqp.criteria import sensitivity_of
 from hqp.records import Group, Statistics
 
-needs = ("fisher",)
+needs = ("sensitivity",)
 
 
-def score(group: Group, statistics: Statistics) -> npt.NDArray[np.float64]:
-    """The mean S of the filters that go with each channel, shape (group.channels,)."""
-    return mean_over(group, statistics.fisher)
+def score(group: Group, statistics: Statistics, *, per: str = "filter") -> npt.NDArray[np.float64]:
+    """S of each channel, shape (group.channels,), per ``filter``, ``layer`` or ``mac`` as ``sensitivity_of`` says."""
+    return sensitivity_of(group, statistics.fisher, statistics, per)

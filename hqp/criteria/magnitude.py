@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hqp.criteria import mean_over
+from hqp.criteria import mean_over, scaled
 from hqp.errors import UnknownName
 from hqp.records import Group, Statistics
 
@@ -31,10 +31,4 @@ def score(
         raise UnknownName("norm", norm, ORDERS, fix='norm="l1"')
     filters = [member.layer for member in group.members if member.role == "filter"]
     norms = {name: np.linalg.norm(statistics.weights[name], ORDERS[norm], axis=1) for name in filters}
-    return mean_over(group, {name: _scaled(values) for name, values in norms.items()} if per_layer else norms)
-
-
-def _scaled(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    # A layer of zeros has no scale; its filters stay at zero, the first to go.
-    mean = values.mean()
-    return values / mean if mean else values
+    return mean_over(group, {name: scaled(values) for name, values in norms.items()} if per_layer else norms)

@@ -95,7 +95,7 @@ def _job(context: Context, request: Request, found: Subject, recipe: Recipe, dat
         selection=selection,
         delta_max_pp=request.delta_max_pp,
         scores={ranking: _score(criteria[ranking].score, ranking) for ranking in rankings},
-        needs_fisher=any("fisher" in criterion.needs for criterion in criteria.values()),
+        needs_sensitivity=any("sensitivity" in criterion.needs for criterion in criteria.values()),
         evaluate=evaluate,
         store=context.store,
         track=context.progress.track,
@@ -134,7 +134,8 @@ def _write(folder: Path, context: Context, request: Request, found: Subject, job
     kept = pipeline.candidate(job, draft, removal)
     shutil.copyfile(draft.file, folder / artifacts.MODEL)
     documents.write(folder / artifacts.SIDECAR, _sidecar(context, request, found, job, draft, gone))
-    records: tuple[LayerRecord, ...] = layers.record(job.model, kept, gone, draft.fisher)
+    fisher = draft.measured.fisher if draft.measured else None
+    records: tuple[LayerRecord, ...] = layers.record(job.model, kept, gone, fisher)
     documents.write_bytes(folder / artifacts.LAYERS, documents.list_to_json(records).encode())
 
 

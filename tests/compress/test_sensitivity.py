@@ -1,4 +1,4 @@
-"""S against per-sample gradients by ``torch.func``, which knows nothing of Gram matrices or patches."""
+"""S and OBD against per-sample gradients by ``torch.func``, which knows nothing of Gram matrices or patches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from hqp.compress import sensitivity
-from hqp.compress.sensitivity import filter_sensitivity
+from hqp.compress.sensitivity import Sensitivities, filter_sensitivity, sensitivities
 from hqp.compress.statistics import layers
 from hqp.errors import HqpError
 
@@ -117,21 +117,22 @@ def built(name: str) -> nn.Module:
     return model
 
 
-def by_definition(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """The mean over samples of each filter's squared gradient, from gradients of single samples."""
+def by_definition(model: nn.Module, images: Tensor, labels: Tensor) -> Sensitivities:
+    """The means over samples of each filter's squared gradient, and of the squared product of gradient and weights."""
     model = model.eval()
-    names = layers(model)
-    weights = {f"{name}.weight": layer.weight.detach() for name, layer in names.items()}
+    weights = {f"{name}.weight": layer.weight.detach() for name, layer in layers(model).items()}
 
     def loss(weights: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
         return F.cross_entropy(functional_call(model, weights, image[None]), label[None])
 
     # Batches of one, so that operations in place meet no mapped dimension.
-    gradients = [grad(loss)(weights, image, label) for image, label in zip(images, labels, strict=True)]
-    return {
-        name: torch.stack([sample[f"{name}.weight"].flatten(1).square().sum(1) for sample in gradients]).mean(0)
-        for name in names
-    }
+    samples = [grad(loss)(weights, image, label) for image, label in zip(images, labels, strict=True)]
+    fisher, obd = {}, {}
+    for name, layer in layers(model).items():
+        gradients = torch.stack([sample[f"{name}.weight"].detach().flatten(1) for sample in samples])
+        fisher[name] = gradients.square().sum(2).mean(0)
+        obd[name] = (gradients * layer.weight.detach().flatten(1)).sum(2).square().mean(0)
+    return Sensitivities(fisher, obd)
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
@@ -139,12 +140,14 @@ def by_definition(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str,
 def test_float64_equals_the_definition(name: str) -> None:
     model, (images, labels) = built(name), batch(6)
     expected = by_definition(model, images, labels)
-    found = filter_sensitivity(model, [(images[:4], labels[:4]), (images[4:], labels[4:])])
-    assert found.keys() == expected.keys()
-    for layer, values in found.items():
-        torch.testing.assert_close(
-            values, expected[layer], rtol=1e-9, atol=0, msg=lambda text, at=layer: f"{at}: {text}"
-        )
+    found = sensitivities(model, [(images[:4], labels[:4]), (images[4:], labels[4:])])
+    for mine, right in ((found.fisher, expected.fisher), (found.fisher_obd, expected.fisher_obd)):
+        assert mine.keys() == right.keys()
+        for layer, values in mine.items():
+            torch.testing.assert_close(
+                values, right[layer], rtol=1e-9, atol=0, msg=lambda text, at=layer: f"{at} {text}"
+            )
+    assert filter_sensitivity(model, [(images, labels)]).keys() == expected.fisher.keys()
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
@@ -152,9 +155,13 @@ def test_float64_equals_the_definition(name: str) -> None:
 def test_float32_is_within_1e4(name: str) -> None:
     images, labels = batch(6, torch.float32)
     expected = by_definition(built(name), images.double(), labels)
-    for layer, values in filter_sensitivity(built(name).float(), [(images, labels)]).items():
-        assert values.dtype == torch.float64
-        torch.testing.assert_close(values, expected[layer], rtol=1e-4, atol=1e-12)
+    found = sensitivities(built(name).float(), [(images, labels)])
+    for layer, values in found.fisher.items():
+        assert values.dtype == found.fisher_obd[layer].dtype == torch.float64
+        torch.testing.assert_close(values, expected.fisher[layer], rtol=1e-4, atol=1e-12)
+        # Products of either sign cancel: against their own scale.
+        scale = float(expected.fisher_obd[layer].max())
+        torch.testing.assert_close(found.fisher_obd[layer], expected.fisher_obd[layer], rtol=1e-4, atol=1e-5 * scale)
 
 
 def test_equals_vmap_of_grad() -> None:

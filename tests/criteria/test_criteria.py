@@ -1,4 +1,4 @@
-"""What the three criteria score, by hand."""
+"""What the criteria score, by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hqp.criteria import bn_gamma, fisher, magnitude, mean_over
+from hqp.criteria import bn_gamma, fisher, fisher_obd, magnitude, mean_over
 from hqp.errors import UnknownName
 from hqp.records import Group, Member, Statistics
 
@@ -49,13 +49,35 @@ STATISTICS = Statistics(
     ),
     gammas=arrays({"norm_a": [-1, 2], "norm_b": [50, 3, -8]}),
     fisher=arrays({"a": [1, 2], "b": [99, 3, 6], "c": [1000], "squeeze": [7, 2, 4]}),
+    fisher_obd=arrays({"a": [5, 4], "b": [99, 1, 2], "c": [1000], "squeeze": [1, 2, 6]}),
+    filter_macs={"a": 10, "b": 20, "c": 40, "squeeze": 2},
+    input_macs={"c": 5, "excite": 3},
 )
 
 
 def test_fisher_is_the_mean_over_the_filters_that_go() -> None:
-    assert fisher.needs == ("fisher",)
+    assert fisher.needs == fisher_obd.needs == ("sensitivity",)
     assert fisher.score(STREAM, STATISTICS).tolist() == [2, 4]
     assert fisher.score(EXCITATION, STATISTICS).tolist() == [7, 3]
+    assert fisher_obd.score(STREAM, STATISTICS).tolist() == [3, 3]
+    assert fisher_obd.score(EXCITATION, STATISTICS).tolist() == [1, 4]
+
+
+def test_per_layer_the_mean_of_each_layer_is_one() -> None:
+    # a: [1, 2] over 1.5, b: [3, 6] over 36
+    assert fisher.score(STREAM, STATISTICS, per="layer").tolist() == pytest.approx(
+        [(1 / 1.5 + 3 / 36) / 2, (2 / 1.5 + 6 / 36) / 2], rel=1e-15
+    )
+
+
+def test_per_mac_the_sum_is_over_all_that_goes_with_a_channel() -> None:
+    assert fisher.score(STREAM, STATISTICS, per="mac").tolist() == [4 / 35, 8 / 35]
+    assert fisher_obd.score(EXCITATION, STATISTICS, per="mac").tolist() == [1 / 5, 8 / 7]
+
+
+def test_an_unknown_scale_is_refused() -> None:
+    with pytest.raises(UnknownName, match="unknown scale 'macs'; did you mean mac"):
+        fisher.score(STREAM, STATISTICS, per="macs")
 
 
 def test_a_layer_that_was_not_measured_scores_nan() -> None:
