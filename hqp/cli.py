@@ -36,6 +36,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 Dataset = Annotated[str, typer.Option(help="The dataset's name; `image_folder:PATH` is one of your own.")]
 Skip = Annotated[int, typer.Option(metavar="N", help="Leave out up to N unreadable images of each split, and say so.")]
 Channels = tuple[float, float, float]
+Target = Annotated[float | None, typer.Option(help="Prune no further once it is reached.", show_default=False)]
 Baselines = Annotated[Path, typer.Option(help="Where baselines are kept.")]
 ResultsFile = Annotated[Path, typer.Argument(metavar="RESULTS", help="A results file.", show_default=False)]
 
@@ -154,21 +155,25 @@ def compress(
         list[str] | None,
         typer.Option(metavar="PATTERN", help="Layers that lose no filter: 'layer4.*'.", show_default=False),
     ] = None,
+    target_latency_ms: Target = None,
+    target_bytes: Target = None,
+    target_macs: Target = None,
+    target_sparsity: Target = None,
     json: Json = False,
 ) -> None:
     """Compress a trained model under the bound, and write its artefact."""
 
     def make() -> Any:
-        from hqp.records import Reading
+        from hqp.records import Reading, Targets
         from hqp.run.compress import compress as run
         from hqp.run.subject import Request
         from hqp.suite import Model
 
         chosen = Model(model, weights, pretrained, num_classes)
         reading = Reading(mean=mean, std=std, skip_unreadable=skip_unreadable)
-        return run(
-            Request(chosen, dataset, method, device, delta_max, seed, input_size, reading, tuple(keep or ())), out
-        )
+        targets = Targets(target_latency_ms, target_bytes, target_macs, target_sparsity)
+        kept = tuple(keep or ())
+        return run(Request(chosen, dataset, method, device, delta_max, seed, input_size, reading, kept, targets), out)
 
     _answer(make, json, lambda made: _made(made, device))
 
@@ -178,7 +183,13 @@ def _made(artifact: Any, device: str) -> str:
     sidecar = artifact.sidecar
     kept = f"θ {sidecar.sparsity:.1%} of {sidecar.filters:,} filters, {sidecar.compression_ratio:.2f} times smaller"
     judged = f"top-1 {sidecar.compressed.top1:.2%}, FP32 {sidecar.baseline.top1:.2%} on '{sidecar.baseline.split}'"
-    return f"{artifact.path}: {kept}; {judged}\nnext: hqp bench {artifact.path} --device {device}"
+    lines = [f"{artifact.path}: {kept}; {judged}"]
+    lines += [str(sidecar.certificate)] if sidecar.certificate else []
+    if sidecar.qat_cost:
+        seconds = sum(cost.seconds for cost in sidecar.costs)
+        share = seconds / sidecar.qat_cost.seconds
+        lines.append(f"made in {seconds:,.0f} s of passes, {share:.1%} of what quantisation-aware training would take")
+    return "\n".join([*lines, f"next: hqp bench {artifact.path} --device {device}"])
 
 
 @app.command()

@@ -28,6 +28,7 @@ from hqp.records import (
     Recipe,
     Results,
     Sidecar,
+    Targets,
     Verdict,
 )
 
@@ -80,6 +81,7 @@ def sidecar_of(**changes: Any) -> Sidecar:
         mean=(0.5, 0.5, 0.5),
         std=(0.25, 0.25, 0.25),
         delta_max_pp=1.5,
+        targets=Targets(),
         checkpoint_sha256="a" * 64,
         model_sha256="b" * 64,
         model_bytes=8_000_000,
@@ -98,9 +100,11 @@ def sidecar_of(**changes: Any) -> Sidecar:
         baseline=dense,
         pruned=kept,
         compressed=kept,
+        certificate=None,
         verified_in="onnxruntime",
         versions={"torch": "2.9.0", "onnx": "1.18.0"},
         costs=(Cost("sensitivity", 5000, 1, 12.5), Cost("pruning", 60_000, 12, 40.0)),
+        qat_cost=None,
     )
     return replace(whole, **changes)
 

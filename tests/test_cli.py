@@ -45,6 +45,11 @@ MISTAKES = {
     "compress resnet18 --out x --method hpq": "unknown method 'hpq'; did you mean hqp?; try: hqp list",
     "compress resnet18 --out x --device cpu_openvin": "unknown device 'cpu_openvin'; did you mean cpu_openvino",
     "compress resnet18 --out x --seed one": "Invalid value for '--seed': ",
+    "compress resnet18 --out x --method q8 --target-sparsity 0.3": (
+        "q8 removes no filters to reach a target; a method that prunes; try: --method hqp"
+    ),
+    "compress resnet18 --out x --target-sparsity 1.5": "--target-sparsity is 1.5; above 0 and below 1",
+    "compress resnet18 --out x --target-latency-ms 0": "--target-latency-ms is 0; above 0",
     "bench --device cpu_openvino": "Missing argument 'ARTEFACT...'; try: hqp bench --help",
     "bench nowhere --device cpu_openvino": "there is no file nowhere/hqp.json",
     "train resnet81": "unknown model 'resnet81'; did you mean resnet18?",

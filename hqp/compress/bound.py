@@ -13,8 +13,8 @@ from hqp.errors import HqpError
 from hqp.stats.paired import score_interval
 
 # A rejected pass stops early and costs a fraction of an accepted one, so galloping starts high: at δ = 1%, about where
-# a network without recovery ends.
-FIRST_PROBE = 16
+# a recovered network begins to lose accuracy.
+FIRST_PROBE = 32
 
 
 def floor_correct(baseline_correct: int, total: int, delta_max_pp: float, confidence: float | None = None) -> int:
@@ -81,7 +81,7 @@ def _galloping(holds: Callable[[int], bool], steps: int, beat: int) -> int:
     while accepted < steps:
         probe = min(probe, steps)
         if not holds(probe):
-            return _bisect(holds, accepted, probe)
+            return bisect(holds, accepted, probe)
         accepted, probe = probe, 2 * probe
     return accepted
 
@@ -95,10 +95,11 @@ def give_back(holds: Callable[[int], bool], accepted: int) -> int:
     probe, rejected, stride = accepted, accepted + 1, 1
     while probe > 0 and not holds(probe):
         probe, rejected, stride = max(0, probe - stride), probe, 2 * stride
-    return _bisect(holds, probe, rejected)
+    return bisect(holds, probe, rejected)
 
 
-def _bisect(holds: Callable[[int], bool], accepted: int, rejected: int) -> int:
+def bisect(holds: Callable[[int], bool], accepted: int, rejected: int) -> int:
+    """The greatest step of ``accepted`` to ``rejected`` - 1 that holds, where ``holds`` is monotone; by halves."""
     while rejected - accepted > 1:
         middle = (accepted + rejected) // 2
         if holds(middle):

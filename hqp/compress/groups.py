@@ -85,9 +85,25 @@ def find_groups(model: nn.Module, example: Tensor) -> tuple[Group, ...]:
     )
 
 
-def lost_inputs(groups: Sequence[Group], channels: Mapping[str, Sequence[int]]) -> list[str]:
-    """The layers that lose inputs with these channels."""
-    return sorted(layer for (layer, role), gone in _removed(groups, channels).items() if role == "input" and gone)
+def removed(groups: Sequence[Group], channels: Mapping[str, Sequence[int]]) -> Removed:
+    """The indices that go with these channels, by layer and role.
+
+    Raises:
+        UnknownName: there is no such group.
+        HqpError: a channel that the group does not have, or all that it has.
+    """
+    by_name = {group.name: group for group in groups}
+    gone: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+    for name, indices in channels.items():
+        if name not in by_name:
+            raise UnknownName("group", name, by_name)
+        group = by_name[name]
+        if not set(indices) <= set(range(group.channels)) or len(set(indices)) == group.channels:
+            asked = f"channels {sorted(set(indices))} of group '{name}' cannot go"
+            raise HqpError(asked, f"some, not all, of its channels 0 to {group.channels - 1}")
+        for member in group.members:
+            gone[member.layer, member.role].update(i for index in indices for i in member.channels[index])
+    return {key: frozenset(indices) for key, indices in gone.items()}
 
 
 def without(groups: Sequence[Group], patterns: Sequence[str], model: nn.Module) -> tuple[Group, ...]:
@@ -120,10 +136,10 @@ def remove(
     """
     if groups is None:
         groups = find_groups(model, example) if channels else ()
-    removed = _removed(groups, channels)
+    lost = removed(groups, channels)
     smaller = copy.deepcopy(model)
     for name, part in _parts(smaller).items():
-        gone = {role: removed.get((name, role), frozenset()) for role in ("filter", "norm", "input")}
+        gone = {role: lost.get((name, role), frozenset()) for role in ("filter", "norm", "input")}
         if any(gone.values()):
             if isinstance(part, _BatchNorm):
                 _shrink_norm(part, gone["norm"])
@@ -173,22 +189,6 @@ def _member(name: str, order: int, role: Role, channels: Sequence[Sequence[Slot]
 
 
 # --- removal ------------------------------------------------------------------------------------------------------
-
-
-def _removed(groups: Sequence[Group], channels: Mapping[str, Sequence[int]]) -> Removed:
-    """The indices that go, by layer and role."""
-    by_name = {group.name: group for group in groups}
-    removed: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
-    for name, indices in channels.items():
-        if name not in by_name:
-            raise UnknownName("group", name, by_name)
-        group = by_name[name]
-        if not set(indices) <= set(range(group.channels)) or len(set(indices)) == group.channels:
-            asked = f"channels {sorted(set(indices))} of group '{name}' cannot go"
-            raise HqpError(asked, f"some, not all, of its channels 0 to {group.channels - 1}")
-        for member in group.members:
-            removed[member.layer, member.role].update(i for index in indices for i in member.channels[index])
-    return {key: frozenset(indices) for key, indices in removed.items()}
 
 
 def _kept(count: int, gone: frozenset[int]) -> list[int]:
@@ -252,10 +252,10 @@ def _randomise(model: nn.Module) -> None:
 @torch.no_grad()
 def _agree(model: nn.Module, example: Tensor, groups: Sequence[Group], channels: Mapping[str, Sequence[int]]) -> bool:
     masked = copy.deepcopy(model)
-    removed = _removed(groups, channels)
+    lost = removed(groups, channels)
     for name, layer in layers(masked).items():
         if isinstance(layer, nn.Linear) or layer.groups == 1:
-            layer.weight[:, sorted(removed.get((name, "input"), ()))] = 0
+            layer.weight[:, sorted(lost.get((name, "input"), ()))] = 0
     try:
         expected = masked(example)
         actual = remove(model, example, channels, groups)(example)

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from torch import Tensor, nn
 
 from hqp.compress.statistics import layers
-from hqp.records import Group, LayerRecord
+from hqp.records import LayerRecord
 
 INT8_STEPS = 2**8 - 1
 
 
-def removed_filters(found: tuple[Group, ...], removal: Mapping[str, tuple[int, ...]]) -> dict[str, set[int]]:
-    """The filters of each layer that go with the removed channels of its groups."""
-    gone: dict[str, set[int]] = {}
-    for group in found:
-        for channel in removal.get(group.name, ()):
-            for member in group.members:
-                if member.role == "filter":
-                    gone.setdefault(member.layer, set()).update(member.channels[channel])
-    return gone
-
-
 def record(
-    dense: nn.Module, compressed: nn.Module, gone: Mapping[str, set[int]], fisher: Mapping[str, Tensor] | None
+    dense: nn.Module, compressed: nn.Module, gone: Mapping[str, Collection[int]], fisher: Mapping[str, Tensor] | None
 ) -> tuple[LayerRecord, ...]:
     """One record for each convolution and linear layer, in the model's order.
 
@@ -36,7 +25,7 @@ def record(
     for name, module in layers(dense).items():
         remaining = kept[name]
         filters = module.weight.shape[0]
-        alive = [index for index in range(filters) if index not in gone.get(name, set())]
+        alive = [index for index in range(filters) if index not in gone.get(name, ())]
         scores = None if fisher is None else fisher[name]
         before, after = _range(module.weight), _range(remaining.weight)
         records.append(

@@ -6,76 +6,25 @@ Each step keeps what it made in the store, so that a killed run goes on where it
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from math import sqrt
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from hqp.compress import (
-    bound,
-    calibrate,
-    export,
-    groups,
-    layers,
-    prune,
-    quantize,
-    recover,
-    sensitivity,
-    statistics,
-    weights,
-)
+from hqp.compress import bound, candidates, groups, prune, sensitivity, statistics, targets
+from hqp.compress.certify import certify
 from hqp.compress.evaluate import accuracy
+from hqp.compress.job import Draft, Job, Removal, calibration, stopwatch
+from hqp.compress.ledger import estimate_training
 from hqp.errors import HqpError
-from hqp.records import Accuracy, Cost, Group, Policy, Pruning, Ranking, Recipe, Samples, Statistics
+from hqp.records import Accuracy, Cost, Group, Pruning, Ranking, Statistics
 from hqp.stats.paired import drop_pp
-from hqp.store import Store
-
-Score = Callable[[Group, Statistics], npt.NDArray[np.float64]]
-Track = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-
-# As in evaluate.py, where it is measured; sensitivity and calibration were not compared at other sizes.
-BATCH = 32
 
 # So far above chance, in standard deviations, a model that knows its classes lies.
 CHANCE_DEVIATIONS = 3
-
-
-@dataclass(frozen=True)
-class Job:
-    """All that the engine is given; what measures and what scores come in as functions.
-
-    ``key`` names the trained weights and the splits. ``scores`` maps each ranking of the recipe to its score function.
-    ``evaluate`` gives the accuracy of an exported file on ``selection`` in the runtime it is made for; ``warn`` shows
-    the user a line.
-    """
-
-    model: nn.Module
-    key: Mapping[str, Any]
-    recipe: Recipe
-    policy: Policy
-    input_size: int
-    calibration: Samples
-    selection: Samples
-    delta_max_pp: float
-    scores: Mapping[Ranking, Score]
-    needs_sensitivity: bool
-    evaluate: Callable[[Path], Accuracy]
-    store: Store
-    track: Track
-    warn: Callable[[str], None]
-
-    @property
-    def example(self) -> Tensor:
-        """An input of the network's size, for tracing: zeros of shape (1, 3, input_size, input_size)."""
-        return torch.zeros(1, 3, self.input_size, self.input_size)
 
 
 @dataclass(frozen=True)
@@ -83,54 +32,7 @@ class Pass:
     """One validation pass of a pruned model; no accuracy where the bound was certain to break before its end."""
 
     accuracy: Accuracy | None
-    cost: Cost
-
-
-@dataclass(frozen=True)
-class Ranges:
-    """Calibrated activation ranges, lowest and highest value by tensor."""
-
-    ranges: dict[str, tuple[float, float]]
-    cost: Cost
-
-
-Removal = Mapping[str, tuple[int, ...]]
-
-
-@dataclass
-class Draft:
-    """What the steps have made so far.
-
-    ``removals[k]`` are the channels gone after k steps, none for k = 0, and ``files[k]`` is what is shipped of them.
-    ``dense`` is the accuracy of the trained model on ``selection``, and ``floor`` the least number of correct images
-    with which the bound can hold.
-    """
-
-    measured: statistics.Sensitivities | None = None
-    groups: tuple[Group, ...] = ()
-    ranking: Ranking | None = None
-    removals: list[Removal] = field(default_factory=lambda: [{}])
-    dense: Accuracy | None = None
-    floor: int | None = None
-    accepted: int = 0
-    shipped: int = 0
-    pruned: Accuracy | None = None
-    compressed: Accuracy | None = None
-    baseline: Accuracy | None = None
-    dense_file: Path = Path()
-    files: dict[int, Path] = field(default_factory=dict)
-    costs: dict[str, Cost] = field(default_factory=dict)
-
-    def spend(self, cost: Cost) -> None:
-        """Adds what a step took to what it took before."""
-        before = self.costs.get(cost.step, Cost(cost.step, 0, 0, 0.0))
-        seconds = round(before.seconds + cost.seconds, 3)
-        self.costs[cost.step] = Cost(cost.step, before.images + cost.images, before.passes + cost.passes, seconds)
-
-    @property
-    def file(self) -> Path:
-        """The file that is shipped."""
-        return self.files[self.shipped]
+    costs: tuple[Cost, ...]
 
 
 def run(job: Job) -> Draft:
@@ -141,14 +43,9 @@ def run(job: Job) -> Draft:
     return draft
 
 
-def _stopwatch(step: str) -> Callable[[int, int], Cost]:
-    start = time.perf_counter()
-    return lambda images, passes: Cost(step, images, passes, round(time.perf_counter() - start, 3))
-
-
 def judge_dense(job: Job, draft: Draft) -> None:
     """The trained model as it is: exported and judged before minutes are spent on it."""
-    draft.dense_file = _export(job, draft, {})
+    draft.dense_file = candidates.exported(job, draft, {})
     draft.baseline = job.evaluate(draft.dense_file)
     classes = job.selection.classes
     chance = 1 / len(classes)
@@ -169,7 +66,7 @@ def find_sensitivity(job: Job, draft: Draft) -> None:
 
         from hqp import documents
 
-        cost = _stopwatch("sensitivity")
+        cost = stopwatch("sensitivity")
         with job.track("sensitivity", len(job.calibration)) as advance:
             measured = sensitivity.sensitivities(job.model, _labelled(job, advance))
         for name, values in vars(measured).items():
@@ -187,18 +84,9 @@ def find_sensitivity(job: Job, draft: Draft) -> None:
 
 
 def _labelled(job: Job, advance: Callable[[int], None]) -> Iterator[tuple[Tensor, Tensor]]:
-    for indices, images in _calibration(job, len(job.calibration)):
+    for indices, images in calibration(job, len(job.calibration)):
         yield torch.from_numpy(images), torch.from_numpy(job.calibration.labels[indices.start : indices.stop])
         advance(len(indices))
-
-
-def _calibration(job: Job, count: int) -> Iterator[tuple[range, npt.NDArray[np.float32]]]:
-    """The first images of ``calibration`` in batches, normalised, each with its indices."""
-    samples = job.calibration
-    last = min(count, len(samples))
-    for start in range(0, last, BATCH):
-        indices = range(start, min(start + BATCH, last))
-        yield indices, samples.normalised(samples.read(indices, job.input_size))
 
 
 def prune_under_bound(job: Job, draft: Draft) -> None:
@@ -209,9 +97,11 @@ def prune_under_bound(job: Job, draft: Draft) -> None:
     dense = _validate(job, draft, {})
     if dense.accuracy is None:
         raise HqpError("the dense model was not judged to its end")
-    draft.spend(dense.cost)
+    draft.spend_all(dense.costs)
     draft.groups = groups.without(groups.find_groups(job.model, job.example), pruning.keep, job.model)
     collected = statistics.collect(job.model, job.example, draft.measured)
+    if pruning.recovery and "least_squares" in pruning.recovery.how:
+        candidates.grams(job, draft, pruning.recovery)
     draft.dense, counts = dense.accuracy, (dense.accuracy.correct, dense.accuracy.total)
     draft.floor = bound.floor_correct(*counts, job.delta_max_pp, pruning.confidence)
     removed = -1
@@ -228,7 +118,7 @@ def _removals(
 ) -> list[Removal]:
     scores = {group.name: job.scores[ranking](group, collected) for group in found}
     step_filters = max(1, round(pruning.step_fraction * sum(groups.filters(job.model).values())))
-    return [{}, *prune.steps(found, prune.ranked(found, scores), step_filters)]
+    return [{}, *prune.steps(found, prune.ranked(found, scores), step_filters, job.policy.channel_multiple)]
 
 
 def _filters(found: tuple[Group, ...], removal: Removal) -> int:
@@ -239,7 +129,7 @@ def _filters(found: tuple[Group, ...], removal: Removal) -> int:
 def _search(job: Job, draft: Draft, pruning: Pruning, removals: list[Removal]) -> int:
     def holds(step: int) -> bool:
         judged = _validate(job, draft, removals[step])
-        draft.spend(judged.cost)
+        draft.spend_all(judged.costs)
         return judged.accuracy is not None and _within(job, draft.dense, judged.accuracy)
 
     return bound.search(holds, len(removals) - 1, pruning.search, beat=draft.accepted)
@@ -260,8 +150,10 @@ def _validate(job: Job, draft: Draft, removal: Removal) -> Pass:
     samples, floor = job.selection, draft.floor
 
     def judge() -> Pass:
-        cost, seen = _stopwatch("validation"), 0
-        smaller = candidate(job, draft, removal)
+        recovering, how = stopwatch("recovery"), candidates.recovery(job, removal)
+        smaller = candidates.module(job, draft, removal)
+        recovered = recovering(min(how.images, len(job.calibration)), 1) if how else None
+        cost, seen = stopwatch("validation"), 0
         with job.track("validation", len(samples)) as advance:
 
             def count(images: int) -> None:
@@ -270,101 +162,34 @@ def _validate(job: Job, draft: Draft, removal: Removal) -> Pass:
                 advance(images)
 
             judged = accuracy(smaller, samples, job.input_size, floor_correct=floor, advance=count)
-        return Pass(judged, cost(seen, 1))
+        return Pass(judged, (*([recovered] if recovered else []), cost(seen, 1)))
 
-    return job.store.record("validation", {**_key(job, removal), "floor": floor}, Pass, judge)
+    return job.store.record("validation", {**candidates.key(job, removal), "floor": floor}, Pass, judge)
 
 
-def candidate(job: Job, draft: Draft, removal: Removal) -> nn.Module:
-    """The trained model without these channels, recovered as the recipe says."""
-    smaller = groups.remove(job.model, job.example, removal, draft.groups)
-    how = job.recipe.pruning.recovery if job.recipe.pruning else None
-    if how is None or not removal:
-        return smaller
-    fitted = recover.fitted(smaller, groups.lost_inputs(draft.groups, removal))
+def give_back(job: Job, draft: Draft) -> None:
+    """Judges the exported file, and where the recipe says so gives pruning steps back until the bound holds."""
 
-    def build(folder: Path) -> None:
-        gone = layers.removed_filters(draft.groups, removal)
-        kept = {name: [one for one in range(len(layer.weight)) if one not in gone.get(name, ())]
-                for name, layer in statistics.layers(job.model).items()}  # fmt: skip
+    def holds(step: int) -> bool:
+        return _within(job, draft.baseline, job.evaluate(candidates.file(job, draft, step)))
 
-        def batches() -> Iterator[Tensor]:
-            return (torch.from_numpy(images) for _, images in _calibration(job, how.images))
-
-        with job.track("recovery", len(fitted)) as advance:
-            recover.refit(job.model, smaller, kept, fitted, batches, advance)
-        weights.write(folder / "weights.safetensors", smaller.state_dict())
-
-    place = job.store.make("recovered", _key(job, removal), build)
-    recover.make_room(smaller, fitted)
-    weights.fill(smaller, weights.read(place / "weights.safetensors"), str(place))
-    return smaller
+    draft.shipped = bound.give_back(holds, draft.accepted) if job.recipe.give_back else draft.accepted
+    draft.shipped = targets.stop(job, draft, holds)
 
 
 def ship(job: Job, draft: Draft) -> None:
-    """The file that is shipped: exported, quantised, and where the recipe says so, given back until the bound holds."""
-    draft.shipped = _deepest(job, draft) if job.recipe.give_back else draft.accepted
-    draft.compressed = job.evaluate(_file(job, draft, draft.shipped))
+    """The file that is shipped, judged on ``selection``."""
+    draft.compressed = job.evaluate(candidates.file(job, draft, draft.shipped))
     if draft.shipped:
         draft.pruned = _validate(job, draft, draft.removals[draft.shipped]).accuracy
 
 
-def _deepest(job: Job, draft: Draft) -> int:
-    def holds(step: int) -> bool:
-        return _within(job, draft.baseline, job.evaluate(_file(job, draft, step)))
-
-    return bound.give_back(holds, draft.accepted)
-
-
-def _file(job: Job, draft: Draft, step: int) -> Path:
-    if step not in draft.files:
-        draft.files[step] = _shippable(job, draft, draft.removals[step])
-    return draft.files[step]
-
-
-def _shippable(job: Job, draft: Draft, removal: Removal) -> Path:
-    exported = _export(job, draft, removal)
-    if job.recipe.quantization is None:
-        return exported
-    ranges = _ranges(job, exported, removal)
-    draft.spend(ranges.cost)
-    key = {**_key(job, removal), "policy": vars(job.policy), "how": vars(job.recipe.quantization)}
-    place = job.store.make(
-        "quantized", key, lambda folder: quantize.quantize(exported, folder / "model.onnx", ranges.ranges, job.policy)
-    )
-    return place / "model.onnx"
-
-
-def _key(job: Job, removal: Removal) -> dict[str, Any]:
-    how = job.recipe.pruning.recovery if job.recipe.pruning and removal else None
-    gone = {name: list(channels) for name, channels in removal.items()}
-    return {**job.key, "removal": gone, "recovery": asdict(how) if how else None}
-
-
-def _export(job: Job, draft: Draft, removal: Removal) -> Path:
-    def build(folder: Path) -> None:
-        export.export(candidate(job, draft, removal), job.input_size, folder / "model.onnx")
-
-    with job.track("export", 0):
-        return job.store.make("exported", _key(job, removal), build) / "model.onnx"
-
-
-def _ranges(job: Job, exported: Path, removal: Removal) -> Ranges:
-    how, samples = job.recipe.quantization, job.calibration
-    assert how is not None
-    images = min(how.images, len(samples))
-
-    def batches() -> Iterator[npt.NDArray[np.float32]]:
-        return (batch for _, batch in _calibration(job, images))
-
-    def compute() -> Ranges:
-        cost = _stopwatch("calibration")
-        with job.track("calibration", images) as advance:
-            ranges = calibrate.ranges(exported, batches, how.calibration, job.policy, advance)
-        return Ranges(ranges, cost(images, 1))
-
-    key = {**_key(job, removal), "policy": vars(job.policy), "how": vars(how)}
-    return job.store.record("ranges", key, Ranges, compute)
-
-
-STEPS: tuple[Callable[[Job, Draft], None], ...] = (judge_dense, find_sensitivity, prune_under_bound, ship)
+STEPS: tuple[Callable[[Job, Draft], None], ...] = (
+    judge_dense,
+    find_sensitivity,
+    prune_under_bound,
+    give_back,
+    certify,
+    ship,
+    estimate_training,
+)

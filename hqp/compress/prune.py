@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -40,33 +40,44 @@ def _checked(group: Group, scores: Mapping[str, npt.NDArray[np.float64]]) -> npt
     return values
 
 
-def steps(groups: Sequence[Group], ranking: Sequence[tuple[str, int]], step_filters: int) -> tuple[Removal, ...]:
+def steps(
+    groups: Sequence[Group], ranking: Sequence[tuple[str, int]], step_filters: int, multiple: int = 1
+) -> tuple[Removal, ...]:
     """What is removed in all after 1, 2, ... steps: channels by group, both in their own order.
 
     Each step takes the next channels of the list until at least ``step_filters`` more filters are gone; the last step
-    takes what is left. A group keeps its last channel, which is skipped in the list.
+    takes what is left. A group keeps its last channel, which is skipped in the list. Of a group as many channels stay
+    as make a multiple of ``multiple``, or all: those of the list that would leave an odd number wait for a later step.
 
     Raises:
-        HqpError: ``step_filters`` is not positive.
+        HqpError: ``step_filters`` or ``multiple`` is not positive.
     """
     if step_filters < 1:
         raise HqpError(f"a pruning step of {step_filters} filters", "at least 1", "a step_fraction above 0")
+    if multiple < 1:
+        raise HqpError(f"channels in multiples of {multiple}", "1 or more")
     by_name = {group.name: group for group in groups}
-    left = Counter({group.name: group.channels for group in groups})
-    gone: dict[str, set[int]] = {group.name: set() for group in groups}
+    gone: dict[str, list[int]] = {group.name: [] for group in groups}
     done: list[Removal] = []
     filters = 0
     for name, channel in ranking:
-        if left[name] == 1:
+        if len(gone[name]) == by_name[name].channels - 1:
             continue
-        left[name] -= 1
-        gone[name].add(channel)
+        gone[name].append(channel)
         filters += by_name[name].filters(channel)
         if filters >= step_filters:
-            done.append(_frozen(gone))
+            done.append(_rounded(gone, by_name, multiple))
             filters = 0
-    return (*done, _frozen(gone)) if filters else tuple(done)
+    if filters:
+        done.append(_rounded(gone, by_name, multiple))
+    # Rounding can leave a step as it was.
+    return tuple(step for before, step in pairwise([{}, *done]) if step != before)
 
 
-def _frozen(gone: Mapping[str, set[int]]) -> Removal:
-    return {name: tuple(sorted(channels)) for name, channels in gone.items() if channels}
+def _rounded(gone: Mapping[str, Sequence[int]], groups: Mapping[str, Group], multiple: int) -> Removal:
+    removal = {}
+    for name, channels in gone.items():
+        left = groups[name].channels - len(channels)
+        kept = -(-left // multiple) * multiple
+        removal[name] = tuple(sorted(channels[: max(0, groups[name].channels - kept)]))
+    return {name: channels for name, channels in removal.items() if channels}

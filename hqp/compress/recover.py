@@ -1,165 +1,130 @@
-"""Recovery without labels or epochs: layers that lost inputs are fitted anew to what the trained model's gave.
+"""Recovery without labels or epochs: its other inputs and its normalisation make up for what pruning took from a layer.
 
-For each convolution and linear layer that lost inputs, in the order in which the network calls them, new weights W and
-bias b minimise Σ ‖y - W x - b‖² + λ ‖W - W₀‖² over calibration images: x is what the layer sees now, patch by patch,
-behind the layers that were already fitted; y is what the same layer of the trained model gives at the filters that are
-left; W₀ are the weights as they are. The normal equations are streamed, batch by batch, and solved in float64.
+*Least squares.* A layer that lost inputs gets the weights W' and the bias that minimise
+Σ ‖W x - W' x'‖² + λ ‖W' - W₀‖², where x are the patches that the trained model's layer sees on calibration images, x'
+is what is left of them, and W₀ the weights at what is left. The normal equations need nothing but the Gram matrix of
+the patches, which one pass over the images gives for all layers at once; any set of channels then costs one linear
+system a layer, solved in float64. Source of the idea: Y. He et al., "Channel Pruning for Accelerating Very Deep Neural
+Networks", arXiv 1707.06168 (2017), which fits one set of channels on data.
+
+*Batch normalisation.* Means and variances are taken anew from the pruned model's own activations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hqp.compress.groups import Removed
+from hqp.compress.patches import rows
+from hqp.compress.statistics import layers, norms
+
 # λ as a share of the inputs' mean square: enough where there are fewer patches than weights, next to nothing elsewhere.
 RIDGE = 1e-3
 
-# Output positions of an image that are used, drawn once: neighbours say nearly the same.
+# Output positions of an image that are used: neighbours say nearly the same.
 POSITIONS = 64
 
-Batches = Callable[[], Iterable[Tensor]]
-
-
-def refit(
-    dense: nn.Module,
-    pruned: nn.Module,
-    kept: Mapping[str, Sequence[int]],
-    lost_inputs: Sequence[str],
-    batches: Batches,
-    advance: Callable[[int], None] = lambda layers: None,
-) -> None:
-    """Fits, in place, the layers of ``pruned`` that lost inputs; both models are in evaluation mode.
-
-    ``kept`` are the filters of each layer of ``dense`` that ``pruned`` still has. ``batches()`` gives the same images,
-    float32 (n, 3, size, size), each time. Grouped convolutions keep their weights: with an input they lose its filter.
-    ``advance(1)`` follows each layer.
-    """
-    for name in _called(pruned, lost_inputs, batches):
-        layer = pruned.get_submodule(name)
-        equations = _Equations.of(layer)
-        for images in batches():
-            target = _reach(dense, name, images, output=True)
-            axis = 1 if isinstance(layer, nn.Conv2d) else target.ndim - 1
-            target = target.index_select(axis, torch.tensor(kept[name]))
-            equations.add(layer, _reach(pruned, name, images, output=False), target)
-        equations.solve(layer)
-        advance(1)
+# A layer with more inputs to a filter keeps its weights: its Gram matrix alone would take over 250 MB.
+MOST_WEIGHTS = 8192
 
 
 def fitted(model: nn.Module, names: Iterable[str]) -> list[str]:
-    """Those of the named layers that are fitted: ordinary convolutions and linear layers."""
-    layers = ((name, model.get_submodule(name)) for name in names)
-    return [name for name, layer in layers if isinstance(layer, nn.Linear) or _is_ordinary(layer)]
+    """Those of the named layers that are fitted, in the model's order: ungrouped ones, not too wide.
+
+    Grouped convolutions keep their weights: with an input they lose its filter.
+    """
+    wanted = set(names)
+    return [name for name, layer in layers(model).items() if name in wanted and _is_fitted(layer)]
 
 
-def _is_ordinary(layer: Any) -> bool:
-    return isinstance(layer, nn.Conv2d) and layer.groups == 1 and not isinstance(layer.padding, str)
-
-
-def make_room(model: nn.Module, names: Iterable[str]) -> None:
-    """Gives those layers the bias that fitting gave them, so that fitted weights can be read into the model."""
-    for name in names:
-        layer: Any = model.get_submodule(name)
-        if layer.bias is None:
-            layer.bias = nn.Parameter(torch.zeros(len(layer.weight), dtype=layer.weight.dtype))
-
-
-class _Reached(Exception):
-    """Ends a forward pass at the layer that was waited for."""
+def _is_fitted(layer: Any) -> bool:
+    return getattr(layer, "groups", 1) == 1 and layer.weight[0].numel() <= MOST_WEIGHTS
 
 
 @torch.no_grad()
-def _reach(model: nn.Module, name: str, images: Tensor, *, output: bool) -> Tensor:
-    """What a layer is given, or gives, on these images; the pass ends there."""
-    seen: list[Tensor] = []
+def grams(
+    model: nn.Module,
+    names: Iterable[str],
+    batches: Iterable[Tensor],
+    advance: Callable[[int], None] = lambda images: None,
+) -> dict[str, Tensor]:
+    """The Gram matrix of what each named layer sees, with a one behind each patch: float32 (d + 1, d + 1).
 
-    def stop(*parts: Any) -> None:
-        seen.append(parts[2] if output else parts[1][0])
-        raise _Reached
+    ``batches`` are images, float32 (n, 3, size, size); the model is in evaluation mode. Sums in float32 are off by a
+    millionth, a thousandth of what the ridge adds.
+    """
+    found: dict[str, Tensor] = {}
 
-    layer = model.get_submodule(name)
-    hook = layer.register_forward_hook(stop) if output else layer.register_forward_pre_hook(stop)
-    try:
-        with suppress(_Reached):
-            model(images)
-    finally:
-        hook.remove()
-    return seen[0]
+    def add(name: str, layer: Any, inputs: tuple[Tensor]) -> None:
+        seen = F.pad(rows(layer, inputs[0], POSITIONS).float(), (0, 1), value=1.0)
+        found.setdefault(name, torch.zeros(seen.shape[1], seen.shape[1])).addmm_(seen.T, seen)
 
-
-@torch.no_grad()
-def _called(model: nn.Module, names: Sequence[str], batches: Batches) -> list[str]:
-    """The layers in the order in which the model calls them first."""
-    order: dict[str, None] = {}
     hooks = [
-        model.get_submodule(name).register_forward_pre_hook(lambda *_, name=name: order.setdefault(name))
-        for name in fitted(model, names)
+        model.get_submodule(name).register_forward_pre_hook(lambda layer, inputs, name=name: add(name, layer, inputs))
+        for name in names
     ]
     try:
-        model(next(iter(batches()))[:1])
+        for images in batches:
+            model(images)
+            advance(len(images))
     finally:
         for hook in hooks:
             hook.remove()
-    return list(order)
+    return found
 
 
-@dataclass
-class _Equations:
-    """The normal equations of one layer: XᵀX and Xᵀ(Y - X W₀ᵀ), a column of ones behind X, in float64."""
+@torch.no_grad()
+def refit(dense: nn.Module, pruned: nn.Module, removed: Removed, seen: Mapping[str, Tensor]) -> None:
+    """Fits, in place, the layers of ``pruned`` that lost inputs, where ``seen`` has their Gram matrix.
 
-    gram: Tensor
-    moment: Tensor
-
-    @classmethod
-    def of(cls, layer: Any) -> _Equations:
-        width = layer.weight[0].numel() + 1
-        return cls(
-            torch.zeros(width, width, dtype=torch.float64),
-            torch.zeros(width, len(layer.weight), dtype=torch.float64),
-        )
-
-    def add(self, layer: Any, inputs: Tensor, target: Tensor) -> None:
-        """Takes in a batch: the layer's inputs, and what it should give."""
-        patches, wanted = _rows(layer, inputs, target)
-        patches = F.pad(patches.double(), (0, 1), value=1.0)
-        weights = layer.weight.detach().flatten(1).double()
-        bias = layer.bias.detach().double() if layer.bias is not None else torch.zeros(len(weights)).double()
-        missing = wanted.double() - patches @ torch.cat([weights, bias[:, None]], 1).T
-        self.gram += patches.T @ patches
-        self.moment += patches.T @ missing
-
-    def solve(self, layer: Any) -> None:
-        """Puts the weights and the bias that are least wrong into the layer."""
-        ridge = RIDGE * self.gram.diagonal()[:-1].mean().clamp(min=torch.finfo(torch.float64).tiny)
-        damping = torch.full((len(self.gram),), float(ridge), dtype=torch.float64)
-        damping[-1] = 0.0  # the bias is free
-        change = torch.linalg.solve(self.gram + torch.diag(damping), self.moment).T
-        layer.weight.data += change[:, :-1].reshape(layer.weight.shape).to(layer.weight.dtype)
-        bias = change[:, -1].to(layer.weight.dtype)
-        layer.bias = nn.Parameter(bias if layer.bias is None else layer.bias.detach() + bias)
+    ``removed`` is what ``groups.removed`` says is gone. A layer without a bias gets one.
+    """
+    for name, gram in seen.items():
+        lost = removed.get((name, "input"), frozenset())
+        if lost:
+            layer, trained = pruned.get_submodule(name), dense.get_submodule(name)
+            filters = [one for one in range(len(trained.weight)) if one not in removed.get((name, "filter"), ())]
+            _solve(layer, trained, filters, lost, gram)
 
 
-def _rows(layer: Any, inputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Patches (n, weights of a filter) and what the filters should give (n, filters), a row to a position."""
-    if isinstance(layer, nn.Linear):
-        return inputs.reshape(-1, inputs.shape[-1]), target.reshape(-1, target.shape[-1])
-    if layer.padding_mode != "zeros":
-        inputs = F.pad(inputs, layer._reversed_padding_repeated_twice, mode=layer.padding_mode)
-    padding = layer.padding if layer.padding_mode == "zeros" else 0
-    patches = F.unfold(inputs, layer.kernel_size, layer.dilation, padding, layer.stride)
-    chosen = _positions(patches.shape[-1])
-    rows = patches[:, :, chosen].transpose(1, 2).flatten(0, 1)
-    return rows, target.flatten(2)[:, :, chosen].transpose(1, 2).flatten(0, 1)
+def _solve(layer: Any, trained: Any, filters: list[int], lost: frozenset[int], gram: Tensor) -> None:
+    """Puts the weights and the bias that are least wrong into the layer."""
+    inputs = trained.weight.shape[1]
+    kernel = trained.weight[0, 0].numel()
+    kept = [one * kernel + offset for one in range(inputs) if one not in lost for offset in range(kernel)]
+    left = torch.tensor([*kept, inputs * kernel])  # the last is the bias
+    whole = trained.weight.detach()[filters].flatten(1).double()
+    bias = trained.bias.detach()[filters].double() if trained.bias is not None else torch.zeros(len(filters)).double()
+    whole = torch.cat([whole, bias[:, None]], 1)
+    columns = gram[:, left].double()
+    square = columns[left]
+    ridge = RIDGE * square.diagonal()[:-1].mean().clamp(min=torch.finfo(torch.float64).tiny)
+    damping = torch.full((len(left),), float(ridge), dtype=torch.float64)
+    damping[-1] = 0.0  # the bias is free
+    missing = whole @ columns - whole[:, left] @ square
+    best = whole[:, left] + torch.linalg.solve(square + torch.diag(damping), missing.T).T
+    layer.weight.copy_(best[:, :-1].reshape(layer.weight.shape))
+    layer.bias = nn.Parameter(best[:, -1].to(layer.weight.dtype))
 
 
-def _positions(count: int) -> Tensor:
-    """The positions that are used, a function of their number alone."""
-    if count <= POSITIONS:
-        return torch.arange(count)
-    return torch.randperm(count, generator=torch.Generator().manual_seed(count))[:POSITIONS].sort().values
+@torch.no_grad()
+def renormalise(model: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Takes every batch norm's mean and variance anew, in place, as the mean over the batches of what it sees."""
+    known = [norm for norm in norms(model).values() if norm.track_running_stats]
+    momenta = [norm.momentum for norm in known]
+    for norm in known:
+        norm.reset_running_stats()
+        norm.momentum = None  # a cumulative mean
+        norm.train()
+    try:
+        for images in batches:
+            model(images)
+    finally:
+        for norm, momentum in zip(known, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()

@@ -26,7 +26,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hqp.compress.statistics import Convolution, Layer, Sensitivities, layers
+from hqp.compress.patches import patches
+from hqp.compress.statistics import Layer, Sensitivities, layers
 from hqp.errors import HqpError
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -160,11 +161,11 @@ def squared_gradients(layer: Layer, inputs: Tensor, delta: Tensor) -> Tensor:
     if isinstance(layer, nn.Linear):
         tokens = inputs.reshape(len(inputs), 1, -1, layer.in_features)
         return _summed([tokens], delta.reshape(len(delta), 1, -1, layer.out_features), layer.in_features)
-    patches = _patches(layer, inputs)
+    view = patches(layer, inputs)
     if layer.groups == layer.in_channels == layer.out_channels:
-        return _depthwise(patches, delta)
+        return _depthwise(view, delta)
     by_group = delta.unflatten(1, (layer.groups, -1)).flatten(3).mT
-    return _summed(_kernel_rows(patches, layer.groups), by_group, math.prod(layer.weight.shape[1:]))
+    return _summed(_kernel_rows(view, layer.groups), by_group, math.prod(layer.weight.shape[1:]))
 
 
 def squared_products(layer: Layer, outputs: Tensor, delta: Tensor) -> Tensor:
@@ -175,15 +176,6 @@ def squared_products(layer: Layer, outputs: Tensor, delta: Tensor) -> Tensor:
         outputs = outputs - layer.bias
     products = (outputs * delta).reshape(len(delta), -1, len(layer.weight)).sum(1)
     return products.square_().sum(0, dtype=torch.float64)
-
-
-def _patches(layer: Convolution, inputs: Tensor) -> Tensor:
-    """A view of the padded inputs, (n, in_channels, *output positions, *kernel): what each output position sees."""
-    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    view = F.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
-    for axis, (size, step, spread) in enumerate(zip(layer.kernel_size, layer.stride, layer.dilation, strict=True)):
-        view = view.unfold(2 + axis, (size - 1) * spread + 1, step)[..., ::spread]
-    return view
 
 
 def _kernel_rows(patches: Tensor, groups: int) -> Iterator[Tensor]:

@@ -1,13 +1,14 @@
-"""Fisher pruning under the bound, then INT8, verified on the exported file.
+"""Fisher pruning under the bound with closed-form recovery, then INT8, verified and certified on the exported file.
 
 Where INT8 breaks the bound, pruning steps are given back until it holds.
 """
 
-from hqp.records import Pruning, Quantization, Ranking, Recipe
+from hqp.records import Pruning, Quantization, Ranking, Recipe, Recovery
 
 recipe = Recipe(
-    summary="pruned by Fisher sensitivity, INT8, the exported file verified under the bound",
-    pruning=Pruning(rankings=(Ranking("fisher"),)),
+    summary="pruned by Fisher sensitivity, refitted, INT8, the exported file verified and certified under the bound",
+    pruning=Pruning(rankings=(Ranking("fisher_obd"),), recovery=Recovery()),
     quantization=Quantization(),
     give_back=True,
+    alpha=0.05,
 )

@@ -1,9 +1,9 @@
-"""Magnitude pruning under the same bound with the same INT8: the best of L1 and L2, raw and scaled per layer."""
+"""Magnitude pruning under the same bound with the same recovery and INT8: best of L1 and L2, raw and per layer."""
 
-from hqp.records import Pruning, Quantization, Ranking, Recipe
+from hqp.records import Pruning, Quantization, Ranking, Recipe, Recovery
 
 recipe = Recipe(
-    summary="pruned by weight magnitude (best of L1 and L2, raw and per layer), INT8, verified as hqp is",
+    summary="pruned by weight magnitude (best of L1 and L2, raw and per layer), recovered, INT8, verified as hqp is",
     pruning=Pruning(
         rankings=(
             # The likely winners first: a ranking that cannot beat the best so far is given up after one pass.
@@ -12,6 +12,7 @@ recipe = Recipe(
             Ranking("magnitude", norm="l2", per_layer=False),
             Ranking("magnitude", norm="l1", per_layer=False),
         ),
+        recovery=Recovery(),
     ),
     quantization=Quantization(),
     give_back=True,

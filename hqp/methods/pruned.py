@@ -1,8 +1,8 @@
-"""Fisher pruning only, in FP32."""
+"""As hqp, in FP32: pruning and recovery only."""
 
-from hqp.records import Pruning, Ranking, Recipe
+from hqp.records import Pruning, Ranking, Recipe, Recovery
 
 recipe = Recipe(
-    summary="pruned by Fisher sensitivity under the bound, FP32",
-    pruning=Pruning(rankings=(Ranking("fisher"),)),
+    summary="pruned by Fisher sensitivity and refitted under the bound, FP32",
+    pruning=Pruning(rankings=(Ranking("fisher_obd"),), recovery=Recovery()),
 )

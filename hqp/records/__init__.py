@@ -4,7 +4,7 @@ A number carries its unit in its name; a ratio lies in 0 to 1 unless its docstri
 points end in ``_pp``. What could not be measured is ``None``, never zero.
 """
 
-from hqp.records.artifact import Artifact, Cost, LayerRecord, Sidecar
+from hqp.records.artifact import Artifact, Certificate, Cost, LayerRecord, Sidecar
 from hqp.records.baseline import Baseline, BaselineEntry
 from hqp.records.canonical import SCHEMA_VERSION, digest_of
 from hqp.records.data import DEFAULT_READING, SPLITS, Accuracy, Reading, Samples
@@ -21,7 +21,7 @@ from hqp.records.measurement import (
     Results,
     Verdict,
 )
-from hqp.records.method import Option, Policy, Pruning, Quantization, Ranking, Recipe, Recovery
+from hqp.records.method import Option, Policy, Pruning, Quantization, Ranking, Recipe, Recovery, Targets
 from hqp.records.pruning import Group, Member, Statistics
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "BaselineEntry",
     "Block",
     "Case",
+    "Certificate",
     "Cost",
     "Device",
     "Environment",
@@ -57,6 +58,7 @@ __all__ = [
     "Samples",
     "Sidecar",
     "Statistics",
+    "Targets",
     "Verdict",
     "digest_of",
 ]

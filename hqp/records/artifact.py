@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hqp.records.data import Accuracy, Reading
-from hqp.records.method import Policy, Recipe
+from hqp.records.method import Policy, Recipe, Targets
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,41 @@ class LayerRecord:
 
 
 @dataclass(frozen=True)
+class Certificate:
+    """What ``images`` of ``test`` say of the file that is shipped, in absolute points of top-1.
+
+    ``certified``: with probability at least 1 - ``alpha`` the drop is within Δmax. ``upper_pp`` is the one-sided limit
+    of ``drop_pp`` at that level. Where it is above Δmax, ``images_needed`` is about how many images would certify it,
+    if any number would. ``candidates`` is how many were tested on the way.
+    """
+
+    alpha: float
+    delta_max_pp: float
+    certified: bool
+    drop_pp: float
+    upper_pp: float
+    images: int
+    images_needed: int | None
+    candidates: int
+
+    def __str__(self) -> str:
+        level, images = f"with probability {1 - self.alpha:.0%}", f"{self.images:,} images of 'test'"
+        shown = f"{level} the drop is below {self.upper_pp:.2f} pp, by {images}"
+        if self.certified:
+            return f"certified: {shown}"
+        more = f"about {self.images_needed:,} images would" if self.images_needed else "more images would hardly"
+        return f"not certified: {shown}; {more} show it to be within {self.delta_max_pp:.2f} pp"
+
+
+@dataclass(frozen=True)
 class Sidecar:
     """The contents of ``hqp.json``: what an artefact is and what made it.
 
     ``sparsity`` is θ, the share of all filters removed. ``compression_ratio`` is bytes of the FP32 file over bytes of
     this one. ``ranking`` says which ranking was kept. ``given_back`` counts pruning steps returned by verification.
     ``source`` builds the model that ``model`` names. ``split_digests`` name the images of each split, and
-    ``skipped_images`` those of the splits that were used which could not be read.
+    ``skipped_images`` those of the splits that were used which could not be read. ``qat_cost`` estimates what
+    quantisation-aware training would take.
     """
 
     schema_version: int
@@ -63,6 +91,7 @@ class Sidecar:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     delta_max_pp: float
+    targets: Targets
     checkpoint_sha256: str
     model_sha256: str
     model_bytes: int
@@ -81,9 +110,11 @@ class Sidecar:
     baseline: Accuracy
     pruned: Accuracy | None
     compressed: Accuracy | None
+    certificate: Certificate | None
     verified_in: str
     versions: dict[str, str]
     costs: tuple[Cost, ...]
+    qat_cost: Cost | None
 
 
 @dataclass(frozen=True)

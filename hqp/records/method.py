@@ -26,13 +26,14 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Recovery:
-    """What is done for a pruned model before it is judged, on the first ``images`` of ``calibration``.
+    """What is done for a pruned model before it is judged, on the first ``images`` of ``calibration``, in this order.
 
-    ``least_squares`` fits layers that lost inputs anew to what the trained model's layers gave.
+    ``least_squares`` fits layers that lost inputs anew to what the trained model's layers gave. ``batch_norm`` takes
+    the statistics of every batch normalisation anew.
     """
 
-    how: Literal["least_squares"] = "least_squares"
-    images: int = 256
+    how: tuple[Literal["least_squares", "batch_norm"], ...] = ("least_squares", "batch_norm")
+    images: int = 512
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,28 @@ class Recipe:
     """What a method does to a model: what is pruned by which criterion, what is quantised, what is verified.
 
     ``give_back``: where the exported file breaks the bound that pruning kept, steps are given back until it holds.
+    ``alpha``: the file is certified on ``test``, with that chance at most of a drop above Δmax.
     """
 
     summary: str
     pruning: Pruning | None = None
     quantization: Quantization | None = None
     give_back: bool = False
+    alpha: float | None = None
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What is to be reached beside the bound: at most so many ms, bytes and multiply-adds, at least that θ (0 to 1)."""
+
+    latency_ms: float | None = None
+    bytes: float | None = None
+    macs: float | None = None
+    sparsity: float | None = None
+
+    def asked(self) -> dict[str, float]:
+        """The targets that were set, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -87,9 +104,10 @@ class Policy:
 
     ``float_results``: the runtime carries a convolution's result in float into what it fuses behind it, so that only
     what goes into a convolution is quantised (OpenVINO, TensorRT). onnxruntime runs a convolution in INT8 only where
-    its result is quantised too.
+    its result is quantised too. Pruning leaves channels in multiples of ``channel_multiple``, where kernels want that.
     """
 
     activations: Literal["uint8", "int8"] = "uint8"
     symmetric: bool = False
     float_results: bool = False
+    channel_multiple: int = 1

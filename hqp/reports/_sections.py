@@ -106,6 +106,8 @@ def _made(measurement: Measurement) -> Iterator[str]:
     if sidecar.ranking:
         back = f"; {sidecar.given_back} pruning steps given back" if sidecar.given_back else ""
         yield f"{sidecar.method} ranks by {sidecar.ranking}{back}"
+    if sidecar.certificate:
+        yield f"{sidecar.method} on {measurement.case.device}: {sidecar.certificate}"
     skipped = sidecar.skipped_images + measurement.skipped_images
     if skipped:
         yield f"left out, since they could not be read: {', '.join(skipped)}"
@@ -199,22 +201,28 @@ def _common(judgement: Judgement) -> str:
 
 
 def _cost(measurements: tuple[Measurement, ...]) -> Section:
-    devices: dict[tuple[str, str, tuple[Cost, ...]], list[str]] = {}
+    devices: dict[tuple[str, str, tuple[Cost, ...], Cost | None], list[str]] = {}
     for measurement in measurements:
-        case, costs = measurement.case, measurement.sidecar.costs
-        devices.setdefault((case.model, case.method, costs), []).append(case.device)
-    rows = tuple((model, method, *_spent(costs, named)) for (model, method, costs), named in devices.items())
-    headers = ("model", "method", "devices", "steps, s", "images", "passes", "seconds")
-    return Section("cost of making the artefacts", headers, rows, ("images: seen over all passes",), texts=4)
+        case, sidecar = measurement.case, measurement.sidecar
+        devices.setdefault((case.model, case.method, sidecar.costs, sidecar.qat_cost), []).append(case.device)
+    rows = tuple((model, method, *_spent(costs, qat, named)) for (model, method, costs, qat), named in devices.items())
+    headers = ("model", "method", "devices", "steps, s", "images", "passes", "seconds", "of QAT")
+    training = {(model, qat) for model, _, _, qat in devices if qat}
+    lines = [f"QAT: quantisation-aware training of {model}, {number(cost.images, 0)} images in {cost.passes} epochs,"
+             f" would take {number(cost.seconds, 0)} s, estimated from FP32 training steps"
+             for model, cost in sorted(training, key=lambda pair: pair[0])]  # fmt: skip
+    return Section("cost of making the artefacts", headers, rows, ("images: seen over all passes", *lines), texts=4)
 
 
-def _spent(costs: tuple[Cost, ...], devices: list[str]) -> tuple[str, ...]:
+def _spent(costs: tuple[Cost, ...], qat: Cost | None, devices: list[str]) -> tuple[str, ...]:
+    seconds = sum(cost.seconds for cost in costs)
     return (
         ", ".join(dict.fromkeys(devices)),
         ", ".join(f"{cost.step} {number(cost.seconds, 1)}" for cost in costs) or ABSENT,
         number(sum(cost.images for cost in costs), 0),
         number(sum(cost.passes for cost in costs), 0),
-        number(sum(cost.seconds for cost in costs), 1),
+        number(seconds, 1),
+        f"{100 * seconds / qat.seconds:.1f}%" if qat else ABSENT,
     )
 
 

@@ -22,7 +22,7 @@ from hqp.run.subject import Request, Subject, identity, resolve, subject, traine
 from hqp.store import Store, sha256_of
 
 if TYPE_CHECKING:
-    from hqp.compress.pipeline import Draft, Job
+    from hqp.compress.job import Draft, Job
 
 # The versions that can change an artefact's bytes.
 TOOLS = ("torch", "torchvision", "timm", "onnx", "onnxruntime", "numpy")
@@ -45,6 +45,8 @@ def artifact(context: Context, request: Request) -> Artifact:
         "recipe": asdict(recipe),
         "policy": asdict(device_of(request.device).policy),
         "delta_max_pp": request.delta_max_pp,
+        "targets": request.targets.asked(),
+        "test_images": request.test_images if recipe.alpha is not None else None,
         "seed": request.seed,
         "device": request.device,
         "environment": context.environment(request.device).digest,
@@ -76,12 +78,18 @@ def _samples(context: Context, request: Request, found: Subject, split: str) -> 
 
 
 def _job(context: Context, request: Request, found: Subject, recipe: Recipe, data: dict[str, Any]) -> Job:
-    from hqp.compress.pipeline import Job
+    from hqp.compress.job import Job
 
     calibration, selection = (_samples(context, request, found, split) for split in ("calibration", "selection"))
 
     def evaluate(file: Path) -> Accuracy:
         return context.accuracy(file, request.device, selection, found.size)
+
+    def test(file: Path) -> Accuracy:
+        held_out = context.samples(
+            request.dataset, "test", found.size, reading=found.reading, first=request.test_images
+        )
+        return context.accuracy(file, request.device, held_out, found.size)
 
     rankings = recipe.pruning.rankings if recipe.pruning else ()
     criteria = {ranking: catalog.load("criteria", ranking.criterion) for ranking in rankings}
@@ -93,10 +101,14 @@ def _job(context: Context, request: Request, found: Subject, recipe: Recipe, dat
         input_size=found.size,
         calibration=calibration,
         selection=selection,
+        train_images=context.count(request.dataset, "train", found.reading),
         delta_max_pp=request.delta_max_pp,
+        targets=request.targets,
         scores={ranking: _score(criteria[ranking].score, ranking) for ranking in rankings},
         needs_sensitivity=any("sensitivity" in criterion.needs for criterion in criteria.values()),
         evaluate=evaluate,
+        test=test,
+        latency_ms=lambda file: context.latency_ms(file, request.device),
         store=context.store,
         track=context.progress.track,
         warn=context.progress.say,
@@ -127,11 +139,12 @@ def engine_digest() -> str:
 
 
 def _write(folder: Path, context: Context, request: Request, found: Subject, job: Job, draft: Draft) -> None:
-    from hqp.compress import layers, pipeline
+    from hqp.compress import candidates, groups, layers
 
     removal = draft.removals[draft.shipped]
-    gone = layers.removed_filters(draft.groups, removal)
-    kept = pipeline.candidate(job, draft, removal)
+    removed = groups.removed(draft.groups, removal)
+    gone = {layer: filters for (layer, role), filters in removed.items() if role == "filter"}
+    kept = candidates.module(job, draft, removal)
     shutil.copyfile(draft.file, folder / artifacts.MODEL)
     documents.write(folder / artifacts.SIDECAR, _sidecar(context, request, found, job, draft, gone))
     fisher = draft.measured.fisher if draft.measured else None
@@ -140,7 +153,7 @@ def _write(folder: Path, context: Context, request: Request, found: Subject, job
 
 
 def _sidecar(
-    context: Context, request: Request, found: Subject, job: Job, draft: Draft, gone: dict[str, set[int]]
+    context: Context, request: Request, found: Subject, job: Job, draft: Draft, gone: dict[str, frozenset[int]]
 ) -> Sidecar:
     from hqp.compress import count, groups
 
@@ -169,6 +182,7 @@ def _sidecar(
         mean=job.selection.mean,
         std=job.selection.std,
         delta_max_pp=job.delta_max_pp,
+        targets=job.targets,
         checkpoint_sha256=job.key["checkpoint"],
         model_sha256=sha256_of(draft.file),
         model_bytes=model_bytes,
@@ -187,9 +201,11 @@ def _sidecar(
         baseline=draft.baseline,
         pruned=draft.pruned,
         compressed=draft.compressed,
+        certificate=draft.certificate,
         verified_in=request.device,
         versions=job.key["versions"] | {"runtime": context.environment(request.device).facts["runtime"]},
         costs=tuple(draft.costs.values()),
+        qat_cost=draft.qat,
     )
 
 

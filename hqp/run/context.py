@@ -19,6 +19,9 @@ from hqp.store import Store, sha256_of
 
 EVALUATION_BATCH = 200
 
+# arXiv 2602.06069, section on measuring.
+WARMUPS, TIMED = 10, 100
+
 
 @dataclass
 class Context:
@@ -39,6 +42,10 @@ class Context:
             ready = images.prepared(loaded, size, reading.skip_unreadable, self.store, self.progress)
             self._samples[key] = _as_read(_checked(ready), reading)
         return self._samples[key]
+
+    def count(self, dataset: str, split: str, reading: Reading) -> int:
+        """How many images a split has; none of them is read."""
+        return len(_loaded(dataset, split, reading))
 
     def environment(self, device: str) -> Environment:
         """What a number measured on ``device`` depends on, here and now."""
@@ -64,6 +71,12 @@ class Context:
             "size": size,
         }
         return self.store.record("accuracy", key, Accuracy, lambda: self._judge(file, device, samples, size))
+
+    def latency_ms(self, file: Path, device: str) -> float:
+        """The median latency of a file on a device, by the paper's protocol: of 100 runs after 10 warm-up runs."""
+        with self.session(file, device) as session:
+            session.time(WARMUPS)
+            return float(np.median(session.time(TIMED)))
 
     def _judge(self, file: Path, device: str, samples: Samples, size: int) -> Accuracy:
         outputs = []

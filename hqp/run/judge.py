@@ -41,7 +41,15 @@ def request(suite: Suite, case: Case) -> Request:
     reading = Reading(mean=suite.mean, std=suite.std, skip_unreadable=suite.skip_unreadable)
     model = suite.named_models[case.model]
     return Request(
-        model, suite.dataset, case.method, case.device, suite.delta_max_pp, suite.seed, suite.input_size, reading
+        model,
+        suite.dataset,
+        case.method,
+        case.device,
+        suite.delta_max_pp,
+        suite.seed,
+        suite.input_size,
+        reading,
+        test_images=suite.test_images,
     )
 
 

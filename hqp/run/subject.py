@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hqp import catalog, documents
 from hqp.errors import HqpError
-from hqp.records import DEFAULT_READING, Reading, Recipe
+from hqp.records import DEFAULT_READING, Reading, Recipe, Targets
 from hqp.run import fixtures
 from hqp.run.context import Context, data_root, device_of
 from hqp.store import sha256_of
@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+NO_TARGETS = Targets()
+
+
 @dataclass(frozen=True)
 class Request:
     """What is compressed, how, and for which device; what ``reading`` leaves open, the model and the dataset decide.
 
-    ``keep`` are name patterns of layers that lose no filter, beside those of the method's recipe.
+    ``keep`` are name patterns of layers that lose no filter, beside those of the method's recipe. ``targets`` are where
+    pruning stops short of the bound. The first ``test_images`` of ``test`` certify, all of them where it is ``None``.
     """
 
     model: Model
@@ -34,6 +38,8 @@ class Request:
     input_size: int | None = None
     reading: Reading = DEFAULT_READING
     keep: tuple[str, ...] = ()
+    targets: Targets = NO_TARGETS
+    test_images: int | None = None
 
     @property
     def trained_by_us(self) -> Path:
@@ -87,10 +93,16 @@ def resolve(request: Request) -> Recipe:
 
 def _recipe(request: Request) -> Recipe:
     recipe: Recipe = catalog.load("methods", request.method).recipe
-    if not request.keep:
+    targets = request.targets.asked()
+    if recipe.pruning is None and (request.keep or targets):
+        asked = "that --keep could keep" if request.keep else "to reach a target"
+        raise HqpError(f"{request.method} removes no filters {asked}", "a method that prunes", "--method hqp")
+    for name, value in targets.items():
+        if value <= 0 or (name == "sparsity" and value >= 1):
+            option = f"--target-{name.replace('_', '-')}"
+            raise HqpError(f"{option} is {value:g}", "above 0 and below 1" if name == "sparsity" else "above 0")
+    if not request.keep or recipe.pruning is None:
         return recipe
-    if recipe.pruning is None:
-        raise HqpError(f"{request.method} removes no filters that --keep could keep", "a method that prunes")
     return replace(recipe, pruning=replace(recipe.pruning, keep=recipe.pruning.keep + request.keep))
 
 

@@ -93,7 +93,10 @@ def test_linear_rolls_the_first_rejected_step_back() -> None:
 def test_galloping_doubles_then_bisects() -> None:
     judge = Judge(frozenset(range(1, 24)))
     assert search(judge, 100, "galloping") == 23
-    assert judge.asked == [16, 32, 24, 20, 22, 23]
+    assert judge.asked == [32, 16, 24, 20, 22, 23]
+    judge = Judge(frozenset(range(1, 42)))
+    assert search(judge, 100, "galloping") == 41
+    assert judge.asked == [32, 64, 48, 40, 44, 42, 41]
 
 
 def test_galloping_ends_at_the_last_step() -> None:

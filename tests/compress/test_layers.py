@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from hqp.compress import layers
-from hqp.records import Group, Member
 
 
 def test_each_layer_before_and_after() -> None:
@@ -15,11 +14,7 @@ def test_each_layer_before_and_after() -> None:
     with torch.no_grad():
         dense[0].weight.copy_(torch.tensor([-1.0, 9.0, 1.0]).reshape(3, 1, 1, 1))
         kept[0].weight.copy_(torch.tensor([-1.0, 1.0]).reshape(2, 1, 1, 1))
-    group = Group(
-        "0", 3, (Member("0", "filter", ((0,), (1,), (2,))), Member("1", "input", ((0,), (1,), (2,))))
-    )  # fmt: skip
-    gone = layers.removed_filters((group,), {"0": (1,)})
-    assert gone == {"0": {1}}
+    gone = {"0": {1}}
     fisher = {"0": torch.tensor([1.0, 8.0, 3.0]), "1": torch.tensor([5.0, 7.0])}
     first, second = layers.record(dense, kept, gone, fisher)
     assert (first.layer, first.channels, first.kept_channels) == ("0", 3, 2)

@@ -115,6 +115,37 @@ def test_steps_are_cumulative_and_in_the_order_of_the_list(shapes: list[tuple[in
     assert not allowed or len(gone[-1]) == len(allowed)
 
 
+def test_channels_that_stay_are_a_multiple() -> None:
+    groups = [group("a", 10), group("b", 6)]
+    ranking = (*(("a", channel) for channel in (7, 1, 9, 3, 5, 0, 2)), *(("b", channel) for channel in (4, 5, 0)))
+    found = steps(groups, ranking, 1, multiple=4)
+    # Of 10 channels two can go at once, then four more; 6 are left whole until they can become 4.
+    assert found == ({"a": (1, 7)}, {"a": (0, 1, 3, 5, 7, 9)}, {"a": (0, 1, 3, 5, 7, 9), "b": (4, 5)})
+    with pytest.raises(HqpError, match="channels in multiples of 0"):
+        steps(groups, ranking, 1, multiple=0)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 20), st.integers(1, 3)), min_size=1, max_size=4),
+    st.randoms(use_true_random=False),
+    st.integers(1, 9),
+    st.integers(1, 8),
+)
+def test_multiples_are_cumulative_too(shapes: list[tuple[int, int]], rng: Any, size: int, multiple: int) -> None:
+    groups = [group(str(index), channels, layers) for index, (channels, layers) in enumerate(shapes)]
+    ranking = [(each.name, channel) for each in groups for channel in range(each.channels)]
+    rng.shuffle(ranking)
+    before: set[tuple[str, int]] = set()
+    for removal in steps(groups, ranking, size, multiple):
+        gone = {(name, channel) for name, channels in removal.items() for channel in channels}
+        assert before < gone
+        for each in groups:
+            left = each.channels - len(removal.get(each.name, ()))
+            assert left == each.channels or left % multiple == 0
+            assert left > 0
+        before = gone
+
+
 class Tiny(nn.Module):
     """Two convolutions with a shortcut over the second, and a third."""
 

@@ -1,0 +1,123 @@
+"""What the engine is given, and what its steps have made so far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from hqp.compress import statistics
+from hqp.records import Accuracy, Certificate, Cost, Group, Policy, Ranking, Recipe, Samples, Statistics, Targets
+from hqp.store import Store
+
+Score = Callable[[Group, Statistics], npt.NDArray[np.float64]]
+Track = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+
+# As in evaluate.py, where it is measured; sensitivity and calibration were not compared at other sizes.
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that the engine is given; what measures and what scores come in as functions.
+
+    ``key`` names the trained weights and the splits. ``scores`` maps each ranking of the recipe to its score function.
+    In the runtime that an exported file is made for, ``evaluate`` gives its accuracy on ``selection``, ``test`` that on
+    the split of this name, and ``latency_ms`` its median latency. ``train_images`` is how many images there are to
+    train on. ``warn`` shows the user a line.
+    """
+
+    model: nn.Module
+    key: Mapping[str, Any]
+    recipe: Recipe
+    policy: Policy
+    input_size: int
+    calibration: Samples
+    selection: Samples
+    train_images: int
+    delta_max_pp: float
+    targets: Targets
+    scores: Mapping[Ranking, Score]
+    needs_sensitivity: bool
+    evaluate: Callable[[Path], Accuracy]
+    test: Callable[[Path], Accuracy]
+    latency_ms: Callable[[Path], float]
+    store: Store
+    track: Track
+    warn: Callable[[str], None]
+
+    @property
+    def example(self) -> Tensor:
+        """An input of the network's size, for tracing: zeros of shape (1, 3, input_size, input_size)."""
+        return torch.zeros(1, 3, self.input_size, self.input_size)
+
+
+Removal = Mapping[str, tuple[int, ...]]
+
+
+@dataclass
+class Draft:
+    """What the steps have made so far.
+
+    ``removals[k]`` are the channels gone after k steps, none for k = 0, and ``files[k]`` is what is shipped of them.
+    ``dense`` is the accuracy of the trained model on ``selection``, and ``floor`` the least number of correct images
+    with which the bound can hold. ``grams`` are what recovery needs, and ``latest`` is the module made last.
+    """
+
+    measured: statistics.Sensitivities | None = None
+    groups: tuple[Group, ...] = ()
+    ranking: Ranking | None = None
+    grams: dict[str, Tensor] | None = None
+    latest: tuple[Removal, nn.Module] | None = None
+    removals: list[Removal] = field(default_factory=lambda: [{}])
+    dense: Accuracy | None = None
+    floor: int | None = None
+    accepted: int = 0
+    shipped: int = 0
+    pruned: Accuracy | None = None
+    compressed: Accuracy | None = None
+    baseline: Accuracy | None = None
+    certificate: Certificate | None = None
+    dense_file: Path = Path()
+    files: dict[int, Path] = field(default_factory=dict)
+    qat: Cost | None = None
+    costs: dict[str, Cost] = field(default_factory=dict)
+
+    def spend(self, cost: Cost) -> None:
+        """Adds what a step took to what it took before."""
+        before = self.costs.get(cost.step, Cost(cost.step, 0, 0, 0.0))
+        seconds = round(before.seconds + cost.seconds, 3)
+        self.costs[cost.step] = Cost(cost.step, before.images + cost.images, before.passes + cost.passes, seconds)
+
+    def spend_all(self, costs: Iterable[Cost]) -> None:
+        """Adds what several steps took."""
+        for cost in costs:
+            self.spend(cost)
+
+    @property
+    def file(self) -> Path:
+        """The file that is shipped."""
+        return self.files[self.shipped]
+
+
+def stopwatch(step: str) -> Callable[[int, int], Cost]:
+    """Starts a watch; given images and passes, it says what the step took."""
+    start = time.perf_counter()
+    return lambda images, passes: Cost(step, images, passes, round(time.perf_counter() - start, 3))
+
+
+def calibration(job: Job, count: int) -> Iterator[tuple[range, npt.NDArray[np.float32]]]:
+    """The first images of ``calibration`` in batches, normalised, each with its indices."""
+    samples = job.calibration
+    last = min(count, len(samples))
+    for start in range(0, last, BATCH):
+        indices = range(start, min(start + BATCH, last))
+        yield indices, samples.normalised(samples.read(indices, job.input_size))

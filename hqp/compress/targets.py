@@ -1,0 +1,61 @@
+"""What pruning is to reach beside the bound: it stops there, or says how far it came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hqp.compress import bound, candidates, count, groups
+from hqp.compress.job import Draft, Job
+
+
+def stop(job: Job, draft: Draft, holds: Callable[[int], bool]) -> int:
+    """The fewest pruning steps, of those shipped, that reach every target; all of them where no target is asked for.
+
+    ``holds`` tells whether the file after so many steps keeps the bound. What is out of reach is told, and the file
+    that came nearest within the bound is shipped.
+    """
+    wanted = job.targets
+    if not wanted.asked():
+        return draft.shipped
+    missed = _missed(job, draft, draft.shipped)
+    if missed:
+        job.warn(f"warning: within the bound {' and '.join(missed)}")
+        return draft.shipped
+
+    def enough(given_back: int) -> bool:
+        return not _missed(job, draft, draft.shipped - given_back)
+
+    fewest = draft.shipped - bound.bisect(enough, 0, draft.shipped + 1)
+    return fewest if fewest == draft.shipped or holds(fewest) else draft.shipped
+
+
+def _missed(job: Job, draft: Draft, step: int) -> list[str]:
+    """A sentence for each target that the file after so many steps does not reach."""
+    reached, wanted = _reached(job, draft, step), job.targets
+    found = []
+    for name, limit in wanted.asked().items():
+        value = reached[name]()
+        if value < limit if name == "sparsity" else value > limit:
+            found.append(f"{name} {_number(value)} is reached, not {_number(limit)}")
+    return found
+
+
+def _reached(job: Job, draft: Draft, step: int) -> dict[str, Callable[[], float]]:
+    removal = draft.removals[step]
+    file = candidates.file(job, draft, step)
+
+    def sparsity() -> float:
+        gone = groups.removed(draft.groups, removal)
+        lost = sum(len(indices) for (_, role), indices in gone.items() if role == "filter")
+        return lost / sum(groups.filters(job.model).values())
+
+    return {
+        "latency_ms": lambda: job.latency_ms(file),
+        "bytes": lambda: float(file.stat().st_size),
+        "macs": lambda: float(count.macs(file)),
+        "sparsity": sparsity,
+    }
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

@@ -1,0 +1,48 @@
+"""What training would take is measured on a copy: fifty steps, counted."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from hqp.compress.job import Draft
+from hqp.compress.ledger import estimate_training, training_steps
+from hqp.records import Cost, Pruning, Ranking, Recipe, Samples
+
+
+def job(**changes: Any) -> Any:
+    labels = np.arange(40, dtype=np.int64) % 3
+    images = np.random.default_rng(0).integers(0, 255, (40, 8, 8, 3), dtype=np.uint8)
+    samples = Samples("d", "calibration", labels, ("a", "b", "c"), (0.5,) * 3, (0.5,) * 3, "x", lambda i, _: images[i])
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 3)).eval()
+    return SimpleNamespace(
+        model=model, calibration=samples, input_size=8, track=lambda *_: nullcontext(lambda _: None), **changes
+    )
+
+
+def test_fifty_steps_are_counted_and_leave_the_model_as_it_is() -> None:
+    given = job()
+    before = {name: value.clone() for name, value in given.model.state_dict().items()}
+    cost = training_steps(given)
+    # Batches of 32 and 8, in turn.
+    assert (cost.images, cost.passes) == (25 * 32 + 25 * 8, 1) and cost.seconds > 0
+    assert not given.model.training
+    assert all(torch.equal(value, before[name]) for name, value in given.model.state_dict().items())
+
+
+def test_five_epochs_take_what_their_images_take() -> None:
+    measured = Cost("training steps", 1600, 1, 8.0)
+    store = SimpleNamespace(record=lambda kind, key, of, compute: measured)
+    recipe = Recipe("x", pruning=Pruning((Ranking("fisher"),)))
+    draft = Draft()
+    estimate_training(job(store=store, key={}, recipe=recipe, train_images=30_000), draft)
+    assert draft.qat == Cost("quantisation-aware training", 150_000, 5, 750.0)
+    draft = Draft()
+    estimate_training(job(recipe=Recipe("x")), draft)
+    assert draft.qat is None

@@ -1,0 +1,67 @@
+"""Targets: pruning stops at the first step that reaches them all, and says what is out of reach."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from torch import nn
+
+from hqp.compress.job import Draft
+from hqp.compress.targets import stop
+from hqp.records import Group, Member, Targets
+
+# Ten channels of one filter each, and the network's other layer.
+GROUP = Group("0", 10, (Member("0", "filter", tuple((one,) for one in range(10))),))
+MODEL = nn.Sequential(nn.Conv2d(3, 10, 1), nn.Conv2d(10, 10, 1), nn.Flatten(), nn.Linear(10, 2))
+
+
+class Bench:
+    """Step k removes k channels, is 10 - k ms slow and 1000 - 100 k bytes large; the bound holds where it says so."""
+
+    def __init__(self, folder: Path, holding: set[int] | None = None) -> None:
+        self.said: list[str] = []
+        self.holding = set(range(10)) if holding is None else holding
+        self.files = {step: folder / f"{step}" for step in range(10)}
+        for step, file in self.files.items():
+            file.write_bytes(b"x" * (1000 - 100 * step))
+
+    def stop(self, shipped: int, **targets: Any) -> int:
+        job: Any = SimpleNamespace(
+            model=MODEL,
+            targets=Targets(**targets),
+            warn=self.said.append,
+            latency_ms=lambda file: 10.0 - int(file.name),
+        )
+        removals: list[Any] = [{}, *({"0": tuple(range(step))} for step in range(1, 10))]
+        draft = Draft(groups=(GROUP,), removals=removals, shipped=shipped, files=self.files)
+        return stop(job, draft, self.holding.__contains__)
+
+
+@pytest.mark.parametrize(
+    ("targets", "step"),
+    [
+        ({}, 8),
+        ({"latency_ms": 7.0}, 3),
+        ({"latency_ms": 6.5}, 4),
+        ({"bytes": 500}, 5),
+        ({"sparsity": 0.1}, 2),
+        ({"sparsity": 0.1, "bytes": 400}, 6),
+        ({"latency_ms": 100.0}, 0),
+    ],
+)
+def test_no_more_is_pruned_than_the_targets_ask(tmp_path: Path, targets: dict[str, float], step: int) -> None:
+    bench = Bench(tmp_path)
+    assert bench.stop(8, **targets) == step and not bench.said
+
+
+def test_what_is_out_of_reach_is_told(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    assert bench.stop(6, latency_ms=3.0, bytes=100, sparsity=0.2) == 6
+    assert bench.said == ["warning: within the bound latency_ms 4 is reached, not 3 and bytes 400 is reached, not 100"]
+
+
+def test_a_step_that_breaks_the_bound_is_not_shipped_for_a_target(tmp_path: Path) -> None:
+    assert Bench(tmp_path, holding={8}).stop(8, latency_ms=7.0) == 8
