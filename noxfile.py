@@ -74,6 +74,12 @@ def zoo(session: nox.Session) -> None:
         _run(session, "python", "-m", "hqp.run.zoo", part)
 
 
+@nox.session(requires=["environment"], venv_backend="none", default=False)
+def perf(session: nox.Session) -> None:
+    """What the engine costs and gains, as ratios, each pair in one run."""
+    _run(session, "python", "-m", "hqp.run.perf")
+
+
 @nox.session(default=False)
 def minimums(session: nox.Session) -> None:
     """The test suite with the lowest allowed version of every direct dependency."""

@@ -38,8 +38,9 @@ def pace(build: Callable[[int], nn.Module], input_size: int, batch: int, threads
         times.append((_seconds(lambda: ordinary(model, images, labels)),
                       _seconds(lambda: sensitivities(model, [(images, labels)]))))  # fmt: skip
     times = times[1:]  # the first warms up
-    medians = [statistics.median(side) for side in zip(*times, strict=True)]
-    return Pace(batch, *medians, statistics.median(mine / plain for plain, mine in times))
+    ratio = statistics.median(mine / plain for plain, mine in times)
+    plain, mine = (statistics.median(side) for side in zip(*times, strict=True))
+    return Pace(batch, plain, mine, ratio)
 
 
 def once(build: Callable[[int], nn.Module], input_size: int, batch: int, what: str) -> None:
@@ -64,7 +65,7 @@ def _workload(build: Callable[[int], nn.Module], input_size: int, batch: int) ->
     return model, images, torch.arange(batch) % CLASSES
 
 
-def _seconds(work: Callable[[], None | object]) -> float:
+def _seconds(work: Callable[[], object | None]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start

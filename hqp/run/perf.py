@@ -1,4 +1,4 @@
-"""What the engine costs, as ratios, each pair side by side in one run: ``python -m hqp.run.perf``; `nox -s perf` calls it.
+"""What the engine costs, as ratios, each pair side by side in one run: `nox -s perf`, or ``python -m hqp.run.perf``.
 
 The sensitivity pass beside one ordinary forward and backward pass, in time and in peak memory; of every suite that was
 run here, θ of hqp beside that of the other criteria, and its cost beside that of quantisation-aware training.
@@ -96,7 +96,9 @@ def main(words: Sequence[str]) -> int:
         _print_growth(name, int(size), int(batch), what)
         return 0
     told = environment.machine()
-    print("the sensitivity pass over one forward and backward pass, on " + ", ".join(f"{k} {v}" for k, v in told.items()))
+    print(
+        "the sensitivity pass over one forward and backward pass, on " + ", ".join(f"{k} {v}" for k, v in told.items())
+    )
     headers = ("model", "input", "batch", "ordinary s", "sensitivity s", "time", "peak memory")
     print(tabulate(list(sensitivity_rows()), headers, disable_numparse=True))
     rows = [
