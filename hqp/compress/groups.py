@@ -106,6 +106,11 @@ def removed(groups: Sequence[Group], channels: Mapping[str, Sequence[int]]) -> R
     return {key: frozenset(indices) for key, indices in gone.items()}
 
 
+def filters_removed(groups: Sequence[Group], channels: Mapping[str, Sequence[int]]) -> int:
+    """How many filters go with these channels, over all layers: the numerator of θ."""
+    return sum(len(gone) for (_, role), gone in removed(groups, channels).items() if role == "filter")
+
+
 def without(groups: Sequence[Group], patterns: Sequence[str], model: nn.Module) -> tuple[Group, ...]:
     """The groups that take no filter from a layer whose name matches one of the patterns, ``layer4.*`` say.
 

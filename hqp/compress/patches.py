@@ -6,11 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hqp.compress.statistics import Convolution, Layer
+from hqp.compress.statistics import Convolution, Layer, Transposed
 
 
-def patches(layer: Convolution, inputs: Tensor) -> Tensor:
-    """A view of the padded inputs, (n, in_channels, *output positions, *kernel): what each output position sees."""
+def patches(layer: Convolution | Transposed, inputs: Tensor) -> Tensor:
+    """A view of the padded inputs, (n, in_channels, *output positions, *kernel): what each output position sees.
+
+    Of a transposed convolution, ``inputs`` are its outputs, and the view is what each input position spreads to.
+    """
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
     view = F.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
     for axis, (size, step, spread) in enumerate(zip(layer.kernel_size, layer.stride, layer.dilation, strict=True)):

@@ -45,6 +45,7 @@ def run(job: Job) -> Draft:
 
 def judge_dense(job: Job, draft: Draft) -> None:
     """The trained model as it is: exported and judged before minutes are spent on it."""
+    _warn_of_few_images(job)
     draft.dense_file = candidates.exported(job, draft, {})
     draft.baseline = job.evaluate(draft.dense_file)
     classes = job.selection.classes
@@ -54,6 +55,14 @@ def judge_dense(job: Job, draft: Draft) -> None:
             f"warning: top-1 of the trained model is {draft.baseline.top1:.1%}, as by chance; do its outputs follow the"
             f" order of the dataset's classes ({', '.join(classes[:3])}, …)?"
         )
+
+
+def _warn_of_few_images(job: Job) -> None:
+    """Tells what asks for more calibration images than there are."""
+    recovery = job.recipe.pruning.recovery if job.recipe.pruning else None
+    for what, asked in (("recovery", recovery), ("quantisation", job.recipe.quantization)):
+        if asked and asked.images > len(job.calibration):
+            job.warn(f"warning: {what} asks for {asked.images} images, 'calibration' has {len(job.calibration)}")
 
 
 def find_sensitivity(job: Job, draft: Draft) -> None:
@@ -106,24 +115,20 @@ def prune_under_bound(job: Job, draft: Draft) -> None:
     draft.floor = bound.floor_correct(*counts, job.delta_max_pp, pruning.confidence)
     removed = -1
     for ranking in pruning.rankings:
-        removals = _removals(job, pruning, ranking, draft.groups, collected)
-        accepted = _search(job, draft, pruning, removals)
-        filters = _filters(draft.groups, removals[accepted])
+        by_step = removals(job, pruning, ranking, draft.groups, collected)
+        accepted = _search(job, draft, pruning, by_step)
+        filters = groups.filters_removed(draft.groups, by_step[accepted])
         if filters > removed:
-            removed, draft.ranking, draft.removals, draft.accepted = filters, ranking, removals, accepted
+            removed, draft.ranking, draft.removals, draft.accepted = filters, ranking, by_step, accepted
 
 
-def _removals(
+def removals(
     job: Job, pruning: Pruning, ranking: Ranking, found: tuple[Group, ...], collected: Statistics
 ) -> list[Removal]:
+    """The channels gone after 0, 1, 2, ... pruning steps along a ranking."""
     scores = {group.name: job.scores[ranking](group, collected) for group in found}
     step_filters = max(1, round(pruning.step_fraction * sum(groups.filters(job.model).values())))
     return [{}, *prune.steps(found, prune.ranked(found, scores), step_filters, job.policy.channel_multiple)]
-
-
-def _filters(found: tuple[Group, ...], removal: Removal) -> int:
-    by_name = {group.name: group for group in found}
-    return sum(by_name[name].filters(channel) for name, channels in removal.items() for channel in channels)
 
 
 def _search(job: Job, draft: Draft, pruning: Pruning, removals: list[Removal]) -> int:

@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hqp.compress.patches import patches
-from hqp.compress.statistics import Layer, Sensitivities, layers
+from hqp.compress.statistics import Convolution, Layer, Sensitivities, Transposed, layers
 from hqp.errors import HqpError
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -42,7 +42,7 @@ def filter_sensitivity(model: nn.Module, batches: Batches) -> dict[str, Tensor]:
 
 
 def sensitivities(model: nn.Module, batches: Batches) -> Sensitivities:
-    """Both sensitivities of every filter of every convolution and linear layer.
+    """Both sensitivities of every filter of every convolution, transposed or not, and of every linear layer.
 
     ``batches`` are images and labels, seen once each. The loss is cross-entropy, the model in evaluation mode; only
     weights count, not biases. The model's modes and flags are restored.
@@ -51,9 +51,9 @@ def sensitivities(model: nn.Module, batches: Batches) -> Sensitivities:
         HqpError: there is no image; S of a layer is not finite; a layer's gradient cannot be had exactly, since it or
             its weight is used twice, or never, or its input is overwritten.
     """
-    measured = layers(model)
+    measured = measured_layers(model)
     _refuse_shared_weights(measured)
-    sums = {name: torch.zeros(2, layer.weight.shape[0], dtype=torch.float64) for name, layer in measured.items()}
+    sums = {name: torch.zeros(2, _filters(layer), dtype=torch.float64) for name, layer in measured.items()}
     images_seen = 0
     with _frozen(model), _Taps(measured, sums) as taps:
         for images, labels in batches:
@@ -71,6 +71,16 @@ def sensitivities(model: nn.Module, batches: Batches) -> Sensitivities:
             )
     means = {name: values / images_seen for name, values in sums.items()}
     return Sensitivities(*({name: values[row] for name, values in means.items()} for row in range(2)))
+
+
+def measured_layers(model: nn.Module) -> dict[str, Layer | Transposed]:
+    """The layers that have filters, by qualified name: those that can be pruned, and transposed convolutions."""
+    kinds = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+    return {**layers(model), **{name: one for name, one in model.named_modules() if isinstance(one, kinds)}}
+
+
+def _filters(layer: Layer | Transposed) -> int:
+    return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
 
 
 def _summed_loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -98,7 +108,7 @@ def _frozen(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(flag)
 
 
-def _refuse_shared_weights(measured: dict[str, Layer]) -> None:
+def _refuse_shared_weights(measured: dict[str, Layer | Transposed]) -> None:
     owners: dict[int, str] = {}
     for name, layer in measured.items():
         owner = owners.setdefault(id(layer.weight), name)
@@ -109,7 +119,7 @@ def _refuse_shared_weights(measured: dict[str, Layer]) -> None:
 class _Taps:
     """Hooks that add each layer's Σ_i ‖∂L_i/∂W_f‖² and Σ_i ⟨∂L_i/∂W_f, W_f⟩² to ``sums`` as the gradients pass by."""
 
-    def __init__(self, measured: dict[str, Layer], sums: dict[str, Tensor]) -> None:
+    def __init__(self, measured: dict[str, Layer | Transposed], sums: dict[str, Tensor]) -> None:
         self._measured, self._sums = measured, sums
         self._used: set[str] = set()
         self._hooks = ExitStack()
@@ -132,7 +142,7 @@ class _Taps:
             if name not in self._used:
                 raise HqpError(f"layer '{name}' took no part in the forward pass", "a model without unused layers")
 
-    def _forward(self, name: str, layer: Layer, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    def _forward(self, name: str, layer: Layer | Transposed, inputs: tuple[Tensor], output: Tensor) -> Tensor:
         if name in self._used:
             raise HqpError(f"layer '{name}' is used twice in one forward pass", "a layer of its own for each use")
         self._used.add(name)
@@ -156,11 +166,13 @@ class _Taps:
         self._sums[name][1] += squared_products(layer, given, delta).cpu()
 
 
-def squared_gradients(layer: Layer, inputs: Tensor, delta: Tensor) -> Tensor:
+def squared_gradients(layer: Layer | Transposed, inputs: Tensor, delta: Tensor) -> Tensor:
     """Σ_i ‖∂L_i/∂W_f‖² of one layer: float64 of shape (out_channels,), from its inputs and its outputs' gradients."""
     if isinstance(layer, nn.Linear):
         tokens = inputs.reshape(len(inputs), 1, -1, layer.in_features)
         return _summed([tokens], delta.reshape(len(delta), 1, -1, layer.out_features), layer.in_features)
+    if not isinstance(layer, Convolution):
+        return _transposed(layer, inputs, delta)
     view = patches(layer, inputs)
     if layer.groups == layer.in_channels == layer.out_channels:
         return _depthwise(view, delta)
@@ -168,13 +180,13 @@ def squared_gradients(layer: Layer, inputs: Tensor, delta: Tensor) -> Tensor:
     return _summed(_kernel_rows(view, layer.groups), by_group, math.prod(layer.weight.shape[1:]))
 
 
-def squared_products(layer: Layer, outputs: Tensor, delta: Tensor) -> Tensor:
+def squared_products(layer: Layer | Transposed, outputs: Tensor, delta: Tensor) -> Tensor:
     """Σ_i ⟨∂L_i/∂W_f, W_f⟩² of one layer: float64 of shape (out_channels,), from its outputs and their gradients."""
     axis = delta.ndim - 1 if isinstance(layer, nn.Linear) else 1
     outputs, delta = outputs.movedim(axis, -1), delta.movedim(axis, -1)
     if layer.bias is not None:
         outputs = outputs - layer.bias
-    products = (outputs * delta).reshape(len(delta), -1, len(layer.weight)).sum(1)
+    products = (outputs * delta).reshape(len(delta), -1, _filters(layer)).sum(1)
     return products.square_().sum(0, dtype=torch.float64)
 
 
@@ -212,4 +224,15 @@ def _depthwise(patches: Tensor, delta: Tensor) -> Tensor:
     for offset in itertools.product(*map(range, kernel)):
         gradients = (patches[(..., *offset)] * delta).flatten(2).sum(2)
         sums += gradients.square_().sum(0, dtype=torch.float64)
+    return sums
+
+
+def _transposed(layer: Transposed, inputs: Tensor, delta: Tensor) -> Tensor:
+    """Σ_i ‖G_f‖² of a transposed convolution, (out_channels,) in float64: inputs and gradients change places."""
+    view = patches(layer, delta)
+    seen = inputs.flatten(2).unflatten(1, (layer.groups, -1))
+    sums = torch.zeros(layer.out_channels, dtype=torch.float64, device=delta.device)
+    for offset in itertools.product(*map(range, layer.kernel_size)):
+        spread = view[(..., *offset)].flatten(2).unflatten(1, (layer.groups, -1))
+        sums += (spread @ seen.mT).square_().sum((0, 3), dtype=torch.float64).flatten()
     return sums

@@ -41,13 +41,10 @@ def _missed(job: Job, draft: Draft, step: int) -> list[str]:
 
 
 def _reached(job: Job, draft: Draft, step: int) -> dict[str, Callable[[], float]]:
-    removal = draft.removals[step]
     file = candidates.file(job, draft, step)
 
     def sparsity() -> float:
-        gone = groups.removed(draft.groups, removal)
-        lost = sum(len(indices) for (_, role), indices in gone.items() if role == "filter")
-        return lost / sum(groups.filters(job.model).values())
+        return groups.filters_removed(draft.groups, draft.removals[step]) / sum(groups.filters(job.model).values())
 
     return {
         "latency_ms": lambda: job.latency_ms(file),

@@ -31,14 +31,7 @@ TOOLS = ("torch", "torchvision", "timm", "onnx", "onnxruntime", "numpy")
 def artifact(context: Context, request: Request) -> Artifact:
     """The artefact of a request, made where the store does not have it yet."""
     recipe, found = resolve(request), subject(context, request)
-    calibration, selection = (_samples(context, request, found, split) for split in ("calibration", "selection"))
-    data = {
-        **identity(request, found),
-        "calibration": calibration.digest,
-        "selection": selection.digest,
-        "engine": engine_digest(),
-        "versions": _versions(),
-    }
+    data = _data(context, request, found)
     key = {
         **data,
         "method": request.method,
@@ -63,6 +56,26 @@ def artifact(context: Context, request: Request) -> Artifact:
     made = artifacts.read(folder)
     context.store.keep(folder / artifacts.MODEL, made.sidecar.model_sha256)
     return made
+
+
+def prepared_job(context: Context, request: Request, recipe: Recipe) -> Job:
+    """What the engine is given for a request, with another recipe than that of the request's method."""
+    resolve(request)
+    _require_engine()
+    found = subject(context, request)
+    return _job(context, request, found, recipe, _data(context, request, found))
+
+
+def _data(context: Context, request: Request, found: Subject) -> dict[str, Any]:
+    """What names the trained weights, the images and the engine."""
+    calibration, selection = (_samples(context, request, found, split) for split in ("calibration", "selection"))
+    return {
+        **identity(request, found),
+        "calibration": calibration.digest,
+        "selection": selection.digest,
+        "engine": engine_digest(),
+        "versions": _versions(),
+    }
 
 
 def _require_engine() -> None:

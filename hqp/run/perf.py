@@ -13,6 +13,7 @@ from pathlib import Path
 from hqp import catalog, documents, transport
 from hqp.measure import environment, memory
 from hqp.records import Measurement, Results
+from hqp.run import ablation
 
 # Model, input size, batch, and the most that the two ratios may be.
 CASES = (
@@ -95,6 +96,8 @@ def main(words: Sequence[str]) -> int:
         name, size, batch, what = words[1:]
         _print_growth(name, int(size), int(batch), what)
         return 0
+    if words[:1] == ["ablation"]:
+        return ablation.main(*words[1:])
     told = environment.machine()
     print(
         "the sensitivity pass over one forward and backward pass, on " + ", ".join(f"{k} {v}" for k, v in told.items())

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from hqp.compress import sensitivity
-from hqp.compress.sensitivity import Sensitivities, filter_sensitivity, sensitivities
-from hqp.compress.statistics import layers
+from hqp.compress.sensitivity import Sensitivities, filter_sensitivity, measured_layers, sensitivities
 from hqp.errors import HqpError
 
 torch.set_num_threads(1)
@@ -96,6 +95,10 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "reflect": lambda: single(nn.Conv2d(4, 6, 3, padding=1, padding_mode="reflect")),
     "circular": lambda: single(nn.Conv2d(4, 6, 3, padding=(2, 1), padding_mode="circular")),
     "same": lambda: single(nn.Conv2d(4, 6, (2, 4), padding="same")),
+    "transposed": lambda: single(nn.ConvTranspose2d(4, 6, 3)),
+    "transposed strided": lambda: single(nn.ConvTranspose2d(4, 6, (3, 2), stride=(3, 2), padding=1, output_padding=1)),
+    "transposed grouped": lambda: single(nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2, bias=False)),
+    "transposed dilated": lambda: single(nn.ConvTranspose2d(4, 4, 3, dilation=2, padding=(2, 1), groups=4)),
     "pointwise of one position": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(3, 5, 1), nn.Flatten()),
     "linear": lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 9 * 8, 7), nn.ReLU(inplace=True), nn.Linear(7, 5)),
 }
@@ -117,10 +120,18 @@ def built(name: str) -> nn.Module:
     return model
 
 
+def by_filter(layer: nn.Module, values: Tensor) -> Tensor:
+    """Weights, or their gradients, a filter a row; a transposed convolution has its inputs first."""
+    if isinstance(layer, nn.ConvTranspose2d):
+        values = values.unflatten(0, (layer.groups, -1)).transpose(1, 2)
+        return values.flatten(0, 1).flatten(1)
+    return values.flatten(1)
+
+
 def by_definition(model: nn.Module, images: Tensor, labels: Tensor) -> Sensitivities:
     """The means over samples of each filter's squared gradient, and of the squared product of gradient and weights."""
     model = model.eval()
-    weights = {f"{name}.weight": layer.weight.detach() for name, layer in layers(model).items()}
+    weights = {f"{name}.weight": layer.weight.detach() for name, layer in measured_layers(model).items()}
 
     def loss(weights: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
         return F.cross_entropy(functional_call(model, weights, image[None]), label[None])
@@ -128,10 +139,10 @@ def by_definition(model: nn.Module, images: Tensor, labels: Tensor) -> Sensitivi
     # Batches of one, so that operations in place meet no mapped dimension.
     samples = [grad(loss)(weights, image, label) for image, label in zip(images, labels, strict=True)]
     fisher, obd = {}, {}
-    for name, layer in layers(model).items():
-        gradients = torch.stack([sample[f"{name}.weight"].detach().flatten(1) for sample in samples])
+    for name, layer in measured_layers(model).items():
+        gradients = torch.stack([by_filter(layer, sample[f"{name}.weight"].detach()) for sample in samples])
         fisher[name] = gradients.square().sum(2).mean(0)
-        obd[name] = (gradients * layer.weight.detach().flatten(1)).sum(2).square().mean(0)
+        obd[name] = (gradients * by_filter(layer, layer.weight.detach())).sum(2).square().mean(0)
     return Sensitivities(fisher, obd)
 
 
@@ -162,6 +173,17 @@ def test_float32_is_within_1e4(name: str) -> None:
         # Products of either sign cancel: against their own scale.
         scale = float(expected.fisher_obd[layer].max())
         torch.testing.assert_close(found.fisher_obd[layer], expected.fisher_obd[layer], rtol=1e-4, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("name", ["residual", "depthwise and excitation", "grouped", "transposed", "linear"])
+def test_bfloat16_is_within_its_rounding(name: str) -> None:
+    images, labels = batch(6, torch.float32)
+    expected = by_definition(built(name), images.double(), labels).fisher
+    found = filter_sensitivity(built(name).bfloat16(), [(images, labels)])
+    for layer, values in found.items():
+        assert values.dtype == torch.float64
+        # Eight bits of mantissa, through a few layers.
+        torch.testing.assert_close(values, expected[layer], rtol=0, atol=0.08 * float(expected[layer].max()))
 
 
 def test_equals_vmap_of_grad() -> None:

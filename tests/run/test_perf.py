@@ -1,0 +1,57 @@
+"""What the perf session prints of stored results: θ beside the best other criterion, and cost beside QAT."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from torch import nn
+
+from hqp.compress.pace import Pace, pace
+from hqp.records import Case, Cost, Measurement, Results
+from hqp.run import perf
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def case(make_measurement: Make, make_sidecar: Make) -> Callable[[str, float], Measurement]:
+    def make(method: str, sparsity: float) -> Measurement:
+        qat = Cost("quantisation-aware training", 150_000, 5, 500.0)
+        sidecar = make_sidecar(method=method, sparsity=sparsity, qat_cost=qat)
+        return make_measurement(case=Case("resnet18", method, "cpu_openvino"), sidecar=sidecar)  # type: ignore[no-any-return]
+
+    return make
+
+
+def rows(make_results: Make, *measurements: Measurement) -> list[tuple[str, ...]]:
+    results: Results = make_results(*measurements)
+    return list(perf.pruning_rows(results))
+
+
+def test_hqp_beside_the_best_of_the_others(make_results: Make, case: Callable[[str, float], Measurement]) -> None:
+    measured = (case("fp32", 0.0), case("magnitude", 0.2), case("bn_gamma", 0.1), case("hqp", 0.45))
+    # 12.5 and 40 seconds, of 500.
+    expected = ("signs", "resnet18", "cpu_openvino", "45.0%", "20.0% magnitude", "2.25 (at least 1.5)")
+    assert rows(make_results, *measured) == [(*expected, "10.5% (at most 10.0%)")]
+
+
+@pytest.mark.parametrize(("others", "told"), [((), ("–", "–")), ((0.0,), ("0.0% magnitude", "∞ (at least 1.5)"))])
+def test_what_cannot_be_compared_is_not(
+    make_results: Make, case: Callable[[str, float], Measurement], others: tuple[float, ...], told: tuple[str, str]
+) -> None:
+    measured = [case("magnitude", sparsity) for sparsity in others]
+    ((*_, best, ratio, _),) = rows(make_results, *measured, case("hqp", 0.3))
+    assert (best, ratio) == told
+
+
+def test_both_passes_are_timed() -> None:
+    def build(classes: int) -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes)
+        )
+
+    found = pace(build, 8, 4, threads=1)
+    assert isinstance(found, Pace) and found.images == 4
+    assert min(found.ordinary_seconds, found.sensitivity_seconds, found.ratio) > 0
