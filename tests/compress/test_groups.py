@@ -276,6 +276,15 @@ def test_every_filter_of_torchvisions_models_can_go(name: str, count: int) -> No
     assert filters == groups.filters(model)
 
 
+def test_in_a_vision_transformer_the_channels_within_each_mlp_can_go() -> None:
+    from torchvision.models import VisionTransformer
+
+    model = VisionTransformer(32, 8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=24, num_classes=5).eval()
+    names = [f"encoder.layers.encoder_layer_{number}.mlp" for number in range(2)]
+    within = {f"{name}.0": (24, ((f"{name}.0", "filter"), (f"{name}.3", "input"))) for name in names}
+    assert summary(find_groups(model, torch.zeros(1, 3, 32, 32))) == within
+
+
 def test_removal_is_physical_and_leaves_the_model_alone() -> None:
     model = trained(Excited)
     before = copy.deepcopy(model.state_dict())
