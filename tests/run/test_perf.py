@@ -10,7 +10,7 @@ from torch import nn
 
 from hqp.compress.pace import Pace, pace
 from hqp.records import Case, Cost, Measurement, Results
-from hqp.run import perf
+from hqp.run import ablation, perf
 
 Make = Callable[..., Any]
 
@@ -55,3 +55,17 @@ def test_both_passes_are_timed() -> None:
     found = pace(build, 8, 4, threads=1)
     assert isinstance(found, Pace) and found.images == 4
     assert min(found.ordinary_seconds, found.sensitivity_seconds, found.ratio) > 0
+
+
+def test_the_ablation_tells_criteria_and_recoveries_apart(run: Any) -> None:
+    done = run("-m", "hqp.run.perf", "ablation", "squarenet", "squares")
+    assert done.returncode == 0, done.stderr
+    title, header, _, *lines = done.stdout.splitlines()
+    assert title.startswith("squarenet on squares: top-1 in percent on the first 1,000 images of 'selection'")
+    assert header.split() == ["ranked", "by", "θ", "%", "unrecovered", "least", "squares", "and", "batch", "norm"]
+    assert len(lines) == len(ablation.RANKINGS) * len(ablation.SHARES)
+    for line in lines:
+        sparsity, *percents = map(float, line.split()[-4:])
+        assert sparsity >= 35 and all(0 <= percent <= 100 for percent in percents)
+    unrecovered, fitted = (sum(float(line.split()[place]) for line in lines) for place in (-3, -2))
+    assert fitted > unrecovered, "over all of them, fitting recovers"
