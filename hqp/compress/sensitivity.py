@@ -10,14 +10,13 @@ filter costs. Source: L. Theis et al., "Faster gaze prediction with dense networ
 One backward pass of the summed losses carries the gradient δ of every sample's loss to every layer's output, since in
 evaluation mode no sample sees another. With x_t the input patch at output position t, a filter's gradient is
 G_f = Σ_t δ_ft x_t, and ‖G_f‖² = δ_fᵀ K δ_f with the Gram matrix K = XᵀX of the patches: the same number by two routes.
-⟨G_f, W_f⟩ = Σ_t δ_ft (y_ft - b_f) needs nothing but the output y and the bias b. The gradient of the weights over the
+Beside K, ⟨G_f, W_f⟩ is Σ_t δ_ft (y_ft - b_f) with the output y and the bias b. The gradient of the weights over the
 batch, which autograd would add, is not computed.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -149,39 +148,65 @@ class _Taps:
         # A first layer's output is a leaf here: gradients start at it, not at the image, which nobody asks about. The
         # clone is what later layers may overwrite in place.
         start = output if output.requires_grad else output.requires_grad_()
-        seen, given = inputs[0].detach(), output.detach()
-        start.register_hook(partial(self._backward, name, seen, given, (seen._version, given._version)))
+        seen = inputs[0].detach()
+        given = output.detach() if _by_gram(layer, output) else None
+        start.register_hook(partial(self._backward, name, seen, seen._version, given, output._version))
         return start if output.grad_fn is not None else start.clone()
 
     @torch.no_grad()
-    def _backward(self, name: str, seen: Tensor, given: Tensor, versions: tuple[int, int], delta: Tensor) -> None:
+    def _backward(
+        self, name: str, seen: Tensor, seen_version: int, given: Tensor | None, given_version: int, delta: Tensor
+    ) -> None:
         layer = self._measured[name]
-        if seen._version != versions[0]:
+        if seen._version != seen_version:
             raise HqpError(
                 f"the input of layer '{name}' is overwritten in place", "inplace=False after a shared tensor"
             )
-        if given._version != versions[1]:  # by an activation in place: `forward` alone calls no hook
-            given = layer.forward(seen)
-        self._sums[name][0] += squared_gradients(layer, seen, delta).cpu()
-        self._sums[name][1] += squared_products(layer, given, delta).cpu()
+        if given is not None and given._version != given_version:  # by an activation in place
+            given = layer.forward(seen)  # which calls no hook
+        self._sums[name] += squared(layer, seen, given, delta).cpu()
 
 
-def squared_gradients(layer: Layer | Transposed, inputs: Tensor, delta: Tensor) -> Tensor:
-    """Σ_i ‖∂L_i/∂W_f‖² of one layer: float64 of shape (out_channels,), from its inputs and its outputs' gradients."""
+def _by_gram(layer: Layer | Transposed, output: Tensor) -> bool:
+    """Whether the Gram matrix is the cheaper route, in multiply-adds a sample: T² (d + C) for it against T d C."""
     if isinstance(layer, nn.Linear):
-        tokens = inputs.reshape(len(inputs), 1, -1, layer.in_features)
-        return _summed([tokens], delta.reshape(len(delta), 1, -1, layer.out_features), layer.in_features)
-    if not isinstance(layer, Convolution):
+        positions, weights, filters = output[0].numel() // layer.out_features, layer.in_features, layer.out_features
+    else:
+        positions, weights = output[0, 0].numel(), layer.weight[0].numel()
+        filters = layer.out_channels // layer.groups
+        if not isinstance(layer, Convolution) or _is_depthwise(layer):
+            return False
+    return positions * (weights + filters) < weights * filters
+
+
+def _is_depthwise(layer: Convolution) -> bool:
+    return bool(layer.groups == layer.in_channels == layer.out_channels)
+
+
+def squared(layer: Layer | Transposed, inputs: Tensor, outputs: Tensor | None, delta: Tensor) -> Tensor:
+    """Σ_i ‖∂L_i/∂W_f‖² and Σ_i ⟨∂L_i/∂W_f, W_f⟩² of one layer, float64 of shape (2, out_channels).
+
+    ``delta`` is the gradient of the layer's outputs. Where these are given, the Gram matrix is the route.
+    """
+    parts: Iterable[tuple[Tensor, Tensor]]
+    if isinstance(layer, nn.Linear):
+        parts = [(inputs.reshape(len(inputs), 1, -1, layer.in_features), layer.weight.mT[None])]
+        by_group = delta.reshape(len(delta), 1, -1, layer.out_features)
+    elif not isinstance(layer, Convolution):
         return _transposed(layer, inputs, delta)
-    view = patches(layer, inputs)
-    if layer.groups == layer.in_channels == layer.out_channels:
-        return _depthwise(view, delta)
-    by_group = delta.unflatten(1, (layer.groups, -1)).flatten(3).mT
-    return _summed(_kernel_rows(view, layer.groups), by_group, math.prod(layer.weight.shape[1:]))
+    elif _is_depthwise(layer):
+        return _depthwise(layer, patches(layer, inputs), delta)
+    else:
+        parts = _kernel_rows(layer, patches(layer, inputs))
+        by_group = delta.unflatten(1, (layer.groups, -1)).flatten(3).mT
+    if outputs is None:
+        return _by_gradients(parts, by_group)
+    fisher = _squares_by_gram((part for part, _ in parts), by_group)
+    return torch.stack([fisher, _squared_products(layer, outputs, delta)])
 
 
-def squared_products(layer: Layer | Transposed, outputs: Tensor, delta: Tensor) -> Tensor:
-    """Σ_i ⟨∂L_i/∂W_f, W_f⟩² of one layer: float64 of shape (out_channels,), from its outputs and their gradients."""
+def _squared_products(layer: Layer, outputs: Tensor, delta: Tensor) -> Tensor:
+    """Σ_i ⟨∂L_i/∂W_f, W_f⟩² from what the layer gives without its bias."""
     axis = delta.ndim - 1 if isinstance(layer, nn.Linear) else 1
     outputs, delta = outputs.movedim(axis, -1), delta.movedim(axis, -1)
     if layer.bias is not None:
@@ -190,49 +215,58 @@ def squared_products(layer: Layer | Transposed, outputs: Tensor, delta: Tensor) 
     return products.square_().sum(0, dtype=torch.float64)
 
 
-def _kernel_rows(patches: Tensor, groups: int) -> Iterator[Tensor]:
-    """The patches by convolution group, (n, groups, T, part of d), one row of the kernel at a time.
+def _kernel_rows(layer: Convolution, view: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Patches by convolution group, (n, groups, T, part of d), and weights (groups, part of d, C), a kernel row each.
 
-    A squared norm and a Gram matrix are sums over weights, so the parts add up; whole patches would take k² times the
-    memory of the activations.
+    Squared norms, products and Gram matrices are sums over weights, so the parts add up; whole patches would take k²
+    times the memory of the activations.
     """
-    kernel = patches.shape[patches.ndim // 2 + 1 :]
+    kernel = view.shape[view.ndim // 2 + 1 :]
     for offset in itertools.product(*map(range, kernel[:-1])):
-        row = patches[(..., *offset, slice(None))].movedim(1, -1).flatten(1, -3)
-        yield row.unflatten(-1, (groups, -1)).movedim(3, 1).flatten(3)
+        row = view[(..., *offset, slice(None))].movedim(1, -1).flatten(1, -3)
+        weights = layer.weight[(slice(None), slice(None), *offset)].unflatten(0, (layer.groups, -1))
+        yield row.unflatten(-1, (layer.groups, -1)).movedim(3, 1).flatten(3), weights.permute(0, 3, 2, 1).flatten(1, 2)
 
 
-def _summed(parts: Iterable[Tensor], delta: Tensor, weights: int) -> Tensor:
-    """Σ_i ‖G_f‖² for patches (n, groups, T, part of d) and gradients (n, groups, T, C), by the cheaper route.
-
-    Counted in multiply-adds a sample: T² (d + C) for the Gram matrix, T d C for the gradients themselves.
-    """
-    positions, filters = delta.shape[-2:]
-    if positions * (weights + filters) < weights * filters:
-        gram = torch.stack([part @ part.mT for part in parts]).sum(0)
-        sums = ((gram @ delta) * delta).sum((0, 2), dtype=torch.float64)
-    else:
-        gradients = ((part.mT @ delta).square_() for part in parts)
-        sums = torch.stack([squares.sum((0, 2), dtype=torch.float64) for squares in gradients]).sum(0)
-    return sums.flatten()
+def _squares_by_gram(parts: Iterable[Tensor], delta: Tensor) -> Tensor:
+    """Σ_i ‖G_f‖² for patches (n, groups, T, part of d) and gradients (n, groups, T, C) by the Gram matrix."""
+    gram = torch.stack([part @ part.mT for part in parts]).sum(0)
+    return ((gram @ delta) * delta).sum((0, 2), dtype=torch.float64).flatten()
 
 
-def _depthwise(patches: Tensor, delta: Tensor) -> Tensor:
-    """Σ_i ‖G_f‖² where each channel has its own kernel, a kernel position at a time: (channels,) in float64."""
-    kernel = patches.shape[delta.ndim :]
-    sums = torch.zeros(delta.shape[1], dtype=torch.float64, device=delta.device)
-    for offset in itertools.product(*map(range, kernel)):
-        gradients = (patches[(..., *offset)] * delta).flatten(2).sum(2)
-        sums += gradients.square_().sum(0, dtype=torch.float64)
-    return sums
+def _by_gradients(parts: Iterable[tuple[Tensor, Tensor]], delta: Tensor) -> Tensor:
+    """Both sums, (2, out_channels), by the gradients of each sample themselves, a part of the weights at a time."""
+    fisher, products = torch.zeros((), dtype=torch.float64), torch.zeros(())
+    for part, weights in parts:
+        gradients = part.mT @ delta
+        products = products + torch.einsum("ngdc,gdc->ngc", gradients, weights)
+        fisher = fisher + gradients.square_().sum((0, 2), dtype=torch.float64)
+    return torch.stack([fisher.flatten(), products.square().sum(0, dtype=torch.float64).flatten()])
+
+
+def _depthwise(layer: Convolution, view: Tensor, delta: Tensor) -> Tensor:
+    """Both sums, (2, channels), where each channel has its own kernel, a kernel position at a time."""
+    fisher = torch.zeros(delta.shape[1], dtype=torch.float64, device=delta.device)
+    products = torch.zeros(delta.shape[:2], dtype=delta.dtype, device=delta.device)
+    positions = tuple(range(2, delta.ndim))
+    # One buffer for all: fresh memory at every kernel position takes several times as long.
+    product = torch.empty_like(delta)
+    for offset in itertools.product(*map(range, layer.kernel_size)):
+        gradients = torch.mul(view[(..., *offset)], delta, out=product).sum(positions)
+        products += gradients * layer.weight[(slice(None), 0, *offset)]
+        fisher += gradients.square_().sum(0, dtype=torch.float64)
+    return torch.stack([fisher, products.square_().sum(0, dtype=torch.float64)])
 
 
 def _transposed(layer: Transposed, inputs: Tensor, delta: Tensor) -> Tensor:
-    """Σ_i ‖G_f‖² of a transposed convolution, (out_channels,) in float64: inputs and gradients change places."""
+    """Both sums, (2, out_channels), of a transposed convolution: inputs and gradients change places."""
     view = patches(layer, delta)
     seen = inputs.flatten(2).unflatten(1, (layer.groups, -1))
-    sums = torch.zeros(layer.out_channels, dtype=torch.float64, device=delta.device)
+    fisher, products = torch.zeros((), dtype=torch.float64), torch.zeros(())
     for offset in itertools.product(*map(range, layer.kernel_size)):
         spread = view[(..., *offset)].flatten(2).unflatten(1, (layer.groups, -1))
-        sums += (spread @ seen.mT).square_().sum((0, 3), dtype=torch.float64).flatten()
-    return sums
+        gradients = spread @ seen.mT
+        weights = layer.weight[(slice(None), slice(None), *offset)].unflatten(0, (layer.groups, -1))
+        products = products + torch.einsum("ngoi,gio->ngo", gradients, weights)
+        fisher = fisher + gradients.square_().sum((0, 3), dtype=torch.float64)
+    return torch.stack([fisher.flatten(), products.square().sum(0, dtype=torch.float64).flatten()])

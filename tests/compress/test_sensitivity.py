@@ -209,15 +209,28 @@ def test_squaring_the_gradient_of_a_batch_is_another_number() -> None:
 
 
 @pytest.mark.parametrize(("positions", "gram"), [(5, True), (6, False)])
-def test_the_cheaper_route_is_taken(positions: int, gram: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cheaper_route_is_taken_and_both_give_the_same(positions: int, gram: bool) -> None:
+    layer, inputs = nn.Linear(10, 12).double(), torch.randn(3, positions, 10, dtype=torch.float64)
+    delta = torch.randn(3, positions, 12, dtype=torch.float64)
+    with torch.no_grad():
+        outputs = layer(inputs)
+        assert sensitivity._by_gram(layer, outputs) is gram
+        gradients = torch.einsum("ntd,ntc->ncd", inputs, delta)
+        expected = torch.stack([gradients.square().sum((0, 2)), (gradients * layer.weight).sum(2).square().sum(0)])
+        for given in (outputs, None):
+            torch.testing.assert_close(sensitivity.squared(layer, inputs, given, delta), expected, rtol=1e-12, atol=0)
+
+
+def test_gram_and_gradients_share_no_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The route that is taken is seen in what is multiplied."""
     products: list[tuple[int, ...]] = []
     original = Tensor.__matmul__
     monkeypatch.setattr(Tensor, "__matmul__", lambda a, b: products.append(tuple(a.shape)) or original(a, b))
-    patches, delta = torch.randn(3, 1, positions, 10), torch.randn(3, 1, positions, 12)
-    found = sensitivity._summed([patches], delta, 10)
-    expected = torch.einsum("ngtd,ngtc->ncd", patches, delta).square().sum((0, 2)).double()
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
-    assert products[0] == ((3, 1, positions, 10) if gram else (3, 1, 10, positions))
+    inputs, delta = torch.randn(3, 5, 10), torch.randn(3, 5, 12)
+    with torch.no_grad():
+        sensitivity.squared(nn.Linear(10, 12), inputs, torch.randn(3, 5, 12), delta)
+        sensitivity.squared(nn.Linear(10, 12), inputs, None, delta)
+    assert products == [(3, 1, 5, 10), (3, 1, 5, 5), (3, 1, 10, 5)]
 
 
 def test_modes_and_flags_are_restored() -> None:
