@@ -74,7 +74,7 @@ def _with_qdq(fp32: Path, ranges: Ranges, policy: Policy) -> ModelProto:
     quantizer = QDQQuantizer(
         model,
         per_channel=True,
-        reduce_range=False,
+        reduce_range=policy.weight_bits == 7,
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QInt8 if policy.activations == "int8" else QuantType.QUInt8,
         tensors_range=_tensor_data(model.graph, ranges),

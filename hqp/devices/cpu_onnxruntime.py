@@ -10,7 +10,7 @@ device = Device(
     runtime="onnxruntime",
     threads=1,
     precisions=("fp32", "int8"),
-    policy=Policy(activations="uint8", symmetric=False),
+    policy=Policy(activations="uint8", symmetric=False, saturates_without="vnni"),
     summary="this machine's CPU, ONNX Runtime, one thread",
 )
 

@@ -105,9 +105,13 @@ class Policy:
     ``float_results``: the runtime carries a convolution's result in float into what it fuses behind it, so that only
     what goes into a convolution is quantised (OpenVINO, TensorRT). onnxruntime runs a convolution in INT8 only where
     its result is quantised too. Pruning leaves channels in multiples of ``channel_multiple``, where kernels want that.
+    Weights of 7 bits lie in -64 to 64; ``saturates_without`` names the x86 instructions without which kernels add two
+    products of 8 bits in 16, where they saturate.
     """
 
     activations: Literal["uint8", "int8"] = "uint8"
     symmetric: bool = False
     float_results: bool = False
     channel_multiple: int = 1
+    weight_bits: Literal[7, 8] = 8
+    saturates_without: str = ""

@@ -106,6 +106,11 @@ def _made(measurement: Measurement) -> Iterator[str]:
     if sidecar.ranking:
         back = f"; {sidecar.given_back} pruning steps given back" if sidecar.given_back else ""
         yield f"{sidecar.method} ranks by {sidecar.ranking}{back}"
+    if sidecar.policy and sidecar.policy.weight_bits == 7:
+        yield (
+            f"{measurement.case.device}: weights take 7 bits, since here kernels would saturate products of 8"
+            f" (no {sidecar.policy.saturates_without.upper()})"
+        )
     if sidecar.certificate:
         yield f"{sidecar.method} on {measurement.case.device}: {sidecar.certificate}"
     skipped = sidecar.skipped_images + measurement.skipped_images

@@ -17,7 +17,7 @@ from hqp import catalog, documents
 from hqp.errors import HqpError, NotInstalled
 from hqp.records import SCHEMA_VERSION, Accuracy, Artifact, LayerRecord, Ranking, Recipe, Samples, Sidecar, digest_of
 from hqp.run import artifacts
-from hqp.run.context import Context, device_of, split_digest
+from hqp.run.context import Context, split_digest
 from hqp.run.subject import Request, Subject, identity, resolve, subject, trained
 from hqp.store import Store, sha256_of
 
@@ -36,7 +36,7 @@ def artifact(context: Context, request: Request) -> Artifact:
         **data,
         "method": request.method,
         "recipe": asdict(recipe),
-        "policy": asdict(device_of(request.device).policy),
+        "policy": asdict(context.policy(request.device)),
         "delta_max_pp": request.delta_max_pp,
         "targets": request.targets.asked(),
         "test_images": request.test_images if recipe.alpha is not None else None,
@@ -110,7 +110,7 @@ def _job(context: Context, request: Request, found: Subject, recipe: Recipe, dat
         model=trained(request, found, len(selection.classes)),
         key=data,
         recipe=recipe,
-        policy=device_of(request.device).policy,
+        policy=context.policy(request.device),
         input_size=found.size,
         calibration=calibration,
         selection=selection,

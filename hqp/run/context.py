@@ -11,7 +11,7 @@ import numpy as np
 from hqp import catalog
 from hqp.errors import HqpError
 from hqp.measure import environment
-from hqp.records import DEFAULT_READING, Accuracy, Device, Environment, Reading, Samples, digest_of
+from hqp.records import DEFAULT_READING, Accuracy, Device, Environment, Policy, Reading, Samples, digest_of
 from hqp.run import images
 from hqp.run.progress import Progress
 from hqp.runtimes import RuntimeSession
@@ -54,6 +54,19 @@ class Context:
             runtime = catalog.load("runtimes", plugin.device.runtime)
             self._environments[device] = environment.environment(plugin.device, plugin.facts(), runtime.version())
         return self._environments[device]
+
+    def policy(self, device: str) -> Policy:
+        """How a device wants its INT8, here: with weights of 7 bits where this processor's kernels would saturate.
+
+        On x86 without VNNI they multiply by VPMADDUBSW, which adds two products of bytes in 16 bits.
+        Source: onnxruntime.ai/docs/performance/model-optimizations/quantization.html, on ``reduce_range``.
+        """
+        declared, instructions = device_of(device).policy, self.environment(device).facts.get("instructions", "")
+        # Only x86 tells AVX2; of another processor, or a system that tells nothing, no saturation is known.
+        saturates = declared.saturates_without and "avx2" in instructions
+        if saturates and declared.saturates_without not in instructions:
+            return replace(declared, weight_bits=7)
+        return declared
 
     def session(self, file: Path, device: str, *, streams: int = 1) -> RuntimeSession:
         """A file on a device, not opened yet."""

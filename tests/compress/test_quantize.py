@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from hqp.compress.calibrate import ranges
 from hqp.compress.export import export
 from hqp.compress.quantize import quantize, tensors
 from hqp.errors import HqpError
+from hqp.measure.environment import host_facts
 from hqp.records import Policy
 
 torch.set_num_threads(1)
@@ -35,7 +37,14 @@ torch.set_num_threads(1)
 PER_RUNTIME = Policy()
 FUSED = Policy(float_results=True)
 TENSORRT = Policy("int8", symmetric=True, float_results=True)
-POLICIES = [PER_RUNTIME, FUSED, TENSORRT, Policy("int8", symmetric=True)]
+NARROW = Policy(weight_bits=7)
+# On a processor whose kernels saturate products of 8 bits, no device asks for them (see `Context.policy`).
+INSTRUCTIONS = host_facts().get("instructions", "")
+SATURATES = "avx2" in INSTRUCTIONS and "vnni" not in INSTRUCTIONS
+POLICIES = [
+    replace(policy, weight_bits=7) if SATURATES else policy
+    for policy in (PER_RUNTIME, FUSED, TENSORRT, Policy("int8", symmetric=True), NARROW)
+]
 
 
 def convolution(inputs: int, outputs: int, kernel: int = 3, **options: Any) -> nn.Sequential:
@@ -84,7 +93,7 @@ def fp32(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def quantized(fp32: Path) -> Callable[[Policy], Path]:
     def make(policy: Policy) -> Path:
-        path = fp32.with_name(f"int8-{POLICIES.index(policy)}.onnx")
+        path = fp32.with_name(f"int8-{hash(policy)}.onnx")
         if not path.exists():
             quantize(fp32, path, ranges(fp32, lambda: [images(32, 1)], "minmax", policy), policy)
         return path
@@ -252,6 +261,15 @@ def test_a_weight_is_off_by_at_most_half_a_step_of_its_channel(
     assert (steps > 0).all()
     # Half a step, and the rounding of the quotient in float32.
     assert (np.abs(integers * steps.astype(np.float64) - weight) <= steps * 0.5 * (1 + 1e-4)).all()
+
+
+def test_weights_of_seven_bits_use_half_the_range(tmp_path: Path) -> None:
+    weight = np.array([[8.0, -4.0, 2.0], [-1.0, 0.5, 0.25]], np.float32)[:, :, None, None]
+    path = single(tmp_path, weight, np.zeros(2, np.float32))
+    quantize(path, tmp_path / "int8.onnx", {"input": (-1.0, 1.0), "logits": (-1.0, 1.0)}, NARROW)
+    integers, scale = stored(tmp_path / "int8.onnx", "weight")
+    assert integers.squeeze().tolist() == [[64, -32, 16], [-64, 32, 16]]
+    assert scale.tolist() == [8 / 64, 1 / 64]
 
 
 def test_a_dead_filter_keeps_its_bias_and_gets_a_scale_above_zero(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from hqp.records import Case, Certificate, Cost, Judgement, Measurement, Results
+from hqp.records import Case, Certificate, Cost, Judgement, Measurement, Policy, Results
 from hqp.reports import table
 
 Make = Callable[..., Measurement]
@@ -40,6 +40,7 @@ def results(
         given_back=2,
         certificate=Certificate(0.05, 1.5, True, 1.0, 1.321, 8000, None, 2),
         qat_cost=Cost("quantisation-aware training", 150_000, 5, 200.0),
+        policy=Policy(weight_bits=7, saturates_without="vnni"),
     )
     hqp = make_measurement(latency=times, sidecar=sidecar)
     judgements = (
@@ -100,6 +101,7 @@ def test_ranking_cost_and_origin_are_told(results: Results) -> None:
     spent = next(line for line in text.splitlines() if "sensitivity 12.5, pruning 40.0" in line)
     assert spent.split()[-4:] == ["65,000", "13", "52.5", "26.2%"]
     assert "QAT: quantisation-aware training of resnet18, 150,000 images in 5 epochs, would take 200 s" in text
+    assert "  cpu_openvino: weights take 7 bits, since here kernels would saturate products of 8 (no VNNI)" in text
     assert "  hqp on cpu_openvino: certified: with probability 95% the drop is below 1.32 pp, by 8,000 images" in text
     for told in ("a processor", "onnx 1.18.0, torch 2.9.0", "2026-03-01 12:00 UTC", "pytest suites/signs.py", "0.1.0"):
         assert told in text
