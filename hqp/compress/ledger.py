@@ -29,7 +29,7 @@ def estimate_training(job: Job, draft: Draft) -> None:
         return
     steps = job.store.record("training-steps", job.key, Cost, lambda: training_steps(job))
     images = EPOCHS * job.train_images
-    draft.qat = Cost("quantisation-aware training", images, EPOCHS, round(steps.seconds / steps.images * images, 1))
+    draft.qat = Cost("quantisation-aware training", images, EPOCHS, steps.seconds / steps.images * images)
 
 
 def training_steps(job: Job) -> Cost:

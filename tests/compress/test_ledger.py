@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -43,6 +44,9 @@ def test_five_epochs_take_what_their_images_take() -> None:
     draft = Draft()
     estimate_training(job(store=store, key={}, recipe=recipe, train_images=30_000), draft)
     assert draft.qat == Cost("quantisation-aware training", 150_000, 5, 750.0)
+    tiny = SimpleNamespace(record=lambda kind, key, of, compute: Cost("training steps", 1600, 1, 0.02))
+    estimate_training(job(store=tiny, key={}, recipe=recipe, train_images=20), draft)
+    assert draft.qat.seconds == pytest.approx(0.00125), "what little it takes is not rounded to nothing"
     draft = Draft()
     estimate_training(job(recipe=Recipe("x")), draft)
     assert draft.qat is None
