@@ -100,6 +100,9 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "transposed grouped": lambda: single(nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2, bias=False)),
     "transposed dilated": lambda: single(nn.ConvTranspose2d(4, 4, 3, dilation=2, padding=(2, 1), groups=4)),
     "pointwise of one position": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(3, 5, 1), nn.Flatten()),
+    "overwritten outputs": lambda: nn.Sequential(
+        nn.Flatten(), nn.Linear(3 * 9 * 8, 7), nn.Tanh(), nn.Linear(7, 6), nn.Hardswish(inplace=True), nn.Linear(6, 5)
+    ),
     "linear": lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 9 * 8, 7), nn.ReLU(inplace=True), nn.Linear(7, 5)),
 }
 
