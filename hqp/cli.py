@@ -36,7 +36,6 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 Dataset = Annotated[str, typer.Option(help="The dataset's name; `image_folder:PATH` is one of your own.")]
 Skip = Annotated[int, typer.Option(metavar="N", help="Leave out up to N unreadable images of each split, and say so.")]
 Channels = tuple[float, float, float]
-Target = Annotated[float | None, typer.Option(help="Prune no further once it is reached.", show_default=False)]
 Baselines = Annotated[Path, typer.Option(help="Where baselines are kept.")]
 ResultsFile = Annotated[Path, typer.Argument(metavar="RESULTS", help="A results file.", show_default=False)]
 
@@ -155,10 +154,18 @@ def compress(
         list[str] | None,
         typer.Option(metavar="PATTERN", help="Layers that lose no filter: 'layer4.*'.", show_default=False),
     ] = None,
-    target_latency_ms: Target = None,
-    target_bytes: Target = None,
-    target_macs: Target = None,
-    target_sparsity: Target = None,
+    target_latency_ms: Annotated[
+        float | None, typer.Option(help="Prune no further than to this median latency.", show_default=False)
+    ] = None,
+    target_bytes: Annotated[
+        float | None, typer.Option(help="Prune no further than to this size of the file.", show_default=False)
+    ] = None,
+    target_macs: Annotated[
+        float | None, typer.Option(help="Prune no further than to so many multiply-adds.", show_default=False)
+    ] = None,
+    target_sparsity: Annotated[
+        float | None, typer.Option(help="Prune no more than this share of all filters, 0 to 1.", show_default=False)
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compress a trained model under the bound, and write its artefact."""
