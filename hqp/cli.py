@@ -192,10 +192,9 @@ def _made(artifact: Any, device: str) -> str:
     judged = f"top-1 {sidecar.compressed.top1:.2%}, FP32 {sidecar.baseline.top1:.2%} on '{sidecar.baseline.split}'"
     lines = [f"{artifact.path}: {kept}; {judged}"]
     lines += [str(sidecar.certificate)] if sidecar.certificate else []
-    if sidecar.qat_cost:
-        seconds = sum(cost.seconds for cost in sidecar.costs)
-        share = seconds / sidecar.qat_cost.seconds
-        lines.append(f"made in {seconds:,.0f} s of passes, {share:.1%} of what quantisation-aware training would take")
+    if sidecar.share_of_qat is not None:
+        cost = f"made in {sidecar.seconds:,.0f} s of passes, {sidecar.share_of_qat:.1%}"
+        lines.append(f"{cost} of what quantisation-aware training would take")
     return "\n".join([*lines, f"next: hqp bench {artifact.path} --device {device}"])
 
 

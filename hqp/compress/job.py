@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,16 +91,12 @@ class Draft:
     qat: Cost | None = None
     costs: dict[str, Cost] = field(default_factory=dict)
 
-    def spend(self, cost: Cost) -> None:
-        """Adds what a step took to what it took before."""
-        before = self.costs.get(cost.step, Cost(cost.step, 0, 0, 0.0))
-        seconds = round(before.seconds + cost.seconds, 3)
-        self.costs[cost.step] = Cost(cost.step, before.images + cost.images, before.passes + cost.passes, seconds)
-
-    def spend_all(self, costs: Iterable[Cost]) -> None:
-        """Adds what several steps took."""
+    def spend(self, *costs: Cost) -> None:
+        """Adds what steps took to what they took before."""
         for cost in costs:
-            self.spend(cost)
+            before = self.costs.get(cost.step, Cost(cost.step, 0, 0, 0.0))
+            seconds = round(before.seconds + cost.seconds, 3)
+            self.costs[cost.step] = Cost(cost.step, before.images + cost.images, before.passes + cost.passes, seconds)
 
     @property
     def file(self) -> Path:

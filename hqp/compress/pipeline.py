@@ -106,7 +106,7 @@ def prune_under_bound(job: Job, draft: Draft) -> None:
     dense = _validate(job, draft, {})
     if dense.accuracy is None:
         raise HqpError("the dense model was not judged to its end")
-    draft.spend_all(dense.costs)
+    draft.spend(*dense.costs)
     draft.groups = groups.without(groups.find_groups(job.model, job.example), pruning.keep, job.model)
     collected = statistics.collect(job.model, job.example, draft.measured)
     if pruning.recovery and "least_squares" in pruning.recovery.how:
@@ -134,7 +134,7 @@ def removals(
 def _search(job: Job, draft: Draft, pruning: Pruning, removals: list[Removal]) -> int:
     def holds(step: int) -> bool:
         judged = _validate(job, draft, removals[step])
-        draft.spend_all(judged.costs)
+        draft.spend(*judged.costs)
         return judged.accuracy is not None and _within(job, draft.dense, judged.accuracy)
 
     return bound.search(holds, len(removals) - 1, pruning.search, beat=draft.accepted)

@@ -116,6 +116,16 @@ class Sidecar:
     costs: tuple[Cost, ...]
     qat_cost: Cost | None
 
+    @property
+    def seconds(self) -> float:
+        """What all steps took."""
+        return sum(cost.seconds for cost in self.costs)
+
+    @property
+    def share_of_qat(self) -> float | None:
+        """The seconds over those of quantisation-aware training, where these were estimated."""
+        return self.seconds / self.qat_cost.seconds if self.qat_cost else None
+
 
 @dataclass(frozen=True)
 class Artifact:

@@ -159,20 +159,18 @@ def _write(folder: Path, context: Context, request: Request, found: Subject, job
     gone = {layer: filters for (layer, role), filters in removed.items() if role == "filter"}
     kept = candidates.module(job, draft, removal)
     shutil.copyfile(draft.file, folder / artifacts.MODEL)
-    documents.write(folder / artifacts.SIDECAR, _sidecar(context, request, found, job, draft, gone))
+    documents.write(folder / artifacts.SIDECAR, _sidecar(context, request, found, job, draft))
     fisher = draft.measured.fisher if draft.measured else None
     records: tuple[LayerRecord, ...] = layers.record(job.model, kept, gone, fisher)
     documents.write_bytes(folder / artifacts.LAYERS, documents.list_to_json(records).encode())
 
 
-def _sidecar(
-    context: Context, request: Request, found: Subject, job: Job, draft: Draft, gone: dict[str, frozenset[int]]
-) -> Sidecar:
+def _sidecar(context: Context, request: Request, found: Subject, job: Job, draft: Draft) -> Sidecar:
     from hqp.compress import count, groups
 
     assert draft.baseline is not None
     filters = sum(groups.filters(job.model).values())
-    removed = sum(len(channels) for channels in gone.values())
+    removed = groups.filters_removed(draft.groups, draft.removals[draft.shipped])
     model_bytes, fp32_bytes = draft.file.stat().st_size, draft.dense_file.stat().st_size
     return Sidecar(
         schema_version=SCHEMA_VERSION,

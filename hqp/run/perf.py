@@ -80,8 +80,8 @@ def _beside(mine: Measurement, best: Measurement | None) -> tuple[str, str]:
 
 
 def _of_qat(mine: Measurement) -> str:
-    qat = mine.sidecar.qat_cost
-    return f"{_percent(sum(cost.seconds for cost in mine.sidecar.costs) / qat.seconds)} (at most 10.0%)" if qat else "–"
+    share = mine.sidecar.share_of_qat
+    return "–" if share is None else f"{_percent(share)} (at most 10.0%)"
 
 
 def _percent(share: float) -> str:
