@@ -53,7 +53,7 @@ def _least_images(delta_max_pp: float, confidence: float) -> int:
     return math.ceil(deviation_squared * (100 / delta_max_pp - 1))
 
 
-def search(holds: Callable[[int], bool], steps: int, how: Literal["linear", "galloping"], beat: int = 0) -> int:
+def search(holds: Callable[[int], bool], steps: int, how: Literal["linear", "galloping", "none"], beat: int = 0) -> int:
     """The number of pruning steps to accept: 0, or one for which ``holds`` was seen to be true.
 
     ``holds(step)`` tells whether the bound holds after that many steps; the dense model holds, so 0 is never asked.
@@ -64,6 +64,8 @@ def search(holds: Callable[[int], bool], steps: int, how: Literal["linear", "gal
     ``beat`` is what another search already accepted: galloping first asks for one step more, and where that does not
     hold answers 0, since this search would only lose.
     """
+    if how == "none":
+        return 0
     return _linear(holds, steps) if how == "linear" else _galloping(holds, steps, beat)
 
 

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 from hqp.compress import calibrate, export, groups, quantize, recover
 from hqp.compress.job import Draft, Job, Removal, calibration, stopwatch
+from hqp.compress.statistics import layers
 from hqp.records import Cost, Recovery
+
+WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -28,27 +31,47 @@ class Ranges:
 def module(job: Job, draft: Draft, removal: Removal) -> nn.Module:
     """The trained model without these channels, recovered as the recipe says; the one made last is kept."""
     if draft.latest is None or draft.latest[0] != removal:
-        draft.latest = removal, _recovered(job, draft, removal)
+        draft.latest = removal, _made(job, draft, removal)
     return draft.latest[1]
 
 
-def _recovered(job: Job, draft: Draft, removal: Removal) -> nn.Module:
-    smaller = groups.remove(job.model, job.example, removal, draft.groups)
-    how = recovery(job, removal)
+def _made(job: Job, draft: Draft, removal: Removal) -> nn.Module:
+    tuned = weights(draft, removal)
+    if tuned is None:
+        return recovered(job, draft, job.model, removal, recovery(job, draft, removal))
+    from safetensors.torch import load_file
+
+    smaller, state = groups.remove(job.model, job.example, removal, draft.groups), load_file(tuned)
+    for name, layer in layers(smaller).items():
+        if f"{name}.bias" in state and layer.bias is None:  # recovery gave it one
+            layer.bias = nn.Parameter(state[f"{name}.bias"])
+    smaller.load_state_dict(state)
+    return smaller
+
+
+def recovered(job: Job, draft: Draft, model: nn.Module, removal: Removal, how: Recovery | None) -> nn.Module:
+    """A model of the trained one's shape without these channels, and what recovery makes of it."""
+    smaller = groups.remove(model, job.example, removal, draft.groups)
     if how is None:
         return smaller
     if "least_squares" in how.how:
-        seen = grams(job, draft, how)
+        seen = grams(job, draft, how) if model is job.model else _grams(job, draft, model, how)
         with job.track("recovery", 0):
-            recover.refit(job.model, smaller, groups.removed(draft.groups, removal), seen)
+            recover.refit(model, smaller, groups.removed(draft.groups, removal), seen)
     if "batch_norm" in how.how:
         recover.renormalise(smaller, _images(job, how.images))
     return smaller
 
 
-def recovery(job: Job, removal: Removal) -> Recovery | None:
-    """What is done for a model without these channels."""
-    return job.recipe.pruning.recovery if job.recipe.pruning and removal else None
+def recovery(job: Job, draft: Draft, removal: Removal) -> Recovery | None:
+    """What is done without training for a model without these channels."""
+    asked = job.recipe.pruning is not None and removal and weights(draft, removal) is None
+    return job.recipe.pruning.recovery if job.recipe.pruning and asked else None
+
+
+def weights(draft: Draft, removal: Removal) -> Path | None:
+    """The file with the weights of the model without these channels, where it was trained."""
+    return next((file for known, file in draft.tuned if known == removal), None)
 
 
 def _images(job: Job, count: int) -> Iterator[Tensor]:
@@ -59,8 +82,7 @@ def grams(job: Job, draft: Draft, how: Recovery) -> dict[str, Tensor]:
     """The Gram matrices of every layer that can lose inputs: one pass over calibration images."""
     if draft.grams is not None:
         return draft.grams
-    losing = {member.layer for group in draft.groups for member in group.members if member.role == "input"}
-    names = recover.fitted(job.model, losing)
+    names = _losing(job, draft)
 
     def build(folder: Path) -> None:
         from safetensors.torch import save_file
@@ -68,11 +90,8 @@ def grams(job: Job, draft: Draft, how: Recovery) -> dict[str, Tensor]:
         from hqp import documents
 
         cost = stopwatch("recovery")
-        images = min(how.images, len(job.calibration))
-        with job.track("recovery", images) as advance:
-            found = recover.grams(job.model, names, _images(job, images), advance)
-        save_file(found, folder / "grams.safetensors")
-        documents.write(folder / "cost.json", cost(images, 1))
+        save_file(_grams(job, draft, job.model, how), folder / "grams.safetensors")
+        documents.write(folder / "cost.json", cost(min(how.images, len(job.calibration)), 1))
 
     from safetensors.torch import load_file
 
@@ -82,6 +101,17 @@ def grams(job: Job, draft: Draft, how: Recovery) -> dict[str, Tensor]:
     draft.spend(documents.read(place / "cost.json", Cost, fix=f"rm -r {place}"))
     draft.grams = load_file(place / "grams.safetensors")
     return draft.grams
+
+
+def _losing(job: Job, draft: Draft) -> list[str]:
+    losing = {member.layer for group in draft.groups for member in group.members if member.role == "input"}
+    return recover.fitted(job.model, losing)
+
+
+def _grams(job: Job, draft: Draft, model: nn.Module, how: Recovery) -> dict[str, Tensor]:
+    images = min(how.images, len(job.calibration))
+    with job.track("recovery", images) as advance:
+        return recover.grams(model, _losing(job, draft), _images(job, images), advance)
 
 
 def file(job: Job, draft: Draft, step: int) -> Path:
@@ -95,13 +125,13 @@ def _shippable(job: Job, draft: Draft, removal: Removal) -> Path:
     plain, how = exported(job, draft, removal), job.recipe.quantization
     if how is None:
         return plain
-    ranges = _ranges(job, plain, removal)
+    ranges = _ranges(job, draft, plain, removal)
     draft.spend(ranges.cost)
 
     def build(folder: Path) -> None:
         quantize.quantize(plain, folder / "model.onnx", ranges.ranges, job.policy)
 
-    return job.store.make("quantized", _quantised_key(job, removal), build) / "model.onnx"
+    return job.store.make("quantized", _quantised_key(job, draft, removal), build) / "model.onnx"
 
 
 def exported(job: Job, draft: Draft, removal: Removal) -> Path:
@@ -111,10 +141,10 @@ def exported(job: Job, draft: Draft, removal: Removal) -> Path:
         export.export(module(job, draft, removal), job.input_size, folder / "model.onnx")
 
     with job.track("export", 0):
-        return job.store.make("exported", key(job, removal), build) / "model.onnx"
+        return job.store.make("exported", key(job, draft, removal), build) / "model.onnx"
 
 
-def _ranges(job: Job, plain: Path, removal: Removal) -> Ranges:
+def _ranges(job: Job, draft: Draft, plain: Path, removal: Removal) -> Ranges:
     how, samples = job.recipe.quantization, job.calibration
     assert how is not None
     images = min(how.images, len(samples))
@@ -128,14 +158,16 @@ def _ranges(job: Job, plain: Path, removal: Removal) -> Ranges:
             ranges = calibrate.ranges(plain, batches, how.calibration, job.policy, advance)
         return Ranges(ranges, cost(images, 1))
 
-    return job.store.record("ranges", _quantised_key(job, removal), Ranges, compute)
+    return job.store.record("ranges", _quantised_key(job, draft, removal), Ranges, compute)
 
 
-def key(job: Job, removal: Removal) -> dict[str, Any]:
+def key(job: Job, draft: Draft, removal: Removal) -> dict[str, Any]:
     """What a model without these channels depends on."""
-    how, gone = recovery(job, removal), {name: list(channels) for name, channels in removal.items()}
-    return {**job.key, "removal": gone, "recovery": asdict(how) if how else None}
+    how, gone = recovery(job, draft, removal), {name: list(channels) for name, channels in removal.items()}
+    tuned = weights(draft, removal)
+    trained = {"tuned": tuned.parent.name} if tuned else {}
+    return {**job.key, "removal": gone, "recovery": asdict(how) if how else None, **trained}
 
 
-def _quantised_key(job: Job, removal: Removal) -> dict[str, Any]:
-    return {**key(job, removal), "policy": asdict(job.policy), "how": vars(job.recipe.quantization)}
+def _quantised_key(job: Job, draft: Draft, removal: Removal) -> dict[str, Any]:
+    return {**key(job, draft, removal), "policy": asdict(job.policy), "how": vars(job.recipe.quantization)}

@@ -51,7 +51,12 @@ def filters(model: nn.Module) -> dict[str, int]:
     Their sum is the denominator of θ.
     """
     last = output_layer(model)
-    return {name: layer.weight.shape[0] for name, layer in layers(model).items() if name != last}
+    return {name: size for name, size in sizes(model).items() if name != last}
+
+
+def sizes(model: nn.Module) -> dict[str, int]:
+    """The number of output channels of every convolution and linear layer."""
+    return {name: layer.weight.shape[0] for name, layer in layers(model).items()}
 
 
 def find_groups(model: nn.Module, example: Tensor) -> tuple[Group, ...]:
@@ -153,6 +158,34 @@ def remove(
     return smaller
 
 
+def grown(dense: nn.Module, smaller: nn.Module, removed: Removed) -> nn.Module:
+    """The inverse of removal: ``smaller`` in the shape of the model it was made of, with zeros for what is gone.
+
+    It gives the logits of ``smaller``.
+    """
+    whole, small, left = copy.deepcopy(dense), _parts(smaller), smaller.state_dict()
+    for name, values in whole.state_dict().items():
+        if name in left and left[name].shape == values.shape:
+            values.copy_(left[name])
+    for name, part in _parts(whole).items():
+        gone = {role: removed.get((name, role), frozenset()) for role in ("filter", "norm", "input")}
+        if isinstance(part, _BatchNorm):
+            _grow_norm(part, small[name], gone["norm"])
+        else:
+            _grow_layer(part, small[name], gone["filter"], gone["input"])
+    return whole
+
+
+def spread(values: Mapping[str, Tensor], removed: Removed, sizes: Mapping[str, int]) -> dict[str, Tensor]:
+    """One value to a filter that is left, by layer, as one to each of all its filters: 0 for those that are gone."""
+    found = {}
+    for name, left in values.items():
+        kept = _kept(sizes.get(name, len(left)), removed.get((name, "filter"), frozenset()))
+        found[name] = left.new_zeros(sizes.get(name, len(left)))
+        found[name][kept] = left
+    return found
+
+
 # --- tracing ------------------------------------------------------------------------------------------------------
 
 
@@ -227,6 +260,32 @@ def _shrink_layer(layer: Layer, filters_gone: frozenset[int], inputs_gone: froze
         layer.groups = layer.groups * (layer.in_channels - len(inputs_gone)) // layer.in_channels
         layer.out_channels, layer.in_channels = len(outputs), layer.in_channels - len(inputs_gone)
     layer.weight = nn.Parameter(weight.contiguous(), layer.weight.requires_grad)
+
+
+def _grow_norm(norm: _BatchNorm, smaller: _BatchNorm, gone: frozenset[int]) -> None:
+    kept = _kept(norm.num_features, gone)
+    for values, left, filler in (
+        (norm.weight, smaller.weight, 0.0),
+        (norm.bias, smaller.bias, 0.0),
+        (norm.running_mean, smaller.running_mean, 0.0),
+        (norm.running_var, smaller.running_var, 1.0),
+    ):
+        if values is not None and left is not None:
+            values.data.fill_(filler)
+            values.data[kept] = left.data
+
+
+def _grow_layer(layer: Layer, smaller: Layer, filters_gone: frozenset[int], inputs_gone: frozenset[int]) -> None:
+    outputs = _kept(layer.weight.shape[0], filters_gone)
+    # Of a grouped convolution whole groups go, so the weights of those that stay keep their shape.
+    inputs = _kept(layer.weight.shape[1], inputs_gone if getattr(layer, "groups", 1) == 1 else frozenset())
+    weight = torch.zeros_like(layer.weight.data)
+    weight[torch.tensor(outputs)[:, None], torch.tensor(inputs)] = smaller.weight.data
+    layer.weight = nn.Parameter(weight, layer.weight.requires_grad)
+    if smaller.bias is not None:
+        bias = weight.new_zeros(len(weight))
+        bias[outputs] = smaller.bias.data
+        layer.bias = nn.Parameter(bias)
 
 
 # --- verification -------------------------------------------------------------------------------------------------

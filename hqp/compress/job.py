@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from hqp.compress import statistics
+from hqp.compress.training import TrainingRecipe
 from hqp.records import Accuracy, Certificate, Cost, Group, Policy, Ranking, Recipe, Samples, Statistics, Targets
 from hqp.store import Store
 
@@ -32,7 +33,7 @@ class Job:
     ``key`` names the trained weights and the splits. ``scores`` maps each ranking of the recipe to its score function.
     In the runtime that an exported file is made for, ``evaluate`` gives its accuracy on ``selection``, ``test`` that on
     the split of this name, and ``latency_ms`` its median latency. ``train_images`` is how many images there are to
-    train on. ``warn`` shows the user a line.
+    train on, ``train`` reads them, and ``training`` is how the model is trained. ``warn`` shows the user a line.
     """
 
     model: nn.Module
@@ -43,6 +44,9 @@ class Job:
     calibration: Samples
     selection: Samples
     train_images: int
+    train: Callable[[], Samples]
+    training: TrainingRecipe
+    seed: int
     delta_max_pp: float
     targets: Targets
     scores: Mapping[Ranking, Score]
@@ -68,8 +72,9 @@ class Draft:
     """What the steps have made so far.
 
     ``removals[k]`` are the channels gone after k steps, none for k = 0, and ``files[k]`` is what is shipped of them.
-    ``dense`` is the accuracy of the trained model on ``selection``, and ``floor`` the least number of correct images
-    with which the bound can hold. ``grams`` are what recovery needs, and ``latest`` is the module made last.
+    ``tuned`` are the weights of those that were trained. ``dense`` is the accuracy of the trained model on
+    ``selection``, and ``floor`` the least number of correct images with which the bound can hold. ``grams`` are what
+    recovery needs, and ``latest`` is the module made last.
     """
 
     measured: statistics.Sensitivities | None = None
@@ -78,6 +83,7 @@ class Draft:
     grams: dict[str, Tensor] | None = None
     latest: tuple[Removal, nn.Module] | None = None
     removals: list[Removal] = field(default_factory=lambda: [{}])
+    tuned: list[tuple[Removal, Path]] = field(default_factory=list)
     dense: Accuracy | None = None
     floor: int | None = None
     accepted: int = 0

@@ -6,33 +6,20 @@ Each step keeps what it made in the store, so that a killed run goes on where it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import sqrt
-from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from hqp.compress import bound, candidates, groups, prune, sensitivity, statistics, targets
+from hqp.compress import bound, candidates, groups, passes, prune, statistics, targets
 from hqp.compress.certify import certify
-from hqp.compress.evaluate import accuracy
-from hqp.compress.job import Draft, Job, Removal, calibration, stopwatch
+from hqp.compress.job import Draft, Job, Removal
 from hqp.compress.ledger import estimate_training
+from hqp.compress.rounds import deepen
 from hqp.errors import HqpError
-from hqp.records import Accuracy, Cost, Group, Pruning, Ranking, Statistics
-from hqp.stats.paired import drop_pp
+from hqp.records import Group, Pruning, Ranking, Statistics
 
 # So far above chance, in standard deviations, a model that knows its classes lies.
 CHANCE_DEVIATIONS = 3
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One validation pass of a pruned model; no accuracy where the bound was certain to break before its end."""
-
-    accuracy: Accuracy | None
-    costs: tuple[Cost, ...]
 
 
 def run(job: Job) -> Draft:
@@ -70,32 +57,7 @@ def find_sensitivity(job: Job, draft: Draft) -> None:
     if not job.needs_sensitivity:
         return
 
-    def build(folder: Path) -> None:
-        from safetensors.torch import save_file
-
-        from hqp import documents
-
-        cost = stopwatch("sensitivity")
-        with job.track("sensitivity", len(job.calibration)) as advance:
-            measured = sensitivity.sensitivities(job.model, _labelled(job, advance))
-        for name, values in vars(measured).items():
-            save_file({layer: one.contiguous() for layer, one in values.items()}, folder / f"{name}.safetensors")
-        documents.write(folder / "cost.json", cost(len(job.calibration), 1))
-
-    from safetensors.torch import load_file
-
-    from hqp import documents
-
-    place = job.store.make("sensitivity", job.key, build)
-    names = [one.name for one in fields(statistics.Sensitivities)]
-    draft.measured = statistics.Sensitivities(**{name: load_file(place / f"{name}.safetensors") for name in names})
-    draft.spend(documents.read(place / "cost.json", Cost, fix=f"rm -r {place}"))
-
-
-def _labelled(job: Job, advance: Callable[[int], None]) -> Iterator[tuple[Tensor, Tensor]]:
-    for indices, images in calibration(job, len(job.calibration)):
-        yield torch.from_numpy(images), torch.from_numpy(job.calibration.labels[indices.start : indices.stop])
-        advance(len(indices))
+    draft.measured = passes.measured(job, draft, job.model, job.key)
 
 
 def prune_under_bound(job: Job, draft: Draft) -> None:
@@ -103,7 +65,7 @@ def prune_under_bound(job: Job, draft: Draft) -> None:
     pruning = job.recipe.pruning
     if pruning is None:
         return
-    dense = _validate(job, draft, {})
+    dense = passes.validated(job, draft, {})
     if dense.accuracy is None:
         raise HqpError("the dense model was not judged to its end")
     draft.spend(*dense.costs)
@@ -116,7 +78,8 @@ def prune_under_bound(job: Job, draft: Draft) -> None:
     removed = -1
     for ranking in pruning.rankings:
         by_step = removals(job, pruning, ranking, draft.groups, collected)
-        accepted = _search(job, draft, pruning, by_step)
+        last, asked = len(by_step) - 1, partial(_holds, job, draft, by_step)
+        accepted = bound.search(asked, last, pruning.search, beat=draft.accepted)
         filters = groups.filters_removed(draft.groups, by_step[accepted])
         if filters > removed:
             removed, draft.ranking, draft.removals, draft.accepted = filters, ranking, by_step, accepted
@@ -131,52 +94,15 @@ def removals(
     return [{}, *prune.steps(found, prune.ranked(found, scores), step_filters, job.policy.channel_multiple)]
 
 
-def _search(job: Job, draft: Draft, pruning: Pruning, removals: list[Removal]) -> int:
-    def holds(step: int) -> bool:
-        judged = _validate(job, draft, removals[step])
-        draft.spend(*judged.costs)
-        return judged.accuracy is not None and _within(job, draft.dense, judged.accuracy)
-
-    return bound.search(holds, len(removals) - 1, pruning.search, beat=draft.accepted)
-
-
-def _within(job: Job, reference: Accuracy | None, candidate: Accuracy) -> bool:
-    """Whether the upper limit of the drop is within Δmax; without a confidence the floor has said all there is."""
-    pruning = job.recipe.pruning
-    assert reference is not None and pruning is not None
-    if pruning.confidence is None:
-        return True
-    drop = drop_pp(reference.correct_images, candidate.correct_images, pruning.confidence)
-    return drop.upper <= job.delta_max_pp
-
-
-def _validate(job: Job, draft: Draft, removal: Removal) -> Pass:
-    """One pass over ``selection``, stopped as soon as the bound is certain to break."""
-    samples, floor = job.selection, draft.floor
-
-    def judge() -> Pass:
-        recovering, how = stopwatch("recovery"), candidates.recovery(job, removal)
-        smaller = candidates.module(job, draft, removal)
-        recovered = recovering(min(how.images, len(job.calibration)), 1) if how else None
-        cost, seen = stopwatch("validation"), 0
-        with job.track("validation", len(samples)) as advance:
-
-            def count(images: int) -> None:
-                nonlocal seen
-                seen += images
-                advance(images)
-
-            judged = accuracy(smaller, samples, job.input_size, floor_correct=floor, advance=count)
-        return Pass(judged, (*([recovered] if recovered else []), cost(seen, 1)))
-
-    return job.store.record("validation", {**candidates.key(job, removal), "floor": floor}, Pass, judge)
+def _holds(job: Job, draft: Draft, removals: Sequence[Removal], step: int) -> bool:
+    return passes.holds(job, draft, removals[step])
 
 
 def give_back(job: Job, draft: Draft) -> None:
     """Judges the exported file, and where the recipe says so gives pruning steps back until the bound holds."""
 
     def holds(step: int) -> bool:
-        return _within(job, draft.baseline, job.evaluate(candidates.file(job, draft, step)))
+        return passes.within(job, draft.baseline, job.evaluate(candidates.file(job, draft, step)))
 
     draft.shipped = bound.give_back(holds, draft.accepted) if job.recipe.give_back else draft.accepted
     draft.shipped = targets.stop(job, draft, holds)
@@ -186,13 +112,14 @@ def ship(job: Job, draft: Draft) -> None:
     """The file that is shipped, judged on ``selection``."""
     draft.compressed = job.evaluate(candidates.file(job, draft, draft.shipped))
     if draft.shipped:
-        draft.pruned = _validate(job, draft, draft.removals[draft.shipped]).accuracy
+        draft.pruned = passes.validated(job, draft, draft.removals[draft.shipped]).accuracy
 
 
 STEPS: tuple[Callable[[Job, Draft], None], ...] = (
     judge_dense,
     find_sensitivity,
     prune_under_bound,
+    deepen,
     give_back,
     certify,
     ship,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -41,9 +42,13 @@ def _checked(group: Group, scores: Mapping[str, npt.NDArray[np.float64]]) -> npt
 
 
 def steps(
-    groups: Sequence[Group], ranking: Sequence[tuple[str, int]], step_filters: int, multiple: int = 1
+    groups: Sequence[Group],
+    ranking: Sequence[tuple[str, int]],
+    step_filters: int,
+    multiple: int = 1,
+    start: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
 ) -> tuple[Removal, ...]:
-    """What is removed in all after 1, 2, ... steps: channels by group, both in their own order.
+    """What is removed in all after 1, 2, ... steps from ``start`` on: channels by group, both in their own order.
 
     Each step takes the next channels of the list until at least ``step_filters`` more filters are gone; the last step
     takes what is left. A group keeps its last channel, which is skipped in the list. Of a group as many channels stay
@@ -57,11 +62,11 @@ def steps(
     if multiple < 1:
         raise HqpError(f"channels in multiples of {multiple}", "1 or more")
     by_name = {group.name: group for group in groups}
-    gone: dict[str, list[int]] = {group.name: [] for group in groups}
+    gone = {group.name: list(start.get(group.name, ())) for group in groups}
     done: list[Removal] = []
     filters = 0
     for name, channel in ranking:
-        if len(gone[name]) == by_name[name].channels - 1:
+        if len(gone[name]) == by_name[name].channels - 1 or channel in start.get(name, ()):
             continue
         gone[name].append(channel)
         filters += by_name[name].filters(channel)
@@ -71,7 +76,7 @@ def steps(
     if filters:
         done.append(_rounded(gone, by_name, multiple))
     # Rounding can leave a step as it was.
-    return tuple(step for before, step in pairwise([{}, *done]) if step != before)
+    return tuple(step for before, step in pairwise([dict(start), *done]) if step != before)
 
 
 def _rounded(gone: Mapping[str, Sequence[int]], groups: Mapping[str, Group], multiple: int) -> Removal:

@@ -24,6 +24,9 @@ from torch.nn import functional
 from hqp.errors import Damaged, HqpError
 from hqp.records import digest_of
 
+# Of distillation: probabilities softened so far show what the teacher holds similar.
+TEMPERATURE = 4.0
+
 
 @dataclass(frozen=True)
 class TrainingRecipe:
@@ -88,6 +91,28 @@ class Images:
         return replace(self, labels=self.labels[:count])
 
 
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A trained model, on the device of the one that learns from it, and its ``share`` of the loss, 0 to 1.
+
+    It sees the same augmented images: L. Beyer et al., "Knowledge distillation: A good teacher is patient and
+    consistent", arXiv 2106.05237 (2022).
+    """
+
+    model: nn.Module
+    share: float
+
+    def loss(self, inputs: Tensor, outputs: Tensor) -> Tensor:
+        """The mean KL divergence from the teacher's probabilities, both softened by the temperature.
+
+        Source: G. Hinton et al., "Distilling the Knowledge in a Neural Network", arXiv 1503.02531 (2015).
+        """
+        with torch.no_grad():
+            wanted = functional.log_softmax(self.model(inputs) / TEMPERATURE, 1)
+        given = functional.log_softmax(outputs / TEMPERATURE, 1)
+        return TEMPERATURE**2 * functional.kl_div(given, wanted, reduction="batchmean", log_target=True)
+
+
 @dataclass(frozen=True)
 class Step:
     """Where a training stands after one step; ``epoch`` and ``step`` count from 1, ``loss`` is the epoch's mean."""
@@ -114,11 +139,16 @@ def start(build: Callable[[int], nn.Module], num_classes: int, *, seed: int = 0,
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = build(num_classes)
-    return model.to("cuda" if torch.cuda.is_available() else "cpu", memory_format=torch.channels_last)
+    return model.to(device(), memory_format=torch.channels_last)
+
+
+def device() -> torch.device:
+    """Where networks are trained: on the GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def gpu_name() -> str | None:
-    """The GPU that ``start`` chooses, or ``None`` where it is the CPU."""
+    """The GPU of ``device``, or ``None`` where it is the CPU."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
@@ -130,6 +160,7 @@ def fit(
     seed: int = 0,
     state: Path | None = None,
     on_step: Callable[[Step], None] = lambda step: None,
+    teacher: Teacher | None = None,
 ) -> float:
     """The seconds it took to train the model, in place and where its parameters lie; interrupted epochs do not count.
 
@@ -149,7 +180,7 @@ def fit(
     with _deterministic():
         for epoch in range(done, len(recipe.sizes)):
             start = time.perf_counter()
-            _train_epoch(model, optimizer, images, recipe, seed, epoch, on_step)
+            _train_epoch(model, optimizer, images, recipe, seed, epoch, on_step, teacher)
             seconds += time.perf_counter() - start
             if state is not None:
                 _save(state, {"name": name, "epochs_done": epoch + 1, "seconds": seconds}, model, optimizer)
@@ -183,6 +214,7 @@ def _train_epoch(
     seed: int,
     epoch: int,
     on_step: Callable[[Step], None],
+    teacher: Teacher | None,
 ) -> None:
     """Trains one epoch; order, augmentation and dropout are functions of (seed, epoch) alone."""
     device, size, steps = _device(model), recipe.sizes[epoch], len(images) // recipe.batch
@@ -195,17 +227,25 @@ def _train_epoch(
         _set_learning_rate(optimizer, recipe, epoch * steps + step, len(recipe.sizes) * steps)
         chosen = np.sort(order[step * recipe.batch : (step + 1) * recipe.batch]).tolist()
         inputs, labels = _batch(images, chosen, size, device)
-        loss = _train_batch(model, optimizer, _augment(inputs, recipe, draws), labels, recipe)
+        loss = _train_batch(model, optimizer, _augment(inputs, recipe, draws), labels, recipe, teacher)
         total += _finite(loss, epoch)
         on_step(Step(epoch + 1, len(recipe.sizes), step + 1, steps, size, total / (step + 1)))
 
 
 def _train_batch(
-    model: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, labels: Tensor, recipe: TrainingRecipe
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    inputs: Tensor,
+    labels: Tensor,
+    recipe: TrainingRecipe,
+    teacher: Teacher | None,
 ) -> float:
     """The batch's loss, after one step of the optimizer."""
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-        loss = functional.cross_entropy(model(inputs), labels, label_smoothing=recipe.label_smoothing)
+        outputs = model(inputs)
+        loss = functional.cross_entropy(outputs, labels, label_smoothing=recipe.label_smoothing)
+        if teacher is not None:
+            loss = (1 - teacher.share) * loss + teacher.share * teacher.loss(inputs, outputs)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()

@@ -21,7 +21,18 @@ from hqp.records.measurement import (
     Results,
     Verdict,
 )
-from hqp.records.method import Option, Policy, Pruning, Quantization, Ranking, Recipe, Recovery, Targets
+from hqp.records.method import (
+    FineTuning,
+    Option,
+    Policy,
+    Pruning,
+    Quantization,
+    Ranking,
+    Recipe,
+    Recovery,
+    Rounds,
+    Targets,
+)
 from hqp.records.pruning import Group, Member, Statistics
 
 __all__ = [
@@ -39,6 +50,7 @@ __all__ = [
     "Device",
     "Environment",
     "Estimate",
+    "FineTuning",
     "Group",
     "Judgement",
     "LayerRecord",
@@ -55,6 +67,7 @@ __all__ = [
     "Recipe",
     "Recovery",
     "Results",
+    "Rounds",
     "Samples",
     "Sidecar",
     "Statistics",

@@ -37,14 +37,42 @@ class Recovery:
 
 
 @dataclass(frozen=True)
+class FineTuning:
+    """Training of a pruned model on ``train``, as its own recipe has it, at this share of the learning rate.
+
+    ``teacher`` is the share of the loss that asks for the trained model's outputs (distillation), 0 to 1; the rest asks
+    for the labels.
+    """
+
+    epochs: int = 2
+    learning_rate: float = 0.1
+    teacher: float = 0.0
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Pruning with training, from where the search ended.
+
+    A round ranks anew what is left, removes ``share`` of all filters, recovers, trains, and is judged. One that breaks
+    the bound is undone, and from then on a round removes ``retry``; the next that breaks it, or the number ``most``,
+    ends.
+    """
+
+    share: float = 0.05
+    retry: float = 0.02
+    most: int | None = None
+    fine_tuning: FineTuning = FineTuning()
+
+
+@dataclass(frozen=True)
 class Pruning:
     """How channels are removed under the bound.
 
     Of several ``rankings`` each is run and the one that removes most is kept. ``step_fraction`` is δ, the share of all
     filters removed between two checks of the bound. ``search`` walks the ranked list: ``linear`` is Algorithm 1;
-    ``galloping`` doubles the step until the bound breaks, then bisects. The bound is judged by the upper limit of the
-    drop, the end of its two-sided interval at ``confidence``; where that is ``None`` by the drop itself, as the paper
-    does.
+    ``galloping`` doubles the step until the bound breaks, then bisects; ``none`` leaves all to ``rounds``, which go on
+    where it ended. The bound is judged by the upper limit of the drop, the end of its two-sided interval at
+    ``confidence``; where that is ``None`` by the drop itself, as the paper does.
 
     The default is one-sided 99.9%: what is picked for being deep flatters, and 5,000 images leave ±0.25 points, so that
     a weaker limit would often ship what the images of ``test`` then refuse.
@@ -55,10 +83,11 @@ class Pruning:
 
     rankings: tuple[Ranking, ...]
     step_fraction: float = 0.01
-    search: Literal["linear", "galloping"] = "galloping"
+    search: Literal["linear", "galloping", "none"] = "galloping"
     confidence: float | None = 0.998
     keep: tuple[str, ...] = ()
     recovery: Recovery | None = None
+    rounds: Rounds | None = None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from hqp.records import SCHEMA_VERSION, Accuracy, Artifact, LayerRecord, Ranking
 from hqp.run import artifacts
 from hqp.run.context import Context, split_digest
 from hqp.run.subject import Request, Subject, identity, resolve, subject, trained
+from hqp.run.train import recipe_of
 from hqp.store import Store, sha256_of
 
 if TYPE_CHECKING:
@@ -115,6 +116,9 @@ def _job(context: Context, request: Request, found: Subject, recipe: Recipe, dat
         calibration=calibration,
         selection=selection,
         train_images=context.count(request.dataset, "train", found.reading),
+        train=lambda: _samples(context, request, found, "train"),
+        training=recipe_of(found.plugin, catalog.load("datasets", request.dataset)),
+        seed=request.seed,
         delta_max_pp=request.delta_max_pp,
         targets=request.targets,
         scores={ranking: _score(criteria[ranking].score, ranking) for ranking in rankings},

@@ -256,6 +256,29 @@ def test_removing_equals_masking(build: Callable[[], nn.Module]) -> None:
 
 
 @pytest.mark.parametrize("build", MODELS)
+def test_a_grown_model_gives_what_the_smaller_one_gives(build: Callable[[], nn.Module]) -> None:
+    model, found = trained(build), find_groups(build(), EXAMPLE)
+    image = torch.randn(2, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    gone = {group.name: [0, *range(2, group.channels)] for group in found}
+    smaller = remove(model, EXAMPLE, gone)
+    with torch.no_grad():
+        for values in smaller.parameters():  # as training leaves them: none as in the model they came from
+            values.add_(0.01)
+    whole = groups.grown(model, smaller, groups.removed(found, gone))
+    assert groups.sizes(whole) == groups.sizes(model)
+    torch.testing.assert_close(whole(image), smaller(image), rtol=1e-9, atol=1e-9)
+    again = remove(whole, EXAMPLE, gone, found)
+    for name, values in smaller.state_dict().items():
+        assert torch.equal(again.state_dict()[name], values), name
+
+
+def test_values_are_spread_over_all_filters() -> None:
+    removed = {("a", "filter"): frozenset({0, 2}), ("b", "input"): frozenset({1})}
+    spread = groups.spread({"a": torch.tensor([5.0, 6.0]), "b": torch.tensor([7.0])}, removed, {"a": 4, "b": 1})
+    assert {name: values.tolist() for name, values in spread.items()} == {"a": [0, 5, 0, 6], "b": [7]}
+
+
+@pytest.mark.parametrize("build", MODELS)
 def test_each_filter_is_in_one_group_at_most(build: Callable[[], nn.Module]) -> None:
     found = find_groups(build(), EXAMPLE)
     for role in ("filter", "input", "norm"):

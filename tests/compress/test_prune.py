@@ -82,6 +82,14 @@ def test_the_last_step_takes_what_is_left() -> None:
     assert steps([group("a", 4)], ranking, 2) == ({"a": (0, 1)}, {"a": (0, 1, 2)})
 
 
+def test_steps_go_on_from_what_is_gone() -> None:
+    groups = [group("wide", 4, layers=3), group("thin", 4)]
+    ranking = (("thin", 3), ("wide", 1), ("thin", 0), ("thin", 2), ("wide", 0), ("thin", 1), ("wide", 3), ("wide", 2))
+    start = {"wide": (1,), "thin": (3,)}
+    assert steps(groups, ranking, 2, start=start) == steps(groups, ranking, 2)[1:]
+    assert steps(groups, (("thin", 3),), 2, start=start) == ()
+
+
 def test_no_ranking_no_steps() -> None:
     assert steps([group("a", 4)], (), 2) == ()
 

@@ -12,6 +12,8 @@ import pytest
 
 COMPRESS = ("-m", "hqp", "compress", "squarenet", "--dataset", "squares", "--device", "cpu_onnxruntime")
 
+METHODS = ("fp32", "hqp", "hqp_paper", "pruned", "hqp_distilled", "hqp_finetuned")
+
 WITHOUT_TORCH = """
 import importlib.machinery, sys
 
@@ -32,7 +34,7 @@ sys.exit(code)
 @pytest.fixture(scope="module")
 def artefacts(project: Path, run: Any) -> dict[str, Path]:
     """Artefact directories by method."""
-    made = {method: project / "out" / method for method in ("fp32", "hqp", "hqp_paper", "pruned")}
+    made = {method: project / "out" / method for method in METHODS}
     for method, out in made.items():
         done = run(*COMPRESS, "--method", method, "--delta-max", "3", "--out", str(out))
         assert done.returncode == 0, done.stderr
@@ -53,6 +55,17 @@ def test_an_artefact_is_a_model_its_sidecar_and_its_layers(artefacts: dict[str, 
 def test_algorithm_1_ends_within_the_bound(artefacts: dict[str, Path]) -> None:
     sidecar = json.loads((artefacts["hqp_paper"] / "hqp.json").read_text())
     assert sidecar["baseline"]["correct"] - sidecar["pruned"]["correct"] <= 0.03 * sidecar["baseline"]["total"]
+
+
+def test_rounds_with_training_go_deeper_and_say_what_they_took(artefacts: dict[str, Path]) -> None:
+    sidecars = {method: json.loads((out / "hqp.json").read_text()) for method, out in artefacts.items()}
+    assert sidecars["hqp_distilled"]["sparsity"] > sidecars["hqp"]["sparsity"]
+    assert sidecars["hqp_finetuned"]["sparsity"] > sidecars["hqp_paper"]["sparsity"]
+    for method, epochs in (("hqp_distilled", 1), ("hqp_finetuned", 2)):
+        baseline, pruned = sidecars[method]["baseline"], sidecars[method]["pruned"]
+        assert baseline["correct"] - pruned["correct"] <= 0.03 * baseline["total"]
+        (cost,) = (one for one in sidecars[method]["costs"] if one["step"] == "training")
+        assert cost["images"] == 512 * cost["passes"] and cost["passes"] % epochs == 0 < cost["passes"]
 
 
 def test_measuring_needs_no_torch(artefacts: dict[str, Path], run: Any) -> None:
@@ -106,34 +119,44 @@ def test_a_mistake_is_one_line_and_leaves_nothing(project: Path, run: Any, words
 KILLED = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from hqp.compress import groups
+from hqp.compress import {module}
 from hqp.cli import main
-real, calls = groups.remove, []
-def remove(*arguments):
+real, calls = {module}.{function}, []
+def counted(*arguments):
     calls.append(arguments)
-    if len(calls) == 3:
+    if len(calls) == {call}:
         os.kill(os.getpid(), {signal})
     return real(*arguments)
-groups.remove = remove
+{module}.{function} = counted
 sys.exit(main(sys.argv[1:]))
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("method", "place", "call", "number", "code"),
+    [
+        ("hqp", "groups.remove", 3, signal.SIGKILL, -9),
+        ("hqp", "groups.remove", 3, signal.SIGINT, 130),
+        ("hqp_finetuned", "training._train_epoch", 4, signal.SIGKILL, -9),  # the second epoch of the second round
+    ],
+)
 def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(
-    artefacts: dict[str, Path], project: Path, run: Any, number: int, code: int
+    artefacts: dict[str, Path], project: Path, run: Any, method: str, place: str, call: int, number: int, code: int
 ) -> None:
-    folder = project / f"killed{number}"
+    folder = project / f"killed-{method}{number}"
     folder.mkdir()
     (folder / "fixtures").symlink_to(project / "fixtures")
-    words = (*COMPRESS[2:], "--method", "hqp", "--delta-max", "3", "--out", "out")
-    script = f"import os; os.chdir({str(folder)!r})" + KILLED.format(signal=int(number))
-    done = run("-c", script, *words)
+    words = (*COMPRESS[2:], "--method", method, "--delta-max", "3", "--out", "out")
+    module, _, function = place.partition(".")
+    script = KILLED.format(module=module, function=function, call=call, signal=int(number))
+    done = run("-c", f"import os; os.chdir({str(folder)!r})" + script, *words)
     assert done.returncode == code, done.stderr
     assert code == -9 or "the same command goes on where it stopped" in done.stderr
     assert not (folder / "out").exists()
+    assert len([*folder.glob(".hqp/train/*.pt")]) == (1 if module == "training" else 0), "what the next epoch needs"
     done = run("-c", f"import os; os.chdir({str(folder)!r})\nfrom hqp.cli import main\nimport sys\n"
                      "sys.exit(main(sys.argv[1:]))", *words)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert (folder / "out/model.onnx").read_bytes() == (artefacts["hqp"] / "model.onnx").read_bytes()
+    assert not [*folder.glob(".hqp/train/*.pt")]
+    assert (folder / "out/model.onnx").read_bytes() == (artefacts[method] / "model.onnx").read_bytes()

@@ -1,0 +1,95 @@
+"""The passes over images whose results are kept: sensitivity on ``calibration``, accuracy on ``selection``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hqp.compress import candidates, sensitivity
+from hqp.compress.evaluate import accuracy
+from hqp.compress.job import Draft, Job, Removal, calibration, stopwatch
+from hqp.compress.statistics import Sensitivities
+from hqp.records import Accuracy, Cost
+from hqp.stats.paired import drop_pp
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One validation pass of a pruned model; no accuracy where the bound was certain to break before its end."""
+
+    accuracy: Accuracy | None
+    costs: tuple[Cost, ...]
+
+
+def measured(job: Job, draft: Draft, model: nn.Module, key: Mapping[str, Any]) -> Sensitivities:
+    """The sensitivities of every filter of a model that ``key`` names: one pass over ``calibration``."""
+
+    def build(folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        from hqp import documents
+
+        cost = stopwatch("sensitivity")
+        with job.track("sensitivity", len(job.calibration)) as advance:
+            found = sensitivity.sensitivities(model, _labelled(job, advance))
+        for name, values in vars(found).items():
+            save_file({layer: one.contiguous() for layer, one in values.items()}, folder / f"{name}.safetensors")
+        documents.write(folder / "cost.json", cost(len(job.calibration), 1))
+
+    from safetensors.torch import load_file
+
+    from hqp import documents
+
+    place = job.store.make("sensitivity", key, build)
+    draft.spend(documents.read(place / "cost.json", Cost, fix=f"rm -r {place}"))
+    return Sensitivities(**{one.name: load_file(place / f"{one.name}.safetensors") for one in fields(Sensitivities)})
+
+
+def _labelled(job: Job, advance: Callable[[int], None]) -> Iterator[tuple[Tensor, Tensor]]:
+    for indices, images in calibration(job, len(job.calibration)):
+        yield torch.from_numpy(images), torch.from_numpy(job.calibration.labels[indices.start : indices.stop])
+        advance(len(indices))
+
+
+def validated(job: Job, draft: Draft, removal: Removal) -> Pass:
+    """One pass over ``selection``, stopped as soon as the bound is certain to break."""
+    samples, floor = job.selection, draft.floor
+
+    def judge() -> Pass:
+        recovering, how = stopwatch("recovery"), candidates.recovery(job, draft, removal)
+        smaller = candidates.module(job, draft, removal)
+        recovered = recovering(min(how.images, len(job.calibration)), 1) if how else None
+        cost, seen = stopwatch("validation"), 0
+        with job.track("validation", len(samples)) as advance:
+
+            def count(images: int) -> None:
+                nonlocal seen
+                seen += images
+                advance(images)
+
+            judged = accuracy(smaller, samples, job.input_size, floor_correct=floor, advance=count)
+        return Pass(judged, (*([recovered] if recovered else []), cost(seen, 1)))
+
+    return job.store.record("validation", {**candidates.key(job, draft, removal), "floor": floor}, Pass, judge)
+
+
+def holds(job: Job, draft: Draft, removal: Removal) -> bool:
+    """Whether the model without these channels keeps the bound on ``selection``."""
+    judged = validated(job, draft, removal)
+    draft.spend(*judged.costs)
+    return judged.accuracy is not None and within(job, draft.dense, judged.accuracy)
+
+
+def within(job: Job, reference: Accuracy | None, candidate: Accuracy) -> bool:
+    """Whether the upper limit of the drop is within Δmax; without a confidence the floor has said all there is."""
+    pruning = job.recipe.pruning
+    assert reference is not None and pruning is not None
+    if pruning.confidence is None:
+        return True
+    drop = drop_pp(reference.correct_images, candidate.correct_images, pruning.confidence)
+    return drop.upper <= job.delta_max_pp

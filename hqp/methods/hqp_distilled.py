@@ -1,0 +1,15 @@
+"""As hqp, then deeper in up to five rounds of pruning, each with one epoch of distillation from the trained model."""
+
+from hqp.records import FineTuning, Pruning, Quantization, Ranking, Recipe, Recovery, Rounds
+
+recipe = Recipe(
+    summary="as hqp, then up to five rounds of 5% more filters, each with an epoch of distillation",
+    pruning=Pruning(
+        rankings=(Ranking("fisher_obd"),),
+        recovery=Recovery(),
+        rounds=Rounds(share=0.05, retry=0.02, most=5, fine_tuning=FineTuning(epochs=1, teacher=0.9)),
+    ),
+    quantization=Quantization(),
+    give_back=True,
+    alpha=0.05,
+)
