@@ -188,7 +188,9 @@ def compress(
 def _made(artifact: Any, device: str) -> str:
     """What an artefact is, and what to type next."""
     sidecar = artifact.sidecar
-    kept = f"θ {sidecar.sparsity:.1%} of {sidecar.filters:,} filters, {sidecar.compression_ratio:.2f} times smaller"
+    inner = "" if sidecar.inner_sparsity is None else f" ({sidecar.inner_sparsity:.1%} of the inner ones)"
+    kept = f"θ {sidecar.sparsity:.1%} of {sidecar.filters:,} filters{inner}"
+    kept += f", {sidecar.compression_ratio:.2f} times smaller"
     judged = f"top-1 {sidecar.compressed.top1:.2%}, FP32 {sidecar.baseline.top1:.2%} on '{sidecar.baseline.split}'"
     lines = [f"{artifact.path}: {kept}; {judged}"]
     lines += [str(sidecar.certificate)] if sidecar.certificate else []

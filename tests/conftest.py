@@ -94,6 +94,8 @@ def sidecar_of(**changes: Any) -> Sidecar:
         filters=4800,
         kept_filters=3600,
         sparsity=0.25,
+        inner_filters=1920,
+        inner_sparsity=0.5,
         ranking="fisher",
         given_back=0,
         policy=Policy(),

@@ -20,7 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from hqp.compress import trace
 from hqp.compress.contract import FORWARD_ERRORS
 from hqp.compress.statistics import Layer, layers, norms
-from hqp.compress.trace import Role, Slot
+from hqp.compress.trace import Role, Slot, Tied
 from hqp.errors import HqpError, UnknownName
 from hqp.records import Group, Member
 
@@ -111,9 +111,19 @@ def removed(groups: Sequence[Group], channels: Mapping[str, Sequence[int]]) -> R
     return {key: frozenset(indices) for key, indices in gone.items()}
 
 
+def filters_of(groups: Sequence[Group]) -> int:
+    """How many filters the groups have."""
+    return sum(group.filters(channel) for group in groups for channel in range(group.channels))
+
+
 def filters_removed(groups: Sequence[Group], channels: Mapping[str, Sequence[int]]) -> int:
     """How many filters go with these channels, over all layers: the numerator of θ."""
     return sum(len(gone) for (_, role), gone in removed(groups, channels).items() if role == "filter")
+
+
+def inner(groups: Sequence[Group]) -> tuple[Group, ...]:
+    """The groups that no sum of layers' outputs ties: the channels within residual blocks, or of a plain network."""
+    return tuple(group for group in groups if not group.summed)
 
 
 def without(groups: Sequence[Group], patterns: Sequence[str], model: nn.Module) -> tuple[Group, ...]:
@@ -207,17 +217,17 @@ def _traced(model: nn.Module, example: Tensor, cuts: trace.Cuts) -> tuple[Group,
     return _named(found, list(parts))
 
 
-def _named(channels: Sequence[Sequence[Slot]], names: Sequence[str]) -> tuple[Group, ...]:
+def _named(channels: Sequence[Tied], names: Sequence[str]) -> tuple[Group, ...]:
     """Groups of the channels that meet the same layers in the same roles."""
-    alike: defaultdict[frozenset[tuple[int, Role]], list[Sequence[Slot]]] = defaultdict(list)
-    for slots in channels:
-        alike[frozenset((slot.order, slot.role) for slot in slots)].append(slots)
+    alike: defaultdict[tuple[bool, frozenset[tuple[int, Role]]], list[Sequence[Slot]]] = defaultdict(list)
+    for slots, summed in channels:
+        alike[summed, frozenset((slot.order, slot.role) for slot in slots)].append(slots)
     groups: dict[str, Group] = {}
-    for met, members in alike.items():
+    for (summed, met), members in alike.items():
         first = trace.first_filter(members[0])
         name = names[first.order] if names[first.order] not in groups else f"{names[first.order]}:{first.channel}"
         parts = tuple(_member(names[order], order, role, members) for order, role in sorted(met))
-        groups[name] = Group(name, len(members), parts)
+        groups[name] = Group(name, len(members), parts, summed)
     return tuple(groups.values())
 
 

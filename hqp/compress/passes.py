@@ -36,7 +36,7 @@ def measured(job: Job, draft: Draft, model: nn.Module, key: Mapping[str, Any]) -
 
         cost = stopwatch("sensitivity")
         with job.track("sensitivity", len(job.calibration)) as advance:
-            found = sensitivity.sensitivities(model, _labelled(job, advance))
+            found = sensitivity.sensitivities(model, _labelled(job, advance), job.warn)
         for name, values in vars(found).items():
             save_file({layer: one.contiguous() for layer, one in values.items()}, folder / f"{name}.safetensors")
         documents.write(folder / "cost.json", cost(len(job.calibration), 1))
@@ -72,7 +72,7 @@ def validated(job: Job, draft: Draft, removal: Removal) -> Pass:
                 seen += images
                 advance(images)
 
-            judged = accuracy(smaller, samples, job.input_size, floor_correct=floor, advance=count)
+            judged = accuracy(smaller, samples, job.input_size, floor_correct=floor, advance=count, say=job.warn)
         return Pass(judged, (*([recovered] if recovered else []), cost(seen, 1)))
 
     return job.store.record("validation", {**candidates.key(job, draft, removal), "floor": floor}, Pass, judge)

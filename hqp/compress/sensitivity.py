@@ -17,7 +17,7 @@ batch, which autograd would add, is not computed.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hqp.compress.memory import Parts
 from hqp.compress.patches import patches
 from hqp.compress.statistics import Convolution, Layer, Sensitivities, Transposed, layers
 from hqp.errors import HqpError
@@ -40,11 +41,12 @@ def filter_sensitivity(model: nn.Module, batches: Batches) -> dict[str, Tensor]:
     return sensitivities(model, batches).fisher
 
 
-def sensitivities(model: nn.Module, batches: Batches) -> Sensitivities:
+def sensitivities(model: nn.Module, batches: Batches, say: Callable[[str], None] = lambda line: None) -> Sensitivities:
     """Both sensitivities of every filter of every convolution, transposed or not, and of every linear layer.
 
     ``batches`` are images and labels, seen once each. The loss is cross-entropy, the model in evaluation mode; only
-    weights count, not biases. The model's modes and flags are restored.
+    weights count, not biases. The model's modes and flags are restored. A batch that memory does not hold is halved,
+    which ``say`` is told.
 
     Raises:
         HqpError: there is no image; S of a layer is not finite; a layer's gradient cannot be had exactly, since it or
@@ -53,13 +55,12 @@ def sensitivities(model: nn.Module, batches: Batches) -> Sensitivities:
     measured = measured_layers(model)
     _refuse_shared_weights(measured)
     sums = {name: torch.zeros(2, _filters(layer), dtype=torch.float64) for name, layer in measured.items()}
-    images_seen = 0
-    with _frozen(model), _Taps(measured, sums) as taps:
+    images_seen, parts = 0, Parts(say)
+    with _frozen(model), _Taps(measured) as taps:
         for images, labels in batches:
-            taps.begin()
-            loss = _summed_loss(model, images, labels)
-            taps.refuse_unused()
-            loss.backward()
+            for found in parts.each(len(images), partial(_measured, model, taps, images, labels)):
+                for name, values in found.items():
+                    sums[name] += values
             images_seen += len(images)
     if not images_seen:
         raise HqpError("no image to measure sensitivity on", "a calibration split with at least one image")
@@ -70,6 +71,15 @@ def sensitivities(model: nn.Module, batches: Batches) -> Sensitivities:
             )
     means = {name: values / images_seen for name, values in sums.items()}
     return Sensitivities(*({name: values[row] for name, values in means.items()} for row in range(2)))
+
+
+def _measured(model: nn.Module, taps: _Taps, images: Tensor, labels: Tensor, part: slice) -> dict[str, Tensor]:
+    """The sums of a part of a batch."""
+    taps.begin()
+    loss = _summed_loss(model, images[part], labels[part])
+    taps.refuse_unused()
+    loss.backward()
+    return taps.sums
 
 
 def measured_layers(model: nn.Module) -> dict[str, Layer | Transposed]:
@@ -116,10 +126,11 @@ def _refuse_shared_weights(measured: dict[str, Layer | Transposed]) -> None:
 
 
 class _Taps:
-    """Hooks that add each layer's Σ_i ‖∂L_i/∂W_f‖² and Σ_i ⟨∂L_i/∂W_f, W_f⟩² to ``sums`` as the gradients pass by."""
+    """Hooks that put each layer's Σ_i ‖∂L_i/∂W_f‖² and Σ_i ⟨∂L_i/∂W_f, W_f⟩² into ``sums`` as the gradients pass by."""
 
-    def __init__(self, measured: dict[str, Layer | Transposed], sums: dict[str, Tensor]) -> None:
-        self._measured, self._sums = measured, sums
+    def __init__(self, measured: dict[str, Layer | Transposed]) -> None:
+        self._measured = measured
+        self.sums: dict[str, Tensor] = {}
         self._used: set[str] = set()
         self._hooks = ExitStack()
 
@@ -134,6 +145,7 @@ class _Taps:
     def begin(self) -> None:
         """Starts a batch."""
         self._used.clear()
+        self.sums = {}
 
     def refuse_unused(self) -> None:
         """Raises where a layer took no part in the forward pass: its weight may have been used behind its back."""
@@ -164,7 +176,7 @@ class _Taps:
             )
         if given is not None and given._version != given_version:  # by an activation in place
             given = layer.forward(seen)  # which calls no hook
-        self._sums[name] += squared(layer, seen, given, delta).cpu()
+        self.sums[name] = squared(layer, seen, given, delta).cpu()
 
 
 def _by_gram(layer: Layer | Transposed, output: Tensor) -> bool:

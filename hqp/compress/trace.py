@@ -41,6 +41,7 @@ PARTS = frozenset(("split", "split_with_sizes", "unbind"))
 CHOICES = frozenset(("slice", "select", "index_select"))
 # Element-wise, though torch does not mark them so.
 ELEMENTWISE = frozenset(("hardswish", "hardswish_", "native_dropout", "log_sigmoid_forward"))
+SUMS = frozenset(("add", "add_", "sub", "sub_", "rsub", "addcmul", "addcmul_", "lerp"))
 # Over the positions of each channel: batch and channels come first, positions after.
 OVER_POSITIONS = frozenset((
     "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d", "avg_pool2d",
@@ -63,8 +64,15 @@ class Slot(NamedTuple):
     channel: int
 
 
-def channels(model: nn.Module, example: Tensor, parts: Mapping[Any, int], cuts: Cuts) -> list[list[Slot]]:
-    """Every set of slots that can only go together, sorted within, in the order of its first filter.
+class Tied(NamedTuple):
+    """Slots that can only go together, sorted; ``summed`` where a sum of two layers' outputs ties them."""
+
+    slots: list[Slot]
+    summed: bool
+
+
+def channels(model: nn.Module, example: Tensor, parts: Mapping[Any, int], cuts: Cuts) -> list[Tied]:
+    """Every set of slots that can only go together, in the order of its first filter.
 
     ``parts`` are the convolutions, linear layers and batch normalisations of the model, each with its place. A layer
     that the model does not call has no slots.
@@ -79,8 +87,8 @@ def channels(model: nn.Module, example: Tensor, parts: Mapping[Any, int], cuts: 
     if not isinstance(output, Tensor):
         raise TypeError(f"the model returns a {type(output).__name__}")
     tracer.fix(tracer.labels_of(output))
-    sets = (sorted(slots) for slots in tracer.sets())
-    return sorted((slots for slots in sets if any(slot.role == "filter" for slot in slots)), key=first_filter)
+    found = (tied for tied in tracer.sets() if any(slot.role == "filter" for slot in tied.slots))
+    return sorted(found, key=lambda tied: first_filter(tied.slots))
 
 
 def first_filter(slots: Sequence[Slot]) -> Slot:
@@ -123,6 +131,7 @@ class _Tracer(TorchDispatchMode):
         self._known = _Labels()
         self._labels: WeakIdKeyDictionary = WeakIdKeyDictionary()
         self._slots: dict[Slot, int] = {}
+        self._sums: list[Tensor] = []
         self._inside = 0
 
     # --- what is known of a tensor ---
@@ -136,12 +145,13 @@ class _Tracer(TorchDispatchMode):
         """Holds channels in place."""
         self._known.join(labels, torch.zeros_like(labels))
 
-    def sets(self) -> Iterator[list[Slot]]:
+    def sets(self) -> Iterator[Tied]:
         """The slots of each set that can go."""
         found: defaultdict[int, list[Slot]] = defaultdict(list)
         for slot, label in self._slots.items():
             found[int(self._known.roots(torch.tensor(label)))].append(slot)
-        return (slots for root, slots in found.items() if root != FIXED)
+        summed = {root for labels in self._sums for root in self._known.roots(labels).unique().tolist()}
+        return (Tied(sorted(slots), root in summed) for root, slots in found.items() if root != FIXED)
 
     # --- layers ---
 
@@ -208,7 +218,7 @@ class _Tracer(TorchDispatchMode):
         elif name in MOVES:
             self._move(func, name, args, kwargs, output)
         elif torch.Tag.pointwise in func.tags or name in ELEMENTWISE:
-            self._join(_tensors((args, kwargs)), _tensors(output))
+            self._join(_tensors((args, kwargs)), _tensors(output), sums=name in SUMS)
         elif name in OVER_POSITIONS:
             seen = self._collapsed(self.labels_of(args[0]), list(range(2, args[0].ndim)))
             for tensor in _tensors(output):
@@ -276,13 +286,16 @@ class _Tracer(TorchDispatchMode):
         if _varies(labels, dim):
             self.fix(labels)
 
-    def _join(self, given: list[Tensor], made: list[Tensor]) -> None:
+    def _join(self, given: list[Tensor], made: list[Tensor], *, sums: bool) -> None:
         """Channels that meet in an element-wise operation go together; constants that differ along them hold them."""
         shape = made[0].shape
         labelled = [self.labels_of(tensor).expand(shape) for tensor in given if tensor in self._labels]
         thin = [_thinned(labels) for labels in labelled]
         for labels in thin[1:]:
-            self._known.join(*torch.broadcast_tensors(thin[0], labels))
+            pair = torch.broadcast_tensors(thin[0], labels)
+            if sums:
+                self._sums.append(pair[0][self._known.roots(pair[0]) != self._known.roots(pair[1])])
+            self._known.join(*pair)
         for tensor in given:
             if tensor not in self._labels:
                 for dim in range(-tensor.ndim, 0):

@@ -59,7 +59,7 @@ def trial(build: Callable[[int], nn.Module], input_size: int) -> Trial:
         reason = str(error)
     if reason is None and removed < LEAST_REMOVED * filters:
         reason = f"{removed} of {filters} filters could go"
-    removable = sum(group.filters(channel) for group in found for channel in range(group.channels))
+    removable = groups.filters_of(found)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     shares = round(removable / filters, 4), round(removed / filters, 4)
     seconds = round(time.perf_counter() - start, 1)

@@ -68,11 +68,12 @@ class Certificate:
 class Sidecar:
     """The contents of ``hqp.json``: what an artefact is and what made it.
 
-    ``sparsity`` is θ, the share of all filters removed. ``compression_ratio`` is bytes of the FP32 file over bytes of
-    this one. ``ranking`` says which ranking was kept. ``given_back`` counts pruning steps returned by verification.
-    ``source`` builds the model that ``model`` names. ``split_digests`` name the images of each split, and
-    ``skipped_images`` those of the splits that were used which could not be read. ``qat_cost`` estimates what
-    quantisation-aware training would take.
+    ``sparsity`` is θ, the share of all filters removed, and ``inner_sparsity`` that of the ``inner_filters``, which no
+    residual sum ties together; ``None`` where nothing was to be pruned or there are none. ``compression_ratio`` is
+    bytes of the FP32 file over bytes of this one. ``ranking`` says which ranking was kept. ``given_back`` counts
+    pruning steps returned by verification. ``source`` builds the model that ``model`` names. ``split_digests`` name the
+    images of each split, and ``skipped_images`` those of the splits that were used which could not be read.
+    ``qat_cost`` estimates what quantisation-aware training would take.
     """
 
     schema_version: int
@@ -104,6 +105,8 @@ class Sidecar:
     filters: int
     kept_filters: int
     sparsity: float
+    inner_filters: int
+    inner_sparsity: float | None
     ranking: str | None
     given_back: int
     policy: Policy | None

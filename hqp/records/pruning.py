@@ -25,11 +25,15 @@ class Member:
 
 @dataclass(frozen=True)
 class Group:
-    """Channels that can only be removed together; ``channels`` is how many the group has."""
+    """Channels that can only be removed together; ``channels`` is how many the group has.
+
+    ``summed``: they are those of a sum of layers' outputs, as residual blocks end in.
+    """
 
     name: str
     channels: int
     members: tuple[Member, ...]
+    summed: bool = False
 
     def filters(self, channel: int) -> int:
         """The number of filters, over all layers, that go with one channel of the group."""

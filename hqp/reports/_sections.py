@@ -70,6 +70,11 @@ def _pruned(measurement: Measurement) -> str:
     return ABSENT if pruned is None else number(100 * pruned.top1, 2)
 
 
+def _inner(measurement: Measurement) -> str:
+    share = measurement.sidecar.inner_sparsity
+    return ABSENT if share is None else number(100 * share, 1)
+
+
 _CASE: tuple[Column, ...] = (
     ("method", lambda measurement: measurement.case.method),
     ("device", lambda measurement: measurement.case.device),
@@ -86,6 +91,7 @@ _ARTEFACT: tuple[Column, ...] = (
     ("params M", lambda measurement: number(measurement.sidecar.parameters / MILLION, 2)),
     ("MACs M", lambda measurement: number(measurement.sidecar.macs / MILLION, 1)),
     ("θ %", lambda measurement: number(100 * measurement.sidecar.sparsity, 1)),
+    ("inner θ %", _inner),
 )
 
 
@@ -97,6 +103,8 @@ def _artefacts(model: str, measured: list[Measurement]) -> Section:
     splits = sorted({row.sidecar.pruned.split for row in measured if row.sidecar.pruned})
     if splits:
         lines.append(f"pruned %: top-1 after pruning and before quantising, on '{', '.join(splits)}'")
+    if any(row.sidecar.inner_sparsity is not None for row in measured):
+        lines.append("θ %: filters removed, of all; inner θ %: of those that no residual sum ties together")
     notes = dict.fromkeys(note for measurement in measured for note in _made(measurement))
     return Section(title, _headers(_ARTEFACT), _table(_ARTEFACT, measured), (*lines, *notes))
 

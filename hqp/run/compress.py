@@ -175,6 +175,10 @@ def _sidecar(context: Context, request: Request, found: Subject, job: Job, draft
     assert draft.baseline is not None
     filters = sum(groups.filters(job.model).values())
     removed = groups.filters_removed(draft.groups, draft.removals[draft.shipped])
+    inner = groups.inner(draft.groups)
+    inner_filters = groups.filters_of(inner)
+    names = {group.name for group in inner}
+    inner_removal = {name: gone for name, gone in draft.removals[draft.shipped].items() if name in names}
     model_bytes, fp32_bytes = draft.file.stat().st_size, draft.dense_file.stat().st_size
     return Sidecar(
         schema_version=SCHEMA_VERSION,
@@ -210,6 +214,8 @@ def _sidecar(context: Context, request: Request, found: Subject, job: Job, draft
         filters=filters,
         kept_filters=filters - removed,
         sparsity=removed / filters,
+        inner_filters=inner_filters,
+        inner_sparsity=groups.filters_removed(inner, inner_removal) / inner_filters if inner_filters else None,
         ranking=str(draft.ranking) if draft.ranking else None,
         given_back=draft.accepted - draft.shipped,
         policy=job.policy if job.recipe.quantization else None,

@@ -180,6 +180,15 @@ def test_residual_partners_go_together() -> None:
     assert summary(find_groups(Residual(), EXAMPLE)) == {"stem": (6, stream), "inner": (5, within)}
 
 
+def test_channels_of_a_residual_sum_are_told_from_inner_ones() -> None:
+    found = find_groups(Residual(), EXAMPLE)
+    assert [(group.name, group.summed) for group in found] == [("stem", True), ("inner", False)]
+    assert [group.name for group in groups.inner(found)] == ["inner"]
+    assert (groups.filters_of(found), groups.filters_of(groups.inner(found))) == (6 + 6 + 5, 5)
+    assert not any(group.summed for group in find_groups(Excited(), EXAMPLE)), "a product is no sum"
+    assert {group.name: group.summed for group in find_groups(Concatenated(), EXAMPLE)}["join"]
+
+
 def test_depthwise_goes_with_pointwise_and_excitation_is_a_group() -> None:
     wide = (("expand", "filter"), ("norm", "norm"), ("depthwise", "filter"), ("depthwise", "input"))
     wide += (("norm_depthwise", "norm"), ("squeeze", "input"), ("excite", "filter"), ("project", "input"))

@@ -28,7 +28,7 @@ def results(
 ) -> Results:
     plain = make_sidecar(
         method="fp32", pruned=None, ranking=None, model_bytes=44_800_000, compression_ratio=1.0, costs=(), sparsity=0.0,
-        parameters=11_200_000, macs=334_000_000,
+        parameters=11_200_000, macs=334_000_000, inner_filters=0, inner_sparsity=None,
     )  # fmt: skip
     times = make_latency([[5.0, 5.0, 6.0]] * 20, [[2.0, 2.0, 3.0]] * 20)
     dense_hits, _ = make_hits(0)
@@ -64,11 +64,12 @@ def cells(text: str, title: str) -> dict[str, list[str]]:
 def test_accuracy_and_size_of_each_row(results: Results) -> None:
     rows = cells(table.render(results), "resnet18 on signs, 96x96: accuracy and size")
     assert rows["fp32"] == [
-        "fp32", "cpu_openvino", "99.95", "0.00", "99.98", "–", "44.80", "1.00x", "11.20", "334.0", "0.0",
+        "fp32", "cpu_openvino", "99.95", "0.00", "99.98", "–", "44.80", "1.00x", "11.20", "334.0", "0.0", "–",
     ]  # fmt: skip
     assert rows["hqp"] == [
-        "hqp", "cpu_openvino", "98.95", "0.50", "99.48", "90.00", "8.00", "5.60x", "7.90", "210.0", "25.0",
+        "hqp", "cpu_openvino", "98.95", "0.50", "99.48", "90.00", "8.00", "5.60x", "7.90", "210.0", "25.0", "50.0",
     ]  # fmt: skip
+    assert "θ %: filters removed, of all; inner θ %: of those that no residual sum ties" in table.render(results)
 
 
 def test_latency_and_verdicts_of_each_row(results: Results) -> None:

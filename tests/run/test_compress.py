@@ -50,6 +50,9 @@ def test_an_artefact_is_a_model_its_sidecar_and_its_layers(artefacts: dict[str, 
         layers = json.loads((out / "layers.json").read_text())
         kept = sum(layer["kept_channels"] for layer in layers[:-1])
         assert (kept, sum(layer["channels"] for layer in layers[:-1])) == (sidecar["kept_filters"], sidecar["filters"])
+        inner = [layer for layer in layers if layer["layer"].endswith("conv1")]  # the rest hang together by their sums
+        gone = 1 - sum(layer["kept_channels"] for layer in inner) / 32
+        assert (sidecar["inner_filters"], sidecar["inner_sparsity"]) == ((0, None) if method == "fp32" else (32, gone))
 
 
 def test_algorithm_1_ends_within_the_bound(artefacts: dict[str, Path]) -> None:

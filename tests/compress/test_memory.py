@@ -1,0 +1,84 @@
+"""Batches that memory does not hold: halved, said, and the same result."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hqp.compress.evaluate import accuracy
+from hqp.compress.memory import Parts
+from hqp.compress.sensitivity import sensitivities
+from hqp.errors import HqpError
+from hqp.records import Samples
+
+torch.set_num_threads(1)
+
+
+class Hungry(nn.Module):
+    """Takes so many images at once, in its last layer: what layers before it gave is lost."""
+
+    def __init__(self, most: int, error: RuntimeError) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 5)
+        for values in self.parameters():
+            values.data = torch.randn(values.shape, generator=generator)
+        self.most, self.error, self.batches = most, error, list[int]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.batches.append(len(x))
+        given = self.head(self.conv(x).relu().mean((2, 3)))
+        if given.requires_grad:
+            given.register_hook(lambda _: self.refuse(len(x)))
+        else:
+            self.refuse(len(x))
+        return given
+
+    def refuse(self, images: int) -> None:
+        if images > self.most:
+            raise self.error
+
+
+ERRORS = [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("[enforce fail] can't allocate memory: 12 bytes")]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_sensitivity_pass_goes_on_with_smaller_batches(error: RuntimeError) -> None:
+    generator = torch.Generator().manual_seed(1)
+    images, labels = torch.randn(26, 3, 6, 6, generator=generator), torch.arange(26) % 5
+    batches = [(images[:16], labels[:16]), (images[16:], labels[16:])]
+    hungry, said = Hungry(5, error), list[str]()
+    found = sensitivities(hungry, batches, said.append)
+    expected = sensitivities(Hungry(99, error), batches)
+    for name in ("conv", "head"):
+        torch.testing.assert_close(found.fisher[name], expected.fisher[name], rtol=1e-5, atol=0)
+        torch.testing.assert_close(found.fisher_obd[name], expected.fisher_obd[name], rtol=1e-5, atol=0)
+    assert hungry.batches == [16, 8, 4, 4, 4, 4, 4, 4, 2]
+    assert said == [f"out of memory: batches of {size} images from here on" for size in (8, 4)]
+
+
+def test_a_validation_pass_goes_on_with_smaller_batches() -> None:
+    def read(indices: object, size: int) -> np.ndarray:  # type: ignore[type-arg]
+        return np.random.default_rng(0).integers(0, 255, (10, size, size, 3), np.uint8)[np.asarray(indices)]
+
+    names = tuple("abcde")
+    samples = Samples("noise", "selection", np.arange(10) % 5, names, (0.5,) * 3, (0.2,) * 3, "d" * 64, read)
+    said = list[str]()
+    found = accuracy(Hungry(3, ERRORS[0]), samples, 6, batch_size=10, say=said.append)
+    assert found == accuracy(Hungry(99, ERRORS[0]), samples, 6, batch_size=10)
+    assert said == [f"out of memory: batches of {size} images from here on" for size in (5, 2)]
+
+
+def test_what_does_not_hold_one_image_is_refused() -> None:
+    with pytest.raises(HqpError, match="memory does not hold a batch of one image"):
+        sensitivities(Hungry(0, ERRORS[0]), [(torch.zeros(2, 3, 6, 6), torch.zeros(2, dtype=torch.int64))])
+
+
+def test_another_error_is_no_lack_of_memory() -> None:
+    def broken(part: slice) -> None:
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        Parts().each(4, broken)
