@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from hqp.compress import trace
+from hqp.compress import attention, trace
 from hqp.compress.contract import FORWARD_ERRORS
 from hqp.compress.statistics import Layer, layers, norms
 from hqp.compress.trace import Role, Slot, Tied
@@ -165,6 +165,7 @@ def remove(
                 _shrink_norm(part, gone["norm"])
             else:
                 _shrink_layer(part, gone["filter"], gone["input"])
+    _count_heads(model, smaller)
     return smaller
 
 
@@ -253,6 +254,15 @@ def _shrink_norm(norm: _BatchNorm, gone: frozenset[int]) -> None:
     norm.weight, norm.bias = _taken(norm.weight, kept), _taken(norm.bias, kept)
     if norm.running_mean is not None and norm.running_var is not None:
         norm.running_mean, norm.running_var = norm.running_mean[kept], norm.running_var[kept]
+
+
+def _count_heads(before: nn.Module, smaller: nn.Module) -> None:
+    """Tells attention how many heads its layers still project."""
+    for name, module in before.named_modules():
+        number = attention.heads(module)
+        if number is not None:
+            left = smaller.get_submodule(name)
+            attention.set_heads(left, number * left.qkv.out_features // module.qkv.out_features)
 
 
 def _shrink_layer(layer: Layer, filters_gone: frozenset[int], inputs_gone: frozenset[int]) -> None:

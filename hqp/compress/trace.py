@@ -22,6 +22,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.weak import WeakIdKeyDictionary
 
+from hqp.compress import attention
+
 Role = Literal["filter", "norm", "input"]
 
 # Where the code cuts a tensor through its channels, the parts may go evenly, each losing the same of its channels, as
@@ -82,7 +84,7 @@ def channels(model: nn.Module, example: Tensor, parts: Mapping[Any, int], cuts: 
         TypeError: the model gives something other than a tensor.
     """
     tracer = _Tracer(cuts)
-    with torch.no_grad(), tracer.watching(parts), tracer:
+    with torch.no_grad(), tracer.watching(model, parts), tracer:
         output = model(example)
     if not isinstance(output, Tensor):
         raise TypeError(f"the model returns a {type(output).__name__}")
@@ -132,6 +134,7 @@ class _Tracer(TorchDispatchMode):
         self._labels: WeakIdKeyDictionary = WeakIdKeyDictionary()
         self._slots: dict[Slot, int] = {}
         self._sums: list[Tensor] = []
+        self._heads: list[int] = []
         self._inside = 0
 
     # --- what is known of a tensor ---
@@ -156,13 +159,21 @@ class _Tracer(TorchDispatchMode):
     # --- layers ---
 
     @contextmanager
-    def watching(self, parts: Mapping[Any, int]) -> Iterator[None]:
-        """While it lasts, layers report what stands at which label."""
+    def watching(self, model: nn.Module, parts: Mapping[Any, int]) -> Iterator[None]:
+        """While it lasts, layers report what stands at which label, and attention how many heads it has."""
         with ExitStack() as hooks:
+            for module in model.modules():
+                number = attention.heads(module)
+                if number is not None:
+                    hooks.callback(module.register_forward_pre_hook(lambda *_, n=number: self._heads.append(n)).remove)
+                    hooks.callback(module.register_forward_hook(lambda *_: self._leave_heads()).remove)
             for part, order in parts.items():
                 hooks.callback(part.register_forward_pre_hook(self._enter).remove)
                 hooks.callback(part.register_forward_hook(partial(self._leave, order)).remove)
             yield
+
+    def _leave_heads(self) -> None:
+        self._heads.pop()
 
     def _enter(self, part: nn.Module, inputs: Any) -> None:
         self._inside += 1
@@ -228,6 +239,8 @@ class _Tracer(TorchDispatchMode):
         elif name in ("_softmax", "_log_softmax"):
             self._even_out(self.labels_of(args[0]), args[1])
             self._label(output, self.labels_of(args[0]))
+        elif name.startswith("_scaled_dot_product"):
+            self._attend(args[:3], _tensors(output))
         elif name == "copy_":
             self._copy(args[0], args[1])
         else:
@@ -271,10 +284,17 @@ class _Tracer(TorchDispatchMode):
             self._known.join(part, parts[0]) if even else self.fix(part)
 
     def _cut_evenly(self, given: Tensor, shape: Sequence[int]) -> Tensor:
-        """The labels in their new shape; where that cuts channels into several dimensions, they go evenly."""
+        """The labels in their new shape; where that cuts channels into several dimensions, they go evenly.
+
+        What remains apart are the places along the last of these, or in attention the heads.
+        """
         made = given.reshape(shape)
         cut = [dim for dim in range(made.ndim) if _varies(made, dim)]
-        for dim in cut[:-1]:
+        by_head = len(cut) > 1 and self._heads and made.shape[cut[-2]] == self._heads[-1]
+        apart = cut[-2:-1] if by_head else cut[-1:]
+        for dim in cut:
+            if dim in apart:
+                continue
             self._even_out(made, dim) if self._cuts == "even" else self.fix(made)
         return self._known.roots(made)
 
@@ -303,6 +323,15 @@ class _Tracer(TorchDispatchMode):
                         self._fix_along(self._known.roots(labelled[0]), dim % len(shape))
         for tensor in made:
             self._label(tensor, self._known.roots(labelled[0]))
+
+    def _attend(self, given: Sequence[Tensor], made: list[Tensor]) -> None:
+        """Queries, keys and values (n, heads, tokens, channels) of a head go together."""
+        labelled = [self.labels_of(tensor) for tensor in given]
+        for labels in labelled:
+            self._even_out(labels, -1)
+            self._known.join(labels[:1, :, :1, :1], labelled[0][:1, :, :1, :1])
+        self._hold((), made[1:])
+        self._label(made[0], self._known.roots(labelled[2][..., :1, :1]).expand(made[0].shape))
 
     def _reduce(self, args: Any, kwargs: Any, output: Tensor) -> None:
         given = self.labels_of(args[0])

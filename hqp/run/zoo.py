@@ -25,6 +25,9 @@ LARGE_PARAMETERS = 30e6
 
 TRANSFORMERS = ("vit_", "swin_", "maxvit_")
 
+# Of transformers, those that HQP promises; the others of torchvision are left out.
+PROMISED = ("torchvision:vit_b_16", "timm:deit_tiny_patch16_224")
+
 TIMM = (
     "convnext_atto", "convnextv2_atto", "cspdarknet53", "cspresnet50", "darknet53", "densenet121", "dla34", "dpn68",
     "efficientnet_b0", "efficientnet_lite0", "efficientnetv2_rw_t", "edgenext_xx_small", "fbnetc_100",
@@ -46,11 +49,11 @@ class Entry:
 
 
 def known() -> tuple[str, ...]:
-    """Every convolutional classifier of torchvision, and those of timm."""
+    """Every convolutional classifier of torchvision, those of timm, and two transformers."""
     from hqp.models import torchvision
 
     names = [name for name in torchvision.names() if not name.startswith(TRANSFORMERS)]
-    return (*(f"torchvision:{name}" for name in names), *(f"timm:{name}" for name in TIMM))
+    return (*(f"torchvision:{name}" for name in names), *(f"timm:{name}" for name in TIMM), *PROMISED)
 
 
 def entry(store: Store, progress: Progress, model: str) -> Entry:
