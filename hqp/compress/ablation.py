@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from hqp.compress import candidates, groups, pipeline, statistics
+from hqp.compress import candidates, groups, pipeline
 from hqp.compress.evaluate import accuracy
 from hqp.compress.job import Draft, Job, Removal
 from hqp.records import Accuracy, Ranking, Recovery, Samples
@@ -32,7 +32,7 @@ def ablate(job: Job, judged: Samples, shares: Sequence[float]) -> Iterator[Row]:
     assert pruning is not None
     draft = Draft(groups=groups.find_groups(job.model, job.example))
     pipeline.find_sensitivity(job, draft)
-    collected = statistics.collect(job.model, job.example, draft.measured)
+    collected = pipeline.collect(job, draft)
     total = sum(groups.filters(job.model).values())
     for ranking in pruning.rankings:
         removals = pipeline.removals(job, pruning, ranking, draft.groups, collected)

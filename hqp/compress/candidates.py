@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -136,12 +136,22 @@ def _shippable(job: Job, draft: Draft, removal: Removal) -> Path:
 
 def exported(job: Job, draft: Draft, removal: Removal) -> Path:
     """The FP32 file of the model without these channels."""
+    return _exported(job, key(job, draft, removal), lambda: module(job, draft, removal))
 
-    def build(folder: Path) -> None:
-        export.export(module(job, draft, removal), job.input_size, folder / "model.onnx")
+
+def unrecovered(job: Job, draft: Draft, removal: Removal) -> Path:
+    """As ``exported``, without recovery: for what depends on shapes alone."""
+    gone = {name: list(channels) for name, channels in removal.items()}
+    made = {**job.key, "removal": gone, "recovery": None}
+    return _exported(job, made, lambda: groups.remove(job.model, job.example, removal, draft.groups))
+
+
+def _exported(job: Job, made: Mapping[str, Any], build: Callable[[], nn.Module]) -> Path:
+    def write(folder: Path) -> None:
+        export.export(build(), job.input_size, folder / "model.onnx")
 
     with job.track("export", 0):
-        return job.store.make("exported", key(job, draft, removal), build) / "model.onnx"
+        return job.store.make("exported", made, write) / "model.onnx"
 
 
 def _ranges(job: Job, draft: Draft, plain: Path, removal: Removal) -> Ranges:

@@ -30,7 +30,8 @@ BATCH = 32
 class Job:
     """All that the engine is given; what measures and what scores come in as functions.
 
-    ``key`` names the trained weights and the splits. ``scores`` maps each ranking of the recipe to its score function.
+    ``key`` names the trained weights and the splits. ``scores`` maps each ranking of the recipe to its score function,
+    and ``needs`` are what these must have measured. ``device`` names the device and its environment.
     In the runtime that an exported file is made for, ``evaluate`` gives its accuracy on ``selection``, ``test`` that on
     the split of this name, and ``latency_ms`` its median latency. ``train_images`` is how many images there are to
     train on, ``train`` reads them, and ``training`` is how the model is trained. ``warn`` shows the user a line.
@@ -50,7 +51,8 @@ class Job:
     delta_max_pp: float
     targets: Targets
     scores: Mapping[Ranking, Score]
-    needs_sensitivity: bool
+    needs: frozenset[str]
+    device: str
     evaluate: Callable[[Path], Accuracy]
     test: Callable[[Path], Accuracy]
     latency_ms: Callable[[Path], float]

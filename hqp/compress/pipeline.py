@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from math import sqrt
 
-from hqp.compress import bound, candidates, groups, passes, prune, statistics, targets
+from hqp.compress import bound, candidates, groups, passes, prune, saved, statistics, targets
 from hqp.compress.certify import certify
 from hqp.compress.job import Draft, Job, Removal
 from hqp.compress.ledger import estimate_training
@@ -54,7 +54,7 @@ def _warn_of_few_images(job: Job) -> None:
 
 def find_sensitivity(job: Job, draft: Draft) -> None:
     """One pass over ``calibration`` gives the sensitivities of every filter, where a criterion asks for one."""
-    if not job.needs_sensitivity:
+    if "sensitivity" not in job.needs:
         return
 
     draft.measured = passes.measured(job, draft, job.model, job.key)
@@ -70,7 +70,7 @@ def prune_under_bound(job: Job, draft: Draft) -> None:
         raise HqpError("the dense model was not judged to its end")
     draft.spend(*dense.costs)
     draft.groups = groups.without(groups.find_groups(job.model, job.example), pruning.keep, job.model)
-    collected = statistics.collect(job.model, job.example, draft.measured)
+    collected = collect(job, draft)
     if pruning.recovery and "least_squares" in pruning.recovery.how:
         candidates.grams(job, draft, pruning.recovery)
     draft.dense, counts = dense.accuracy, (dense.accuracy.correct, dense.accuracy.total)
@@ -83,6 +83,11 @@ def prune_under_bound(job: Job, draft: Draft) -> None:
         filters = groups.filters_removed(draft.groups, by_step[accepted])
         if filters > removed:
             removed, draft.ranking, draft.removals, draft.accepted = filters, ranking, by_step, accepted
+
+
+def collect(job: Job, draft: Draft) -> Statistics:
+    """What the criteria of the recipe score the trained model by."""
+    return statistics.collect(job.model, job.example, draft.measured, saved.channel_us(job, draft))
 
 
 def removals(

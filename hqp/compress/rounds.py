@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from hqp import documents
-from hqp.compress import candidates, groups, passes, prune, statistics, training
+from hqp.compress import candidates, groups, passes, prune, saved, statistics, training
 from hqp.compress.job import Draft, Job, Removal, stopwatch
 from hqp.compress.statistics import Sensitivities
 from hqp.records import Cost, FineTuning, Recovery, Rounds, digest_of
@@ -61,8 +61,8 @@ def _next(job: Job, draft: Draft, base: nn.Module, share: float) -> Removal | No
     """The channels that are gone after the next round, by a ranking of those that are left."""
     before, ranking = draft.removals[-1], draft.ranking
     assert ranking is not None
-    measured = _measured(job, draft) if job.needs_sensitivity else None
-    collected = statistics.collect(base, job.example, measured)
+    measured = _measured(job, draft) if "sensitivity" in job.needs else None
+    collected = statistics.collect(base, job.example, measured, saved.channel_us(job, draft))
     smaller = statistics.collect(candidates.module(job, draft, before), job.example)
     collected = replace(collected, filter_macs=smaller.filter_macs, input_macs=smaller.input_macs)
     scores = {group.name: job.scores[ranking](group, collected) for group in draft.groups}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -37,11 +39,17 @@ def norms(model: nn.Module) -> dict[str, _BatchNorm]:
     return {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
 
 
-def collect(model: nn.Module, example: Tensor, measured: Sensitivities | None = None) -> Statistics:
+def collect(
+    model: nn.Module,
+    example: Tensor,
+    measured: Sensitivities | None = None,
+    channel_us: Mapping[str, float] = MappingProxyType({}),
+) -> Statistics:
     """The statistics of a model, in float64, by layer name; ``example`` is a batch of its input.
 
     ``weights`` are (C, d), a filter a row; ``gammas`` (C,) carry their sign, and layers without an affine scale are
-    left out; the sensitivities are what ``sensitivity.sensitivities`` gave, or nothing.
+    left out; the sensitivities are what ``sensitivity.sensitivities`` gave, or nothing, and ``channel_us`` what
+    ``saved.channel_us`` did.
     """
     known, positions = layers(model), output_positions(model, example)
     weights = {name: _float64(layer.weight.flatten(1)) for name, layer in known.items()}
@@ -52,7 +60,7 @@ def collect(model: nn.Module, example: Tensor, measured: Sensitivities | None = 
         {name: _float64(values) for name, values in one.items()}
         for one in ((measured.fisher, measured.fisher_obd) if measured else ({}, {}))
     )
-    return Statistics(weights, gammas, fisher, fisher_obd, filter_macs, input_macs)
+    return Statistics(weights, gammas, fisher, fisher_obd, filter_macs, input_macs, channel_us)
 
 
 @torch.no_grad()

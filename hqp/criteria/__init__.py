@@ -2,13 +2,14 @@
 
 A file defines
 
-* ``needs``: what beyond the weights must be measured: ``()`` or ``("sensitivity",)``;
+* ``needs``: what beyond the weights must be measured: ``()`` or ``("sensitivity",)``; the option ``per="us"`` of a
+  ranking also has microseconds measured on the device;
 * ``score(group: Group, statistics: Statistics, **options) -> ndarray``: one number per channel of a dependency group,
   float64 of shape (group.channels,); the lowest is pruned first. Options are keyword-only.
 
 All criteria here score a channel by the mean over the filters that go with it, the loss per filter removed, so that the
 criterion alone differs between methods and groups of different size can be ranked in one list; where an option says
-``per="mac"``, by the loss per multiply-add saved.
+``per="mac"``, by the loss per multiply-add saved, and by ``per="us"`` per microsecond.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from hqp.errors import UnknownName
 from hqp.records import Group, Statistics
 
-PER = ("filter", "layer", "mac")
+PER = ("filter", "layer", "mac", "us")
 
 
 def sensitivity_of(
@@ -30,7 +31,8 @@ def sensitivity_of(
     """The sensitivity of each channel of a group, shape (group.channels,), from that of its filters, ``values``.
 
     ``filter``: the mean over its filters. ``layer``: the same, each filter's divided by the mean of its layer, so that
-    layers of different scale compare. ``mac``: their sum over the multiply-adds that go with the channel.
+    layers of different scale compare. ``mac``: their sum over the multiply-adds that go with the channel; ``us``: over
+    the microseconds.
 
     Raises:
         UnknownName: ``per`` is none of these.
@@ -43,7 +45,10 @@ def sensitivity_of(
     if per == "filter":
         return mean
     channels = range(group.channels)
-    return mean * [group.filters(one) / max(1.0, statistics.macs(group, one)) for one in channels]
+    total = mean * [group.filters(one) for one in channels]
+    if per == "us":
+        return total / statistics.channel_us[group.name]
+    return total / [max(1.0, statistics.macs(group, one)) for one in channels]
 
 
 def scaled(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

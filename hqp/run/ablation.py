@@ -21,6 +21,7 @@ RANKINGS = (
     Ranking("fisher_obd"),
     Ranking("fisher_obd", per="layer"),
     Ranking("fisher_obd", per="mac"),
+    Ranking("fisher_obd", per="us"),
     Ranking("magnitude", norm="l2", per_layer=True),
     Ranking("bn_gamma"),
 )

@@ -122,7 +122,8 @@ def _job(context: Context, request: Request, found: Subject, recipe: Recipe, dat
         delta_max_pp=request.delta_max_pp,
         targets=request.targets,
         scores={ranking: _score(criteria[ranking].score, ranking) for ranking in rankings},
-        needs_sensitivity=any("sensitivity" in criterion.needs for criterion in criteria.values()),
+        needs=frozenset(need for ranking in rankings for need in _needs(criteria[ranking], ranking)),
+        device=f"{request.device}-{context.environment(request.device).digest}",
         evaluate=evaluate,
         test=test,
         latency_ms=lambda file: context.latency_ms(file, request.device),
@@ -130,6 +131,11 @@ def _job(context: Context, request: Request, found: Subject, recipe: Recipe, dat
         track=context.progress.track,
         warn=context.progress.say,
     )
+
+
+def _needs(criterion: Any, ranking: Ranking) -> tuple[str, ...]:
+    """What a ranking must have measured: what its criterion needs, and times where it ranks by them."""
+    return (*criterion.needs, "latency") if ("per", "us") in ranking.options else tuple(criterion.needs)
 
 
 def _score(score: Callable[..., Any], ranking: Ranking) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,13 @@ def test_per_layer_the_mean_of_each_layer_is_one() -> None:
     assert fisher.score(STREAM, STATISTICS, per="layer").tolist() == pytest.approx(
         [(1 / 1.5 + 3 / 36) / 2, (2 / 1.5 + 6 / 36) / 2], rel=1e-15
     )
+
+
+def test_per_microsecond_the_sum_is_over_the_time_of_a_channel() -> None:
+    timed = replace(STATISTICS, channel_us={STREAM.name: 0.5, EXCITATION.name: 4.0})
+    per_mac = fisher.score(STREAM, STATISTICS, per="mac")
+    assert (fisher.score(STREAM, timed, per="us") == per_mac * 35 / 0.5).all()
+    assert fisher_obd.score(EXCITATION, timed, per="us").tolist() == [1 / 4, 8 / 4]
 
 
 def test_per_mac_the_sum_is_over_all_that_goes_with_a_channel() -> None:
