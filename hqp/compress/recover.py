@@ -107,7 +107,8 @@ def _solve(layer: Any, trained: Any, filters: list[int], lost: frozenset[int], g
     damping = torch.full((len(left),), float(ridge), dtype=torch.float64)
     damping[-1] = 0.0  # the bias is free
     missing = whole @ columns - whole[:, left] @ square
-    best = whole[:, left] + torch.linalg.solve(square + torch.diag(damping), missing.T).T
+    factor = torch.linalg.cholesky(square + torch.diag(damping))
+    best = whole[:, left] + torch.cholesky_solve(missing.T, factor).T
     layer.weight.copy_(best[:, :-1].reshape(layer.weight.shape))
     layer.bias = nn.Parameter(best[:, -1].to(layer.weight.dtype))
 
