@@ -114,7 +114,8 @@ def give_back(job: Job, draft: Draft) -> None:
 
 
 def ship(job: Job, draft: Draft) -> None:
-    """The file that is shipped, judged on ``selection``."""
+    """The file that is shipped, judged on ``selection`` and by the targets."""
+    targets.tell(job, draft)
     draft.compressed = job.evaluate(candidates.file(job, draft, draft.shipped))
     if draft.shipped:
         draft.pruned = passes.validated(job, draft, draft.removals[draft.shipped]).accuracy

@@ -11,15 +11,10 @@ from hqp.compress.job import Draft, Job
 def stop(job: Job, draft: Draft, holds: Callable[[int], bool]) -> int:
     """The fewest pruning steps, of those shipped, that reach every target; all of them where no target is asked for.
 
-    ``holds`` tells whether the file after so many steps keeps the bound. What is out of reach is told, and the file
-    that came nearest within the bound is shipped.
+    ``holds`` tells whether the file after so many steps keeps the bound. Where a target is out of reach, the file that
+    came nearest within the bound is shipped.
     """
-    wanted = job.targets
-    if not wanted.asked():
-        return draft.shipped
-    missed = _missed(job, draft, draft.shipped)
-    if missed:
-        job.warn(f"warning: within the bound {' and '.join(missed)}")
+    if not job.targets.asked() or _missed(job, draft, draft.shipped):
         return draft.shipped
 
     def enough(given_back: int) -> bool:
@@ -27,6 +22,13 @@ def stop(job: Job, draft: Draft, holds: Callable[[int], bool]) -> int:
 
     fewest = draft.shipped - bound.bisect(enough, 0, draft.shipped + 1)
     return fewest if fewest == draft.shipped or holds(fewest) else draft.shipped
+
+
+def tell(job: Job, draft: Draft) -> None:
+    """Says which targets the file that is shipped does not reach: the bound was in the way, or its certificate."""
+    missed = _missed(job, draft, draft.shipped) if job.targets.asked() else []
+    if missed:
+        job.warn(f"warning: within the bound {' and '.join(missed)}")
 
 
 def _missed(job: Job, draft: Draft, step: int) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 from hqp.compress.job import Draft
-from hqp.compress.targets import stop
+from hqp.compress.targets import stop, tell
 from hqp.records import Group, Member, Targets
 
 # Ten channels of one filter each, and the network's other layer.
@@ -28,7 +28,8 @@ class Bench:
         for step, file in self.files.items():
             file.write_bytes(b"x" * (1000 - 100 * step))
 
-    def stop(self, shipped: int, **targets: Any) -> int:
+    def stop(self, shipped: int, certified: int | None = None, **targets: Any) -> int:
+        """The step that is stopped at; what is said is said of that, or of the step that was ``certified``."""
         job: Any = SimpleNamespace(
             model=MODEL,
             targets=Targets(**targets),
@@ -37,7 +38,10 @@ class Bench:
         )
         removals: list[Any] = [{}, *({"0": tuple(range(step))} for step in range(1, 10))]
         draft = Draft(groups=(GROUP,), removals=removals, shipped=shipped, files=self.files)
-        return stop(job, draft, self.holding.__contains__)
+        stopped = stop(job, draft, self.holding.__contains__)
+        draft.shipped = stopped if certified is None else certified
+        tell(job, draft)
+        return stopped
 
 
 @pytest.mark.parametrize(
@@ -61,6 +65,12 @@ def test_what_is_out_of_reach_is_told(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     assert bench.stop(6, latency_ms=3.0, bytes=100, sparsity=0.2) == 6
     assert bench.said == ["warning: within the bound latency_ms 4 is reached, not 3 and bytes 400 is reached, not 100"]
+
+
+def test_a_target_that_the_certificate_gave_up_is_told(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    assert bench.stop(6, certified=5, latency_ms=4.0) == 6
+    assert bench.said == ["warning: within the bound latency_ms 5 is reached, not 4"]
 
 
 def test_a_step_that_breaks_the_bound_is_not_shipped_for_a_target(tmp_path: Path) -> None:
