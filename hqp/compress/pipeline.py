@@ -56,7 +56,6 @@ def find_sensitivity(job: Job, draft: Draft) -> None:
     """One pass over ``calibration`` gives the sensitivities of every filter, where a criterion asks for one."""
     if "sensitivity" not in job.needs:
         return
-
     draft.measured = passes.measured(job, draft, job.model, job.key)
 
 
