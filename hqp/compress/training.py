@@ -46,6 +46,7 @@ class TrainingRecipe:
     learning_rate: float = 2e-3
     warmup: float = 0.2
     weight_decay: float = 0.05
+    optimizer: Literal["adamw", "sgd"] = "adamw"
     label_smoothing: float = 0.1
     precision: Literal["float32", "bfloat16"] = "float32"
     batch_norm_momentum: float = 0.1
@@ -308,10 +309,12 @@ def _finite(loss: float, epoch: int) -> float:
 
 
 def _optimizer(model: nn.Module, recipe: TrainingRecipe) -> torch.optim.Optimizer:
-    """AdamW that decays matrices and kernels, but neither biases nor batch normalisation."""
+    """The recipe's, which decays matrices and kernels, but neither biases nor batch normalisation."""
     decayed = [p for p in model.parameters() if p.ndim > 1]
     free = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True, fused=True)
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
 
 
