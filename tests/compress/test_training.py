@@ -81,14 +81,17 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(
     assert trained(network(), images(), recipe, seed=4) != first
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize(("epoch", "step"), [(1, 2), (2, 1), (2, 4), (3, 3)])
-def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(tmp_path: Path, epoch: int, step: int) -> None:
-    state = tmp_path / "states" / "tiny.pt"
-    whole = trained(network(), images(), RECIPE, seed=3)
+def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(
+    tmp_path: Path, epoch: int, step: int, optimizer: Literal["adamw", "sgd"]
+) -> None:
+    state, recipe = tmp_path / "states" / "tiny.pt", replace(RECIPE, optimizer=optimizer)
+    whole = trained(network(), images(), recipe, seed=3)
     with pytest.raises(Killed):
-        fit(network(), images(), RECIPE, seed=3, state=state, on_step=kill_at(epoch, step))
+        fit(network(), images(), recipe, seed=3, state=state, on_step=kill_at(epoch, step))
     steps: list[Step] = []
-    assert trained(network(), images(), RECIPE, seed=3, state=state, on_step=steps.append) == whole
+    assert trained(network(), images(), recipe, seed=3, state=state, on_step=steps.append) == whole
     assert steps[0].epoch == epoch, "finished epochs are not trained again"
 
 
@@ -156,9 +159,12 @@ def test_a_state_cannot_run_code(tmp_path: Path) -> None:
         fit(network(), images(), RECIPE, state=state)
 
 
-def test_training_learns_and_leaves_the_model_ready_for_use() -> None:
-    model = network()
-    fit(model, images(), replace(RECIPE, phases=((12, 4), (24, 4)), learning_rate=0.03))
+@pytest.mark.parametrize(("optimizer", "learning_rate"), [("adamw", 0.03), ("sgd", 0.1)])
+def test_training_learns_and_leaves_the_model_ready_for_use(
+    optimizer: Literal["adamw", "sgd"], learning_rate: float
+) -> None:
+    model, phases = network(), ((12, 4), (24, 4))
+    fit(model, images(), replace(RECIPE, phases=phases, learning_rate=learning_rate, optimizer=optimizer))
     assert count_correct(model, images(seed=5), 24) >= 60
     assert not model.training
     assert model[1].momentum == 0.01, "the model's own momentum is back"
