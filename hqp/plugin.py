@@ -1,11 +1,13 @@
 """The pytest plug-in: one test per case and gate that binds it, and one coverage test per suite.
 
-A ``.py`` file in a folder named ``suites`` is a suite. It is collected into ``suites/signs.py::CASE::GATE``.
+A ``.py`` file in a folder named ``suites`` is a suite, and any other that is asked for by name and declares one. It is
+collected into ``suites/signs.py::CASE::GATE``.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from hqp.run.judge import Bound
 
 SUITES_FOLDER = "suites"
+DECLARES = re.compile(r"^suite\b.*=\s*Suite\(", re.MULTILINE)
 STORE = ".hqp"
 
 
@@ -52,9 +55,16 @@ def pytest_collect_file(
 ) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
     """A suite file becomes its cases and gates, and is no module of test functions besides."""
     collectors = yield
-    if file_path.suffix != ".py" or file_path.parent.name != SUITES_FOLDER or file_path.name.startswith("_"):
-        return collectors
-    return [SuiteFile.from_parent(parent, path=file_path)]
+    asked = parent.session.isinitpath(file_path)
+    return [SuiteFile.from_parent(parent, path=file_path)] if _is_suite(file_path, asked) else collectors
+
+
+def _is_suite(path: Path, asked: bool) -> bool:
+    if path.suffix != ".py":
+        return False
+    if path.parent.name == SUITES_FOLDER:
+        return not path.name.startswith("_")
+    return asked and bool(DECLARES.search(path.read_text(encoding="utf-8", errors="replace")))
 
 
 class SuiteFile(pytest.File):

@@ -143,6 +143,17 @@ def test_a_case_that_was_not_run_fails_coverage(recorded: Path, project: Path, r
     shutil.rmtree(project / "elsewhere")
 
 
+def test_a_suite_elsewhere_is_run_where_it_is_asked_for_by_name(project: Path, run: Any) -> None:
+    place = project / "gates"
+    place.mkdir()
+    (place / "squares.py").write_text((project / SUITE).read_text())
+    (place / "helper.py").write_text("suite = None\n")
+    asked = run("-m", "pytest", "gates/squares.py", "--collect-only", "-q").stdout
+    assert "gates/squares.py::squarenet-hqp-cpu_onnxruntime::size" in asked
+    assert "no tests" in run("-m", "pytest", "gates", "gates/helper.py", "--collect-only", "-q").stdout
+    shutil.rmtree(place)
+
+
 def test_a_partial_run_replaces_no_whole_baseline(recorded: Path, run: Any) -> None:
     whole = recorded.read_bytes()
     assert run("-m", "pytest", SUITE, "-k", "size").returncode == 0
