@@ -80,7 +80,10 @@ def samples(dataset: str, parts: Parts, split: str, reading: Reading, own: Readi
 
 
 def _cut(parts: Parts, split: str, held_out: bool) -> tuple[Tree, npt.NDArray[np.intp]]:
-    """The part that a split is cut from, and the split's images in it, ascending.
+    """The part that a split is cut from, and the split's images in it.
+
+    They come in the order of ``_drawn``, so that the first of them, which calibrate or judge where fewer will do, are of
+    all classes. Only ``train`` comes as it lies on the disk: whoever trains shuffles.
 
     ``calibration`` are training images, as the paper has it, which leaves more to train on. What judges was never
     trained on: with ``held_out``, ``selection`` is a slice of ``train/`` that ``train`` leaves out, and ``test`` all of
@@ -95,15 +98,15 @@ def _cut(parts: Parts, split: str, held_out: bool) -> tuple[Tree, npt.NDArray[np
             "calibration": slice(cut, 2 * cut),
             "train": slice(cut if held_out else 0, None),
         }
-        return tree, np.sort(order[slices[split]])
+        return tree, np.sort(order[slices[split]]) if split == "train" else order[slices[split]]
     if parts.test is not None or held_out:
         tree = parts.test() if parts.test is not None and split == "test" else parts.validation()
-        chosen = np.arange(len(tree.names))
+        chosen = _drawn(tree)
     else:
         tree = parts.validation()
         order = _drawn(tree)
         selection = len(order) // 2 if parts.selection_images is None else parts.selection_images
-        chosen = np.sort(order[:selection] if split == "selection" else order[selection:])
+        chosen = order[:selection] if split == "selection" else order[selection:]
     _same_classes(tree, parts)
     return tree, chosen
 

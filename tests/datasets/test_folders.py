@@ -64,6 +64,14 @@ def test_no_image_that_judges_was_trained_on_and_the_splits_are_whole(photos: Pa
     assert all(samples.classes == CLASSES for samples in splits.values())
 
 
+@pytest.mark.parametrize("held_out", [False, True])
+@pytest.mark.parametrize("split", ["calibration", "selection", "test"])
+def test_the_first_images_of_a_split_are_of_all_classes(tmp_path: Path, split: str, held_out: bool) -> None:
+    photos = fill(tmp_path / "photos", {"train": 120, "val": 40})
+    labels = load(photos, split, held_out=held_out).labels
+    assert len(labels) > 24 and set(labels[:12]) == set(range(len(CLASSES)))
+
+
 def test_a_split_is_the_same_whatever_the_order_of_the_files(photos: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     for file in sorted(photos.rglob("*.png"), reverse=True):
