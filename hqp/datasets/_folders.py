@@ -82,8 +82,8 @@ def samples(dataset: str, parts: Parts, split: str, reading: Reading, own: Readi
 def _cut(parts: Parts, split: str, held_out: bool) -> tuple[Tree, npt.NDArray[np.intp]]:
     """The part that a split is cut from, and the split's images in it.
 
-    They come in the order of ``_drawn``, so that the first of them, which calibrate or judge where fewer will do, are of
-    all classes. Only ``train`` comes as it lies on the disk: whoever trains shuffles.
+    They come in the order of ``_drawn``, so that the first of them, which calibrate or judge where fewer will do, are
+    of all classes. Only ``train`` comes as it lies on the disk: whoever trains shuffles.
 
     ``calibration`` are training images, as the paper has it, which leaves more to train on. What judges was never
     trained on: with ``held_out``, ``selection`` is a slice of ``train/`` that ``train`` leaves out, and ``test`` all of
