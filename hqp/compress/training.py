@@ -87,9 +87,13 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def first(self, count: int) -> Images:
-        """The first ``count`` of them."""
-        return replace(self, labels=self.labels[:count])
+    def spread(self, count: int) -> Images:
+        """So many of them at even distances, or all: of all classes, also where these lie one after the other."""
+        chosen = np.arange(min(count, len(self))) * len(self) // min(count, len(self))
+        read = self.read
+        return replace(
+            self, labels=self.labels[chosen], read=lambda indices: read(chosen[np.asarray(indices)].tolist())
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -179,14 +179,14 @@ def write_network(run: Training) -> Training:
 
 
 def score_network(run: Training) -> Training:
-    """Counts the network's right answers on every split, of `train` on the first images only."""
+    """Counts the network's right answers on every split, of `train` on some only."""
     from hqp.compress.checkpoint import Score
     from hqp.compress.training import count_correct
 
     assert run.network is not None
     scores = {}
     for split, images in run.images.items():
-        counted = images.first(TRAIN_SCORED) if split == "train" else images
+        counted = images.spread(TRAIN_SCORED) if split == "train" else images
         scores[split] = Score(count_correct(run.network, counted, run.size), len(counted))
         percent = 100 * scores[split].correct / scores[split].total
         run.console.print(f"{run.model} on {run.dataset}/{split}: {percent:.2f} % of {len(counted)}", highlight=False)

@@ -245,6 +245,14 @@ def test_erasing_greys_a_square_of_each_image() -> None:
     assert grey.max() == 0.25 and 0.0625 <= grey.min() < 0.25, "at an edge, part of the square lies outside"
 
 
+def test_images_are_spread_over_all_of_them() -> None:
+    labels = np.repeat(np.arange(4), 5)
+    sample = Images(lambda wanted: labels[wanted].astype(np.uint8), labels, (0, 0, 0), (1, 1, 1), "sorted")
+    spread = sample.spread(8)
+    assert spread.labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert spread.read([1, 7]).tolist() == [0, 3] and len(sample.spread(99)) == 20
+
+
 def test_counting_leaves_the_last_batch_in_and_agrees_with_the_outputs() -> None:
     model = network().eval()
     sample = images(37)

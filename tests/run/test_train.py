@@ -114,7 +114,7 @@ def test_the_counts_are_of_the_rounded_weights() -> None:
         assert card.accuracy[split] == Score(correct, total)
 
 
-def test_of_a_large_training_split_the_first_images_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_large_training_split_some_images_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workflow, "TRAIN_SCORED", 10)
     assert run("fixtures").accuracy["train"].total == 10
 
