@@ -45,11 +45,15 @@ def judge_dense(job: Job, draft: Draft) -> None:
 
 
 def _warn_of_few_images(job: Job) -> None:
-    """Tells what asks for more calibration images than there are."""
+    """Tells what asks for more calibration images than there are, and where those it takes are of few classes."""
+    labels, classes = job.calibration.labels, job.calibration.classes
     recovery = job.recipe.pruning.recovery if job.recipe.pruning else None
     for what, asked in (("recovery", recovery), ("quantisation", job.recipe.quantization)):
         if asked and asked.images > len(job.calibration):
             job.warn(f"warning: {what} asks for {asked.images} images, 'calibration' has {len(job.calibration)}")
+        known = len(set(labels[: asked.images].tolist())) if asked else len(classes)
+        if asked and 2 * known < min(len(classes), asked.images):
+            job.warn(f"warning: {what} takes the first {asked.images} images of 'calibration', of {known} classes only")
 
 
 def find_sensitivity(job: Job, draft: Draft) -> None:

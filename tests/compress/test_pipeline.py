@@ -1,0 +1,49 @@
+"""What is said of the calibration images before minutes are spent on them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hqp.compress import pipeline
+from hqp.records import Pruning, Quantization, Ranking, Recipe, Recovery, Samples
+
+CLASSES = tuple("abcdefgh")
+
+
+def said(labels: list[int], recovery: int = 64, quantization: int = 32) -> list[str]:
+    told: list[str] = []
+    samples = Samples("x", "calibration", np.array(labels), CLASSES, (0, 0, 0), (1, 1, 1), "d", lambda *_: np.empty(0))
+    pruning = Pruning((Ranking("fisher"),), recovery=Recovery(images=recovery))
+    recipe = Recipe("x", pruning=pruning, quantization=Quantization(images=quantization))
+    job: Any = SimpleNamespace(recipe=recipe, calibration=samples, warn=told.append)
+    pipeline._warn_of_few_images(job)
+    return told
+
+
+def test_enough_images_of_all_classes_are_nothing_to_tell() -> None:
+    assert said([*range(8)] * 8) == []
+
+
+def test_fewer_images_than_asked_for_are_told() -> None:
+    assert said([*range(8)] * 5) == ["warning: recovery asks for 64 images, 'calibration' has 40"]
+
+
+@pytest.mark.parametrize("each", [32, 64])
+def test_images_that_lie_class_by_class_are_told(each: int) -> None:
+    assert said([label for label in range(8) for _ in range(each)]) == [
+        f"warning: recovery takes the first 64 images of 'calibration', of {64 // each} classes only",
+        "warning: quantisation takes the first 32 images of 'calibration', of 1 classes only",
+    ]
+
+
+def test_a_recipe_without_pruning_asks_for_nothing_more() -> None:
+    told: list[str] = []
+    job: Any = SimpleNamespace(
+        recipe=Recipe("fp32"), calibration=SimpleNamespace(labels=np.zeros(4), classes=CLASSES), warn=told.append
+    )
+    pipeline._warn_of_few_images(job)
+    assert told == []
