@@ -53,7 +53,8 @@ def _warn_of_few_images(job: Job) -> None:
             job.warn(f"warning: {what} asks for {asked.images} images, 'calibration' has {len(job.calibration)}")
         known = len(set(labels[: asked.images].tolist())) if asked else len(classes)
         if asked and 2 * known < min(len(classes), asked.images):
-            job.warn(f"warning: {what} takes the first {asked.images} images of 'calibration', of {known} classes only")
+            taken = f"the first {asked.images} images of 'calibration'"
+            job.warn(f"warning: {what} takes {taken}, which are of {known} of {len(classes)} classes")
 
 
 def find_sensitivity(job: Job, draft: Draft) -> None:

@@ -35,8 +35,8 @@ def test_fewer_images_than_asked_for_are_told() -> None:
 @pytest.mark.parametrize("each", [32, 64])
 def test_images_that_lie_class_by_class_are_told(each: int) -> None:
     assert said([label for label in range(8) for _ in range(each)]) == [
-        f"warning: recovery takes the first 64 images of 'calibration', of {64 // each} classes only",
-        "warning: quantisation takes the first 32 images of 'calibration', of 1 classes only",
+        f"warning: recovery takes the first 64 images of 'calibration', which are of {64 // each} of 8 classes",
+        "warning: quantisation takes the first 32 images of 'calibration', which are of 1 of 8 classes",
     ]
 
 
