@@ -154,13 +154,17 @@ class Distribution:
         return np.diff(resampled)
 
 
+# Divergences so close differ by rounding alone.
+TIE = 1e-9
+
+
 def kl_bins(counts: Counts, levels: int) -> int:
     """How many of the bins to keep so that ``levels`` levels tell most of the distribution, in bits.
 
     The search of S. Migacz, "8-bit inference with TensorRT" (GTC 2017), at every number i of kept bins from ``levels``
     on: P is the distribution with all beyond bin i added to the last kept bin; Q is the kept part alone, in ``levels``
-    groups of bins, each group's mass spread evenly over its bins that are not empty; the i of the least KL(P‖Q) wins.
-    All i are computed at once from running sums, since within a group log Q is one number. A last group that is empty
+    groups of bins, each group's mass spread evenly over its bins that are not empty; the i of the least KL(P‖Q) wins,
+    of several the greatest, which cuts off least. All i are computed at once from running sums, since within a group log Q is one number. A last group that is empty
     before values beyond it counts as one value: else an outlier behind a gap could never be cut off.
     """
     kept = np.arange(levels, len(counts) + 1)
@@ -175,7 +179,7 @@ def kl_bins(counts: Counts, levels: int) -> int:
     entropy = _running(_x_log_x(counts))[kept - 1] + _x_log_x(last + beyond)
     # KL(P‖Q) less log ∑P, which is the same for every i.
     divergence = (entropy - (group_mass * log_q).sum(axis=1)) / mass[-1] + np.log(total_q)
-    return int(kept[np.argmin(divergence)])
+    return int(kept[divergence <= divergence.min() + TIE][-1])
 
 
 def _running(values: npt.NDArray[Any]) -> Counts:
