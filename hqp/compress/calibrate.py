@@ -164,8 +164,9 @@ def kl_bins(counts: Counts, levels: int) -> int:
     The search of S. Migacz, "8-bit inference with TensorRT" (GTC 2017), at every number i of kept bins from ``levels``
     on: P is the distribution with all beyond bin i added to the last kept bin; Q is the kept part alone, in ``levels``
     groups of bins, each group's mass spread evenly over its bins that are not empty; the i of the least KL(P‖Q) wins,
-    of several the greatest, which cuts off least. All i are computed at once from running sums, since within a group log Q is one number. A last group that is empty
-    before values beyond it counts as one value: else an outlier behind a gap could never be cut off.
+    of several the greatest, which cuts off least. All i are computed at once from running sums, since within a group
+    log Q is one number. A last group that is empty before values beyond it counts as one value: else an outlier behind
+    a gap could never be cut off.
     """
     kept = np.arange(levels, len(counts) + 1)
     mass, filled = _running(counts), _running(counts > 0)
