@@ -141,8 +141,7 @@ def exported(job: Job, draft: Draft, removal: Removal) -> Path:
 
 def unrecovered(job: Job, draft: Draft, removal: Removal) -> Path:
     """As ``exported``, without recovery: for what depends on shapes alone."""
-    gone = {name: list(channels) for name, channels in removal.items()}
-    made = {**job.key, "removal": gone, "recovery": None}
+    made = {**job.key, "removal": listed(removal), "recovery": None}
     return _exported(job, made, lambda: groups.remove(job.model, job.example, removal, draft.groups))
 
 
@@ -173,10 +172,14 @@ def _ranges(job: Job, draft: Draft, plain: Path, removal: Removal) -> Ranges:
 
 def key(job: Job, draft: Draft, removal: Removal) -> dict[str, Any]:
     """What a model without these channels depends on."""
-    how, gone = recovery(job, draft, removal), {name: list(channels) for name, channels in removal.items()}
-    tuned = weights(draft, removal)
+    how, tuned = recovery(job, draft, removal), weights(draft, removal)
     trained = {"tuned": tuned.parent.name} if tuned else {}
-    return {**job.key, "removal": gone, "recovery": asdict(how) if how else None, **trained}
+    return {**job.key, "removal": listed(removal), "recovery": asdict(how) if how else None, **trained}
+
+
+def listed(removal: Removal) -> dict[str, list[int]]:
+    """The channels that are gone, as a key holds them."""
+    return {name: list(channels) for name, channels in removal.items()}
 
 
 def _quantised_key(job: Job, draft: Draft, removal: Removal) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def _key(job: Job, draft: Draft, how: FineTuning, removal: Removal) -> Mapping[s
     before, recovery = candidates.key(job, draft, draft.removals[-1]), _recovery(job)
     return {
         "before": before,
-        "removal": {name: list(channels) for name, channels in removal.items()},
+        "removal": candidates.listed(removal),
         "recovery": asdict(recovery) if recovery else None,
         "teacher": how.teacher,
         "recipe": asdict(_recipe(job, how)),

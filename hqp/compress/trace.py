@@ -173,7 +173,7 @@ class _Tracer(TorchDispatchMode):
             yield
 
     def _leave_heads(self) -> None:
-        self._heads.pop()
+        self._heads.pop()  # and gives nothing: what a hook gives would take the place of the output
 
     def _enter(self, part: nn.Module, inputs: Any) -> None:
         self._inside += 1
