@@ -276,6 +276,9 @@ def test_a_grown_model_gives_what_the_smaller_one_gives(build: Callable[[], nn.M
     whole = groups.grown(model, smaller, groups.removed(found, gone))
     assert groups.sizes(whole) == groups.sizes(model)
     torch.testing.assert_close(whole(image), smaller(image), rtol=1e-9, atol=1e-9)
+    for (name, role), indices in groups.removed(found, gone).items():
+        if role != "input":
+            assert not whole.get_submodule(name).weight[sorted(indices)].any(), "zeros for what is gone"
     again = remove(whole, EXAMPLE, gone, found)
     for name, values in smaller.state_dict().items():
         assert torch.equal(again.state_dict()[name], values), name
