@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import torch
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
@@ -46,9 +48,10 @@ def export(model: nn.Module, input_size: int, path: Path) -> None:
         HqpError: the model cannot be traced, or what was traced is not the model.
     """
     traced = _trace(model, torch.zeros(1, 3, input_size, input_size))
-    _name_weights(traced.graph)
+    _name_weights(traced.graph, _shapes(traced, input_size))
     content = traced.SerializeToString(deterministic=True)
     onnx.checker.check_model(content, full_check=True)
+    _require_static(traced)
     _verify(model, content, input_size)
     documents.write_bytes(path, content)
 
@@ -87,14 +90,26 @@ def _device(model: nn.Module) -> torch.device:
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
-def _name_weights(graph: GraphProto) -> None:
+def _shapes(traced: ModelProto, input_size: int) -> dict[str, TensorProto]:
+    """What each Shape node gives, by the name of its output: constant, since the input's shape is."""
+    names = [node.output[0] for node in traced.graph.node if node.op_type == "Shape"]
+    if not names:
+        return {}
+    asked = ModelProto()
+    asked.CopyFrom(traced)
+    asked.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.INT64, [None]) for name in names)
+    values = _run(asked.SerializeToString(), np.zeros((1, 3, input_size, input_size), np.float32), names)
+    return {name: numpy_helper.from_array(value, name) for name, value in zip(names, values, strict=True)}
+
+
+def _name_weights(graph: GraphProto, shapes: dict[str, TensorProto]) -> None:
     """Gives each node its own constants, named after it.
 
     Torch merges weights of equal value, reads the copies through Identity nodes, keeps scalars in Constant nodes, and
-    leaves the arithmetic that makes a padding's widths. A quantiser needs the weights apart, since each has its own
-    scale, and must see what is constant; a runtime's shapes are static only where widths are numbers.
+    leaves the arithmetic that makes a padding's widths or a chunk's ends. A quantiser needs the weights apart, since
+    each has its own scale, and must see what is constant; a runtime's shapes are static only where these are numbers.
     """
-    constants = {tensor.name: tensor for tensor in graph.initializer}
+    constants = {tensor.name: tensor for tensor in graph.initializer} | shapes
     for node in graph.node:
         if node.op_type == "Constant":
             constants[node.output[0]] = node.attribute[0].t
@@ -131,10 +146,21 @@ def _own(node: NodeProto, constants: dict[str, TensorProto]) -> list[TensorProto
     return owned
 
 
+def _require_static(model: ModelProto) -> None:
+    """Refuses a shape that depends on the image: no runtime can plan for it, and its multiply-adds have no number."""
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
+    known = {
+        value.name
+        for value in (*inferred.value_info, *inferred.output)
+        if all(size.HasField("dim_value") for size in value.type.tensor_type.shape.dim)
+    }
+    for node in inferred.node:
+        if not known.issuperset(node.output):
+            raise _untraceable(f"the shape of what {node.name} gives depends on the image")
+
+
 def _verify(model: nn.Module, content: bytes, input_size: int) -> None:
     """Compares torch and the file on an image that tracing did not see."""
-    import onnxruntime
-
     image = np.random.default_rng(0).standard_normal((1, 3, input_size, input_size), dtype=np.float32)
     modes = [(module, module.training) for module in model.modules()]
     try:
@@ -143,6 +169,15 @@ def _verify(model: nn.Module, content: bytes, input_size: int) -> None:
     finally:
         for module, mode in modes:
             module.training = mode
-    (got,) = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(None, {INPUT: image})
+    (got,) = _run(content, image, [OUTPUT])
     if not np.abs(got - expected).max() <= TOLERANCE * np.abs(expected).max():
         raise _untraceable("the traced graph gives other logits, or NaN")
+
+
+def _run(content: bytes, image: npt.NDArray[np.float32], outputs: list[str]) -> list[npt.NDArray[Any]]:
+    import onnxruntime
+
+    values: list[npt.NDArray[Any]] = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(
+        outputs, {INPUT: image}
+    )
+    return values

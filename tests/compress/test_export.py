@@ -17,6 +17,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from hqp.compress import count
 from hqp.compress.export import export
 from hqp.errors import HqpError
 
@@ -67,6 +68,24 @@ def depthwise() -> nn.Module:
     )  # fmt: skip
 
 
+class Shuffled(nn.Module):
+    """Halves of the channels, their number read from the shape, go separate ways and are interleaved, twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, 2, 1)
+        self.ways = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1) for _ in range(2))
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for way in self.ways:
+            stays, goes = x.chunk(2, 1)
+            joined = torch.cat([stays, torch.relu(way(goes))], 1)
+            x = joined.unflatten(1, (2, 4)).transpose(1, 2).flatten(1, 2)
+        return self.head(x.mean((2, 3)))
+
+
 def ready(model: nn.Module) -> nn.Module:
     """The model with batch-norm statistics that are not the identity."""
     torch.manual_seed(0)
@@ -84,6 +103,7 @@ MODELS = {
     "excited": (Excited, 16),
     "joined": (Joined, 16),
     "depthwise": (depthwise, 16),
+    "shuffled": (Shuffled, 16),
     "mobilenet_v3_small": (lambda: torchvision.models.mobilenet_v3_small(num_classes=7), 64),
 }
 
@@ -114,6 +134,14 @@ def test_the_file_is_static_and_free_of_batch_norm_and_of_what_its_tracer_says(t
     ]  # fmt: skip
     assert not model.metadata_props and not model.doc_string
     assert not any(node.doc_string or node.metadata_props for node in model.graph.node)
+
+
+def test_shapes_that_the_model_reads_are_constants_of_the_file(tmp_path: Path) -> None:
+    export(ready(Shuffled()), 16, tmp_path / "model.onnx")
+    kinds = {node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node}
+    assert not kinds & {"Shape", "Gather", "Div"}
+    # 8x8 outputs: the stem's 8 filters of 27 weights, two ways' 4 of 36; then the head's 8 by 5.
+    assert count.macs(tmp_path / "model.onnx") == 64 * (8 * 27 + 2 * 4 * 36) + 40
 
 
 def test_weights_of_equal_value_stay_apart_and_are_named_after_their_node(tmp_path: Path) -> None:
@@ -176,9 +204,17 @@ class Twofold(Branching):
         return logits, logits + 1
 
 
+class Counting(Branching):
+    """As many rows as there are bright pixels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x.flatten(1)) + x.nonzero().sum(0)[:1] * 0
+
+
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
+        (Counting, "depends on the image"),
         (Branching, "gives other logits"),
         (Broken, "no such layer"),
         (Twofold, "outputs"),
