@@ -37,7 +37,8 @@ class Architecture:
     """The model that a name with an argument stands for.
 
     ``pretrained()`` loads the library's weights. ``digest`` tells two versions of code that is not installed apart.
-    ``training`` is what ``hqp train`` does otherwise than by default: fields of its recipe.
+    ``training`` is what ``hqp train`` does otherwise than by default: fields of its recipe. The dataset's go before
+    these, and before the dataset's those of ``training_on``, by the dataset's name.
     """
 
     build: Callable[[int], nn.Module]
@@ -47,3 +48,4 @@ class Architecture:
     requires: tuple[str, ...] = ()
     weights: str | None = None
     training: Mapping[str, object] = field(default_factory=dict)
+    training_on: Mapping[str, Mapping[str, object]] = field(default_factory=dict)

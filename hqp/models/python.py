@@ -48,6 +48,7 @@ def bind(argument: str) -> Architecture:
         getattr(module, "input_size", 224),
         digest=_digest(module),
         training=getattr(module, "training", {}),
+        training_on=getattr(module, "training_on", {}),
     )
 
 

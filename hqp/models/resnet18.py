@@ -15,6 +15,18 @@ weights = "ResNet18_Weights.IMAGENET1K_V1"
 training = MappingProxyType({"phases": ((48, 3), (64, 3), (96, 3)), "precision": "bfloat16"})
 """What `hqp train` does otherwise than by default: fields of `TrainingRecipe`."""
 
+training_on = MappingProxyType(
+    {
+        "cifar10": {
+            "phases": ((48, 6), (64, 6)),
+            "optimizer": "sgd",
+            "learning_rate": 0.1,
+            "weight_decay": 5e-4,
+        }
+    }
+)
+"""The same for one dataset, before what that dataset asks for."""
+
 
 def build(num_classes: int) -> nn.Module:
     """The architecture for `num_classes`, randomly initialised, in training mode."""

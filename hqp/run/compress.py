@@ -117,7 +117,7 @@ def _job(context: Context, request: Request, found: Subject, recipe: Recipe, dat
         selection=selection,
         train_images=context.count(request.dataset, "train", found.reading),
         train=lambda: _samples(context, request, found, "train"),
-        training=recipe_of(found.plugin, catalog.load("datasets", request.dataset)),
+        training=recipe_of(found.plugin, request.dataset),
         seed=request.seed,
         delta_max_pp=request.delta_max_pp,
         targets=request.targets,

@@ -101,7 +101,7 @@ def train(
     """
     plugin = catalog.load("models", model)
     threads = threads or usable_cores()
-    recipe = recipe or recipe_of(plugin, catalog.load("datasets", dataset))
+    recipe = recipe or recipe_of(plugin, dataset)
     console = console or Console(stderr=True)
     run = Training(model, dataset, out, seed, resume, skip_unreadable, threads, console, recipe, plugin)
     for step in STEPS:
@@ -110,11 +110,14 @@ def train(
     return run.card
 
 
-def recipe_of(model: Any, dataset: Any) -> TrainingRecipe:
-    """The default recipe, with the fields that ``training`` in the model's file sets, and then the dataset's."""
+def recipe_of(model: Any, dataset: str) -> TrainingRecipe:
+    """The default recipe, changed by ``training`` of the model, of the dataset, and ``training_on`` of this pair."""
     from hqp.compress.training import TrainingRecipe
 
-    return TrainingRecipe(**{**getattr(model, "training", {}), **getattr(dataset, "training", {})})
+    fields = dict(getattr(model, "training", {}))
+    fields |= getattr(catalog.load("datasets", dataset), "training", {})
+    fields |= getattr(model, "training_on", {}).get(dataset, {})
+    return TrainingRecipe(**fields)
 
 
 # --- the steps ----------------------------------------------------------------------------------------------------

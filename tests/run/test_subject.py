@@ -180,7 +180,7 @@ def test_a_model_that_hqp_trained_is_judged_on_what_it_left_out(repository: Path
 
 
 def test_what_hqp_trains_on_photographs_it_finds_and_judges_on_others(repository: Path, capsys: Any) -> None:
-    recipe = 'training = {"phases": ((16, 1),), "batch": 4}'
+    recipe = 'training = {"batch": 4}\ntraining_on = {"image_folder:photos": {"phases": ((16, 1),)}}'
     (repository / "net.py").write_text(f"{NET}\n{recipe}\n")
     assert cli.main(["train", "net.py:build", "--dataset", "image_folder:photos"]) == 0
     said = capsys.readouterr().out

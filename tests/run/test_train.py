@@ -59,7 +59,12 @@ TINY = SimpleNamespace(build=build, training={"phases": ((8, 1), (12, 2)), "batc
 def plugins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A tiny model and a tiny dataset, in an empty working directory."""
     real = catalog.load
-    fakes = {("models", "tiny"): TINY, ("datasets", "noise"): SimpleNamespace(load=load)}
+    flipped = SimpleNamespace(load=load, training={"phases": ((4, 1),), "flip": True})
+    fakes = {
+        ("models", "tiny"): TINY,
+        ("datasets", "noise"): SimpleNamespace(load=load),
+        ("datasets", "flipped"): flipped,
+    }
 
     def find(kind: str, name: str) -> ModuleType:
         return fakes.get((kind, name)) or real(kind, name)  # type: ignore[return-value]
@@ -156,10 +161,12 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_model_s_own_recipe_is_taken_unless_another_is_given() -> None:
-    silent, flipped = SimpleNamespace(), SimpleNamespace(training={"phases": ((4, 1),), "flip": True})
-    assert recipe_of(TINY, silent) == TrainingRecipe(phases=((8, 1), (12, 2)), batch=8)
-    assert recipe_of(TINY, flipped) == TrainingRecipe(phases=((4, 1),), batch=8, flip=True)
-    assert recipe_of(silent, silent) == TrainingRecipe()
+    assert recipe_of(TINY, "noise") == TrainingRecipe(phases=((8, 1), (12, 2)), batch=8)
+    assert recipe_of(TINY, "flipped") == TrainingRecipe(phases=((4, 1),), batch=8, flip=True)
+    assert recipe_of(SimpleNamespace(), "noise") == TrainingRecipe()
+    particular = SimpleNamespace(training=TINY.training, training_on={"flipped": {"phases": ((6, 2),)}})
+    assert recipe_of(particular, "flipped") == TrainingRecipe(phases=((6, 2),), batch=8, flip=True)
+    assert recipe_of(particular, "noise") == recipe_of(TINY, "noise")
     recipe = TrainingRecipe(phases=((8, 1),), batch=4)
     card = train("tiny", "noise", Path("a"), recipe=recipe, threads=1, console=Console(file=io.StringIO()))
     assert (card.input_size, card.recipe.batch) == (8, 4)
@@ -174,4 +181,4 @@ def test_a_misspelt_name_is_refused_before_anything_is_rendered(model: str, data
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large", "mobilenet_v3_small"])
 def test_the_shipped_models_have_a_recipe_that_ends_at_the_dataset_s_size(name: str) -> None:
-    assert recipe_of(catalog.find("models", name), signs).sizes[-1] == signs.native_size
+    assert recipe_of(catalog.find("models", name), "signs").sizes[-1] == signs.native_size
