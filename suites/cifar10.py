@@ -1,4 +1,4 @@
-"""Photographs here: HQP loses at most 1.5 points of top-1 on CIFAR-10 at 64x64, and takes a third of the bytes."""
+"""Photographs here: HQP loses at most 1.5 points of top-1 on CIFAR-10 at 64x64, and takes a fifth of the bytes."""
 
 from hqp import Gate, Suite
 
@@ -12,7 +12,8 @@ suite = Suite(
     iterations=7,
     gates=(
         Gate("accuracy_drop", methods="hqp", max_pp=1.5),
-        Gate("size", methods=("q8", "hqp"), max_ratio=0.34),
+        Gate("size", methods="q8", max_ratio=0.34),
+        Gate("size", methods="hqp", max_ratio=0.2),  # not to be had by INT8 alone
         Gate("latency_regression", margin=0.05),
     ),
 )
