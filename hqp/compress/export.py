@@ -45,7 +45,7 @@ def export(model: nn.Module, input_size: int, path: Path) -> None:
     path or stack trace. The model is not changed.
 
     Raises:
-        HqpError: the model cannot be traced, or what was traced is not the model.
+        HqpError: the model cannot be traced, a shape in it depends on the image, or what was traced is not the model.
     """
     traced = _trace(model, torch.zeros(1, 3, input_size, input_size))
     _name_weights(traced.graph, _shapes(traced, input_size))
@@ -149,13 +149,14 @@ def _own(node: NodeProto, constants: dict[str, TensorProto]) -> list[TensorProto
 def _require_static(model: ModelProto) -> None:
     """Refuses a shape that depends on the image: no runtime can plan for it, and its multiply-adds have no number."""
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
-    known = {
-        value.name
-        for value in (*inferred.value_info, *inferred.output)
-        if all(size.HasField("dim_value") for size in value.type.tensor_type.shape.dim)
+    types = {value.name: value.type.tensor_type for value in (*inferred.value_info, *inferred.output)}
+    static = {
+        name
+        for name, kind in types.items()
+        if kind.HasField("shape") and all(size.HasField("dim_value") for size in kind.shape.dim)
     }
     for node in inferred.node:
-        if not known.issuperset(node.output):
+        if not static.issuperset(filter(None, node.output)):
             raise _untraceable(f"the shape of what {node.name} gives depends on the image")
 
 
