@@ -87,6 +87,19 @@ def constants(graph: GraphProto) -> dict[str, TensorProto]:
     return found
 
 
+def static_shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:
+    """The shapes that follow from the input's, by name; a value whose shape does not is left out."""
+    import onnx
+
+    graph = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        kind = value.type.tensor_type
+        if kind.HasField("shape") and all(size.HasField("dim_value") for size in kind.shape.dim):
+            shapes[value.name] = tuple(size.dim_value for size in kind.shape.dim)
+    return shapes
+
+
 def _external_data(graph: GraphProto, folder: Path) -> Iterator[str]:
     for tensor in graph.initializer:
         places = [entry.value for entry in tensor.external_data if entry.key == "location"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import onnx
-from onnx import GraphProto, ModelProto
+from onnx import NodeProto
 
 from hqp import onnx_rules
 from hqp.errors import HqpError
@@ -31,7 +30,7 @@ def macs(path: Path) -> int:
         HqpError: a shape is not static.
     """
     model = onnx_rules.read(path)
-    shapes = _shapes(model)
+    shapes = onnx_rules.static_shapes(model)
     total = 0
     for node in model.graph.node:
         if node.op_type in ("Conv", "Gemm", "MatMul"):
@@ -43,15 +42,6 @@ def macs(path: Path) -> int:
     return total
 
 
-def _inner(node: onnx.NodeProto, left: tuple[int, ...]) -> int:
+def _inner(node: NodeProto, left: tuple[int, ...]) -> int:
     transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
     return left[0] if transposed else left[-1]
-
-
-def _shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:
-    graph: GraphProto = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
-    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
-    # A size that is not known reads as 0.
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        shapes[value.name] = tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
-    return shapes

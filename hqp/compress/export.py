@@ -15,7 +15,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
-from hqp import documents
+from hqp import documents, onnx_rules
 from hqp.errors import HqpError
 from hqp.onnx_rules import WEIGHTED
 
@@ -148,15 +148,9 @@ def _own(node: NodeProto, constants: dict[str, TensorProto]) -> list[TensorProto
 
 def _require_static(model: ModelProto) -> None:
     """Refuses a shape that depends on the image: no runtime can plan for it, and its multiply-adds have no number."""
-    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
-    types = {value.name: value.type.tensor_type for value in (*inferred.value_info, *inferred.output)}
-    static = {
-        name
-        for name, kind in types.items()
-        if kind.HasField("shape") and all(size.HasField("dim_value") for size in kind.shape.dim)
-    }
-    for node in inferred.node:
-        if not static.issuperset(filter(None, node.output)):
+    known = onnx_rules.static_shapes(model)
+    for node in model.graph.node:
+        if not known.keys() >= set(filter(None, node.output)):
             raise _untraceable(f"the shape of what {node.name} gives depends on the image")
 
 

@@ -5,7 +5,8 @@ A file defines
 * ``requires``: the packages it needs, e.g. ``("torch", "torchvision")``;
 * ``build(num_classes: int) -> torch.nn.Module``: the architecture, randomly initialised, in training mode;
 * ``input_size``: the height and width it was designed for, in pixels;
-* ``weights``: how torchvision names its pretrained weights, or ``None``.
+* ``weights``: how torchvision names its pretrained weights, or ``None``;
+* ``training`` and ``training_on``, both optional: as in ``Architecture``.
 
 Or, where a name is followed by an argument (``torchvision:resnet50``), ``argument``, which says what that is, and
 ``bind(argument) -> Architecture``.
@@ -37,8 +38,8 @@ class Architecture:
     """The model that a name with an argument stands for.
 
     ``pretrained()`` loads the library's weights. ``digest`` tells two versions of code that is not installed apart.
-    ``training`` is what ``hqp train`` does otherwise than by default: fields of its recipe. The dataset's go before
-    these, and before the dataset's those of ``training_on``, by the dataset's name.
+    ``training`` is what ``hqp train`` does otherwise than by default: fields of its recipe. A dataset's own fields
+    overrule these, and those that ``training_on`` has under the dataset's name overrule both.
     """
 
     build: Callable[[int], nn.Module]
