@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from hqp.compress import calibrate, export, groups, quantize, recover
 from hqp.compress.job import Draft, Job, Removal, calibration, stopwatch
+from hqp.compress.memory import Parts
 from hqp.compress.statistics import layers
 from hqp.records import Cost, Recovery
 
@@ -59,7 +61,7 @@ def recovered(job: Job, draft: Draft, model: nn.Module, removal: Removal, how: R
         with job.track("recovery", 0):
             recover.refit(model, smaller, groups.removed(draft.groups, removal), seen)
     if "batch_norm" in how.how:
-        recover.renormalise(smaller, _images(job, how.images))
+        Parts(job.warn).anew(lambda: _images(job, how.images), partial(recover.renormalise, smaller))
     return smaller
 
 
@@ -111,7 +113,8 @@ def _losing(job: Job, draft: Draft) -> list[str]:
 def _grams(job: Job, draft: Draft, model: nn.Module, how: Recovery) -> dict[str, Tensor]:
     images = min(how.images, len(job.calibration))
     with job.track("recovery", images) as advance:
-        return recover.grams(model, _losing(job, draft), _images(job, images), advance)
+        measure = partial(recover.grams, model, _losing(job, draft), advance=advance)
+        return Parts(job.warn).anew(lambda: _images(job, images), measure)
 
 
 def file(job: Job, draft: Draft, step: int) -> Path:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from hqp.errors import HqpError
 
@@ -37,11 +38,43 @@ class Parts:
                 start += size
                 continue
             except RuntimeError as error:
-                if not isinstance(error, torch.OutOfMemoryError) and CPU_OUT_OF_MEMORY not in str(error):
-                    raise
+                _require_lack_of_memory(error)
             # Here the error is gone, and with it all that its frames held.
-            if size == 1:
-                raise HqpError("memory does not hold a batch of one image", "more memory", "--input-size SMALLER")
-            self._most = size // 2
-            self._say(f"out of memory: batches of {self._most} images from here on")
+            self._halve(size)
         return done
+
+    def anew(self, batches: Callable[[], Iterable[Tensor]], work: Callable[[Iterator[Tensor]], Result]) -> Result:
+        """What ``work`` gives for all batches; where memory does not hold one it begins anew, with smaller ones.
+
+        For work that a batch leaves half done when it fails.
+
+        Raises:
+            HqpError: memory does not hold one image.
+        """
+        size = 0
+
+        def parts() -> Iterator[Tensor]:
+            nonlocal size
+            for batch in batches():
+                for part in batch.split(min(self._most, len(batch))):
+                    size = len(part)
+                    yield part
+
+        while True:
+            try:
+                return work(parts())
+            except RuntimeError as error:
+                _require_lack_of_memory(error)
+            self._halve(size)
+
+    def _halve(self, size: int) -> None:
+        if size == 1:
+            raise HqpError("memory does not hold a batch of one image", "more memory", "--input-size SMALLER")
+        self._most = size // 2
+        self._say(f"out of memory: batches of {self._most} images from here on")
+
+
+def _require_lack_of_memory(error: RuntimeError) -> None:
+    """Raises the error again where it says anything else."""
+    if not isinstance(error, torch.OutOfMemoryError) and CPU_OUT_OF_MEMORY not in str(error):
+        raise error

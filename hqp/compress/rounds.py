@@ -107,7 +107,9 @@ def _trained(job: Job, draft: Draft, how: FineTuning, base: nn.Module, removal: 
             device = training.device()
             smaller.to(device, memory_format=torch.channels_last)
             teacher = training.Teacher(job.model.to(device), how.teacher) if how.teacher else None
-            seconds = training.fit(smaller, images, recipe, seed=job.seed, state=state, on_step=count, teacher=teacher)
+            seconds = training.fit(
+                smaller, images, recipe, seed=job.seed, state=state, on_step=count, teacher=teacher, say=job.warn
+            )
             job.model.cpu()
         weights = {name: value.cpu().contiguous() for name, value in smaller.state_dict().items()}
         save_file(weights, folder / candidates.WEIGHTS)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hqp.compress.memory import Parts
 from hqp.errors import Damaged, HqpError
 from hqp.records import digest_of
 
@@ -166,11 +167,13 @@ def fit(
     state: Path | None = None,
     on_step: Callable[[Step], None] = lambda step: None,
     teacher: Teacher | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> float:
     """The seconds it took to train the model, in place and where its parameters lie; interrupted epochs do not count.
 
     The model is left in evaluation mode. After each epoch ``state`` holds all that the next one needs; where it exists,
-    training goes on from it.
+    training goes on from it. A batch that memory does not hold is halved, which ``say`` is told: the step is that of
+    the whole batch, except that batch normalisation sees the halves.
 
     Raises:
         Damaged: ``state`` is cut off, or belongs to another training.
@@ -180,12 +183,12 @@ def fit(
         raise HqpError(f"{len(images)} images are fewer than one batch", f"a batch of at most {len(images)}")
     name = fingerprint(images, recipe, seed)
     momenta = _set_batch_norm_momentum(model, recipe.batch_norm_momentum)
-    optimizer = _optimizer(model, recipe)
+    optimizer, parts = _optimizer(model, recipe), Parts(say)
     done, seconds = _restore(state, name, model, optimizer)
     with _deterministic():
         for epoch in range(done, len(recipe.sizes)):
             start = time.perf_counter()
-            _train_epoch(model, optimizer, images, recipe, seed, epoch, on_step, teacher)
+            _train_epoch(model, optimizer, images, recipe, seed, epoch, on_step, teacher, parts)
             seconds += time.perf_counter() - start
             if state is not None:
                 _save(state, {"name": name, "epochs_done": epoch + 1, "seconds": seconds}, model, optimizer)
@@ -220,6 +223,7 @@ def _train_epoch(
     epoch: int,
     on_step: Callable[[Step], None],
     teacher: Teacher | None,
+    parts: Parts,
 ) -> None:
     """Trains one epoch; order, augmentation and dropout are functions of (seed, epoch) alone."""
     device, size, steps = _device(model), recipe.sizes[epoch], len(images) // recipe.batch
@@ -232,7 +236,7 @@ def _train_epoch(
         _set_learning_rate(optimizer, recipe, epoch * steps + step, len(recipe.sizes) * steps)
         chosen = np.sort(order[step * recipe.batch : (step + 1) * recipe.batch]).tolist()
         inputs, labels = _batch(images, chosen, size, device)
-        loss = _train_batch(model, optimizer, _augment(inputs, recipe, draws), labels, recipe, teacher)
+        loss = _train_batch(model, optimizer, _augment(inputs, recipe, draws), labels, recipe, teacher, parts)
         total += _finite(loss, epoch)
         on_step(Step(epoch + 1, len(recipe.sizes), step + 1, steps, size, total / (step + 1)))
 
@@ -244,17 +248,28 @@ def _train_batch(
     labels: Tensor,
     recipe: TrainingRecipe,
     teacher: Teacher | None,
+    parts: Parts,
 ) -> float:
     """The batch's loss, after one step of the optimizer."""
-    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-        outputs = model(inputs)
-        loss = functional.cross_entropy(outputs, labels, label_smoothing=recipe.label_smoothing)
-        if teacher is not None:
-            loss = (1 - teacher.share) * loss + teacher.share * teacher.loss(inputs, outputs)
+    parameters = [one for group in optimizer.param_groups for one in group["params"] if one.requires_grad]
+
+    def add_gradients(part: slice) -> float:
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            outputs = model(inputs[part])
+            loss = functional.cross_entropy(outputs, labels[part], label_smoothing=recipe.label_smoothing)
+            if teacher is not None:
+                loss = (1 - teacher.share) * loss + teacher.share * teacher.loss(inputs[part], outputs)
+            loss = loss * (len(outputs) / len(inputs))
+        # All at once: a backward pass that fails would leave some of its gradients added.
+        for one, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
+            if gradient is not None:
+                one.grad = gradient if one.grad is None else one.grad + gradient
+        return float(loss.detach())
+
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    loss = sum(parts.each(len(inputs), add_gradients))
     optimizer.step()
-    return float(loss.detach())
+    return loss
 
 
 def _batch(images: Images, chosen: Sequence[int], size: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -164,7 +164,8 @@ def fit_network(run: Training) -> Training:
         with _progress(run.console) as progress:
             on_step = _show(progress, f"{run.model} on {run.dataset}")
             images = run.images["train"]
-            seconds = fit(run.network, images, run.recipe, seed=run.seed, state=run.state, on_step=on_step)
+            say = partial(run.console.print, highlight=False)
+            seconds = fit(run.network, images, run.recipe, seed=run.seed, state=run.state, on_step=on_step, say=say)
     except KeyboardInterrupt:
         again = f"hqp train {run.model} --dataset {run.dataset}"
         run.console.print(f"Stopped. Finished epochs are kept in {run.state}; to go on, type: {again}", highlight=False)

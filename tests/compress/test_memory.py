@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from hqp.compress.evaluate import accuracy
 from hqp.compress.memory import Parts
+from hqp.compress.recover import grams, renormalise
 from hqp.compress.sensitivity import sensitivities
+from hqp.compress.training import Images, TrainingRecipe, fit
 from hqp.errors import HqpError
 from hqp.records import Samples
 
@@ -17,7 +19,7 @@ torch.set_num_threads(1)
 
 
 class Hungry(nn.Module):
-    """Takes so many images at once, in its last layer: what layers before it gave is lost."""
+    """Takes so many images at once, in its last layer, backwards in its first: what layers before gave is lost."""
 
     def __init__(self, most: int, error: RuntimeError) -> None:
         super().__init__()
@@ -29,9 +31,10 @@ class Hungry(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.batches.append(len(x))
-        given = self.head(self.conv(x).relu().mean((2, 3)))
+        features = self.conv(x)
+        given = self.head(features.relu().mean((2, 3)))
         if given.requires_grad:
-            given.register_hook(lambda _: self.refuse(len(x)))
+            features.register_hook(lambda _: self.refuse(len(x)))
         else:
             self.refuse(len(x))
         return given
@@ -71,6 +74,42 @@ def test_a_validation_pass_goes_on_with_smaller_batches() -> None:
     assert said == [f"out of memory: batches of {size} images from here on" for size in (5, 2)]
 
 
+def test_gram_matrices_are_begun_anew_with_smaller_batches() -> None:
+    batches = torch.randn(26, 3, 6, 6, generator=torch.Generator().manual_seed(1)).split(16)
+    hungry, said = Hungry(5, ERRORS[0]), list[str]()
+    found = Parts(said.append).anew(lambda: batches, lambda parts: grams(hungry, ["conv", "head"], parts))
+    expected = grams(Hungry(99, ERRORS[0]), ["conv", "head"], batches)
+    for name in ("conv", "head"):
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-5, atol=1e-5)
+    assert hungry.batches == [16, 8, 4, 4, 4, 4, 4, 4, 2]
+    assert said == [f"out of memory: batches of {size} images from here on" for size in (8, 4)]
+
+
+def test_batch_norm_is_taken_anew_with_smaller_batches() -> None:
+    images = torch.randn(16, 3, 6, 6, generator=torch.Generator().manual_seed(1))
+    smaller, expected = (nn.Sequential(nn.BatchNorm2d(3), Hungry(most, ERRORS[0])).eval() for most in (4, 99))
+    Parts().anew(lambda: [images], lambda parts: renormalise(smaller, parts))
+    renormalise(expected, images.split(4))
+    assert torch.equal(smaller[0].running_mean, expected[0].running_mean)
+    assert torch.equal(smaller[0].running_var, expected[0].running_var)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_training_goes_on_with_smaller_batches(error: RuntimeError) -> None:
+    def read(indices: object) -> np.ndarray:  # type: ignore[type-arg]
+        return np.random.default_rng(0).integers(0, 255, (12, 6, 6, 3), np.uint8)[np.asarray(indices)]
+
+    images = Images(read, np.arange(12) % 5, (0.5,) * 3, (0.2,) * 3, "noise")
+    recipe = TrainingRecipe(phases=((6, 2),), batch=6, optimizer="sgd", learning_rate=0.1)
+    hungry, whole, said = Hungry(2, error), Hungry(99, error), list[str]()
+    fit(hungry, images, recipe, say=said.append)
+    fit(whole, images, recipe)
+    assert hungry.batches == [6, 3, 1, 1, 1, 1, 1, 1] + 18 * [1] and whole.batches == 4 * [6]
+    for found, expected in zip(hungry.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert said == [f"out of memory: batches of {size} images from here on" for size in (3, 1)]
+
+
 def test_what_does_not_hold_one_image_is_refused() -> None:
     with pytest.raises(HqpError, match="memory does not hold a batch of one image"):
         sensitivities(Hungry(0, ERRORS[0]), [(torch.zeros(2, 3, 6, 6), torch.zeros(2, dtype=torch.int64))])
@@ -82,3 +121,5 @@ def test_another_error_is_no_lack_of_memory() -> None:
 
     with pytest.raises(RuntimeError, match="shapes"):
         Parts().each(4, broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        Parts().anew(lambda: [torch.zeros(4)], lambda parts: broken(slice(len(next(parts)))))
