@@ -214,28 +214,29 @@ def _common(judgement: Judgement) -> str:
 
 
 def _cost(measurements: tuple[Measurement, ...]) -> Section:
-    devices: dict[tuple[str, str, tuple[Cost, ...], Cost | None], list[str]] = {}
+    made: dict[tuple[str, str, tuple[Cost, ...], Cost | None], list[Measurement]] = {}
     for measurement in measurements:
         case, sidecar = measurement.case, measurement.sidecar
-        devices.setdefault((case.model, case.method, sidecar.costs, sidecar.qat_cost), []).append(case.device)
-    rows = tuple((model, method, *_spent(costs, qat, named)) for (model, method, costs, qat), named in devices.items())
+        made.setdefault((case.model, case.method, sidecar.costs, sidecar.qat_cost), []).append(measurement)
+    rows = tuple((model, method, *_spent(found)) for (model, method, *_), found in made.items())
     headers = ("model", "method", "devices", "steps, s", "images", "passes", "seconds", "of QAT")
-    training = {(model, qat) for model, _, _, qat in devices if qat}
+    training = {(model, qat) for model, _, _, qat in made if qat}
     lines = [f"QAT: quantisation-aware training of {model}, {number(cost.images, 0)} images in {cost.passes} epochs,"
              f" would take {number(cost.seconds, 0)} s, estimated from FP32 training steps"
              for model, cost in sorted(training, key=lambda pair: pair[0])]  # fmt: skip
     return Section("cost of making the artefacts", headers, rows, ("images: seen over all passes", *lines), texts=4)
 
 
-def _spent(costs: tuple[Cost, ...], qat: Cost | None, devices: list[str]) -> tuple[str, ...]:
-    seconds = sum(cost.seconds for cost in costs)
+def _spent(measurements: list[Measurement]) -> tuple[str, ...]:
+    """What one artefact cost that was measured on these devices."""
+    sidecar = measurements[0].sidecar
     return (
-        ", ".join(dict.fromkeys(devices)),
-        ", ".join(f"{cost.step} {number(cost.seconds, 1)}" for cost in costs) or ABSENT,
-        number(sum(cost.images for cost in costs), 0),
-        number(sum(cost.passes for cost in costs), 0),
-        number(seconds, 1),
-        f"{100 * seconds / qat.seconds:.1f}%" if qat else ABSENT,
+        ", ".join(dict.fromkeys(measurement.case.device for measurement in measurements)),
+        ", ".join(f"{cost.step} {number(cost.seconds, 1)}" for cost in sidecar.costs) or ABSENT,
+        number(sum(cost.images for cost in sidecar.costs), 0),
+        number(sum(cost.passes for cost in sidecar.costs), 0),
+        number(sidecar.seconds, 1),
+        ABSENT if sidecar.share_of_qat is None else f"{100 * sidecar.share_of_qat:.1f}%",
     )
 
 
