@@ -13,6 +13,8 @@ Networks", arXiv 1707.06168 (2017), which fits one set of channels on data.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -64,17 +66,12 @@ def grams(
         seen = F.pad(rows(layer, inputs[0], POSITIONS).float(), (0, 1), value=1.0)
         found.setdefault(name, torch.zeros(seen.shape[1], seen.shape[1])).addmm_(seen.T, seen)
 
-    hooks = [
-        model.get_submodule(name).register_forward_pre_hook(lambda layer, inputs, name=name: add(name, layer, inputs))
-        for name in names
-    ]
-    try:
+    with ExitStack() as hooks:
+        for name in names:
+            hooks.enter_context(model.get_submodule(name).register_forward_pre_hook(partial(add, name)))
         for images in batches:
             model(images)
             advance(len(images))
-    finally:
-        for hook in hooks:
-            hook.remove()
     return found
 
 

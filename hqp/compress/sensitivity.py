@@ -136,7 +136,7 @@ class _Taps:
 
     def __enter__(self) -> _Taps:
         for name, layer in self._measured.items():
-            self._hooks.callback(layer.register_forward_hook(partial(self._forward, name)).remove)
+            self._hooks.enter_context(layer.register_forward_hook(partial(self._forward, name)))
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -68,18 +70,13 @@ def output_positions(model: nn.Module, example: Tensor) -> dict[str, int]:
     """How many output positions an image has in each layer that the forward pass calls."""
     positions: dict[str, int] = {}
 
-    def note(name: str, layer: Layer, output: Tensor) -> None:
+    def note(name: str, layer: Layer, inputs: tuple[Tensor], output: Tensor) -> None:
         positions[name] = output[0].numel() // len(layer.weight)
 
-    hooks = [
-        layer.register_forward_hook(lambda layer, _, output, name=name: note(name, layer, output))
-        for name, layer in layers(model).items()
-    ]
-    try:
+    with ExitStack() as hooks:
+        for name, layer in layers(model).items():
+            hooks.enter_context(layer.register_forward_hook(partial(note, name)))
         model(example)
-    finally:
-        for hook in hooks:
-            hook.remove()
     return positions
 
 

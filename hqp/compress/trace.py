@@ -165,11 +165,11 @@ class _Tracer(TorchDispatchMode):
             for module in model.modules():
                 number = attention.heads(module)
                 if number is not None:
-                    hooks.callback(module.register_forward_pre_hook(lambda *_, n=number: self._heads.append(n)).remove)
-                    hooks.callback(module.register_forward_hook(lambda *_: self._leave_heads()).remove)
+                    hooks.enter_context(module.register_forward_pre_hook(lambda *_, n=number: self._heads.append(n)))
+                    hooks.enter_context(module.register_forward_hook(lambda *_: self._leave_heads()))
             for part, order in parts.items():
-                hooks.callback(part.register_forward_pre_hook(self._enter).remove)
-                hooks.callback(part.register_forward_hook(partial(self._leave, order)).remove)
+                hooks.enter_context(part.register_forward_pre_hook(self._enter))
+                hooks.enter_context(part.register_forward_hook(partial(self._leave, order)))
             yield
 
     def _leave_heads(self) -> None:
