@@ -55,7 +55,8 @@ OVER_POSITIONS = frozenset((
 SHAPES = frozenset(
     ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty")
 )
-REDUCTIONS = frozenset(("mean", "sum", "amax", "amin", "var", "std", "linalg_vector_norm"))
+# Reductions, each with the place of the dimensions among its arguments.
+REDUCTIONS = {"mean": 1, "sum": 1, "amax": 1, "amin": 1, "var": 1, "std": 1, "linalg_vector_norm": 2}
 
 
 class Slot(NamedTuple):
@@ -235,7 +236,8 @@ class _Tracer(TorchDispatchMode):
             for tensor in _tensors(output):
                 self._label(tensor, seen.expand(tensor.shape))
         elif name in REDUCTIONS and isinstance(output, Tensor):
-            self._reduce(args, kwargs, output)
+            dims = args[REDUCTIONS[name]] if len(args) > REDUCTIONS[name] else kwargs.get("dim")
+            self._reduce(self.labels_of(args[0]), dims, output)
         elif name in ("_softmax", "_log_softmax"):
             self._even_out(self.labels_of(args[0]), args[1])
             self._label(output, self.labels_of(args[0]))
@@ -333,13 +335,9 @@ class _Tracer(TorchDispatchMode):
         self._hold((), made[1:])
         self._label(made[0], self._known.roots(labelled[2][..., :1, :1]).expand(made[0].shape))
 
-    def _reduce(self, args: Any, kwargs: Any, output: Tensor) -> None:
-        given = self.labels_of(args[0])
-        dims = args[1] if len(args) > 1 else kwargs.get("dim")
-        dims = (
-            list(range(given.ndim)) if dims is None or dims == [] else [dims] if isinstance(dims, int) else list(dims)
-        )
-        self._label(output, self._collapsed(given, [dim % given.ndim for dim in dims]).reshape(output.shape))
+    def _reduce(self, given: Tensor, dims: int | Sequence[int] | None, output: Tensor) -> None:
+        over = [dims] if isinstance(dims, int) else dims or range(given.ndim)
+        self._label(output, self._collapsed(given, [dim % given.ndim for dim in over]).reshape(output.shape))
 
     def _copy(self, target: Tensor, source: Tensor) -> None:
         """Writes the labels of what is written; through a view they reach the whole that it is a view of."""
