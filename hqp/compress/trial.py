@@ -20,7 +20,7 @@ CLASSES = 10
 LEAST_REMOVED = 0.1  # of all filters
 
 # Shares of each group's channels to remove, until a tenth of all filters are gone: some networks let few channels go.
-SHARES = (0.125, 0.25, 0.5, 0.75)
+SHARES = (0.125, 0.25, 0.5, 0.75, 0.9)
 
 
 @dataclass(frozen=True)
