@@ -69,7 +69,7 @@ def train(session: nox.Session) -> None:
 
 @nox.session(requires=["environment"], venv_backend="none", default=False)
 def zoo(session: nox.Session) -> None:
-    """Every CNN of torchvision, forty of timm, two transformers; `nox -s zoo -- small`, `large`, or models."""
+    """Every CNN of torchvision, 42 of timm, two transformers; `nox -s zoo -- small`, `large`, or models."""
     for part in session.posargs or ("small", "large"):
         _run(session, "python", "-m", "hqp.run.zoo", part)
 

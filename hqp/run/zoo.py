@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # Above so many parameters a model counts as large.
 LARGE_PARAMETERS = 30e6
 
+# Characters of a line of the reason why a model was missed.
+REASON_WIDTH = 60
+
 TRANSFORMERS = ("vit_", "swin_", "maxvit_")
 
 # Of transformers, those that HQP promises; the others of torchvision are left out.
@@ -88,7 +91,8 @@ def table(entries: Sequence[Entry]) -> str:
         for one in entries
     ]
     headers = ("model", "params M", "size", "filters", "groups", "removable", "removed", "s", "")
-    shown = tabulate(rows, headers, disable_numparse=True, colalign=("left", *["right"] * 7, "left"))
+    aligned = ("left", *["right"] * 7, "left")
+    shown = tabulate(rows, headers, disable_numparse=True, colalign=aligned, maxcolwidths=[*[None] * 8, REASON_WIDTH])
     return f"{shown}\n{sum(one.trial.reason is None for one in entries)} of {len(entries)} passed"
 
 
