@@ -18,7 +18,7 @@ training = MappingProxyType({"phases": ((48, 3), (64, 3), (96, 3)), "precision":
 training_on = MappingProxyType(
     {
         "cifar10": {
-            "phases": ((48, 6), (64, 6)),
+            "phases": ((48, 9), (64, 9)),
             "optimizer": "sgd",
             "learning_rate": 0.1,
             "weight_decay": 5e-4,
