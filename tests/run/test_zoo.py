@@ -45,7 +45,7 @@ def test_what_was_tried_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> N
     assert zoo.main(["torchvision:squeezenet1_1"]) == 0
 
 
-def test_the_list_holds_forty_of_timm_and_two_transformers() -> None:
+def test_the_list_holds_forty_or_more_of_timm_and_two_transformers() -> None:
     names = zoo.known()
     assert "torchvision:resnet18" in names and "torchvision:swin_t" not in names
     assert len(zoo.TIMM) >= 40
