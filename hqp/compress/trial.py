@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from hqp.compress import attention, contract, export, groups
+from hqp.compress import contract, export, groups, plain
 from hqp.errors import HqpError
 from hqp.records import Group
 
@@ -48,7 +48,7 @@ def trial(build: Callable[[int], nn.Module], input_size: int) -> Trial:
     start = time.perf_counter()
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = attention.unfold(build(CLASSES).eval())
+        network = plain.plain(build(CLASSES).eval())
     filters = sum(groups.filters(network).values())
     found: tuple[Group, ...] = ()
     removed, reason = 0, None

@@ -204,7 +204,7 @@ def trained(request: Request, found: Subject, classes: int) -> nn.Module:
     Raises:
         HqpError: the weights do not fit, or the model is no classifier of that many classes at that input size.
     """
-    from hqp.compress import attention, contract, groups, weights
+    from hqp.compress import contract, groups, plain, weights
 
     state = weights.read(found.checkpoint)
     model: nn.Module = contract.module(found.plugin.build, request.model.num_classes or classes)
@@ -213,4 +213,4 @@ def trained(request: Request, found: Subject, classes: int) -> nn.Module:
         model = contract.module(found.plugin.build, head.shape[0])
     weights.fill(model, state, str(found.checkpoint))
     contract.require_classifier(model, found.size, classes)
-    return attention.unfold(model)
+    return plain.plain(model)
