@@ -37,16 +37,8 @@ class Attention(nn.Module):
         return self.proj(seen.transpose(1, 2).reshape(images, tokens, -1)), None
 
 
-def unfold(model: nn.Module) -> nn.Module:
-    """The model, in place, with ``Attention`` wherever it has ``nn.MultiheadAttention`` of one width, batches first."""
-    for parent in list(model.modules()):
-        for name, child in parent.named_children():
-            if isinstance(child, nn.MultiheadAttention) and _is_plain(child):
-                setattr(parent, name, Attention(child))
-    return model
-
-
-def _is_plain(theirs: nn.MultiheadAttention) -> bool:
+def can_unfold(theirs: nn.MultiheadAttention) -> bool:
+    """Whether ``Attention`` computes the same: of one width, batches first, nothing added to keys and values."""
     same = theirs.in_proj_weight is not None and theirs.bias_k is None and not theirs.add_zero_attn
     return bool(same and theirs.batch_first)
 

@@ -6,7 +6,7 @@ last two of all of its inputs, so that to lose one would change what stays. Here
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,6 @@ from torch.overrides import TorchFunctionMode
 from hqp.compress import attention
 from hqp.compress.statistics import Layer
 
-KINDS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 COMPUTING = frozenset((F.conv1d, F.conv2d, F.conv3d, F.linear))
 
 # Positions along each axis of the input on which a layer is tried, beyond what its kernel spans.
@@ -42,9 +41,11 @@ class _Weights(TorchFunctionMode):
 
 def plain(model: nn.Module) -> nn.Module:
     """The model, changed in place, which must be in evaluation mode and have its weights."""
-    for parent in list(attention.unfold(model).modules()):
+    for parent in list(model.modules()):
         for name, child in parent.named_children():
-            if isinstance(child, KINDS) and _may_compute(child):
+            if isinstance(child, nn.MultiheadAttention) and attention.can_unfold(child):
+                setattr(parent, name, attention.Attention(child))
+            elif isinstance(child, Layer) and _may_compute(child):
                 setattr(parent, name, _settled(child))
     return model
 
@@ -55,7 +56,7 @@ def _may_compute(layer: Layer) -> bool:
 
 
 def _kind(layer: Layer) -> Any:
-    return next(kind for kind in KINDS if isinstance(layer, kind))
+    return next(kind for kind in get_args(Layer) if isinstance(layer, kind))
 
 
 @torch.no_grad()

@@ -84,8 +84,7 @@ def _measured(model: nn.Module, taps: _Taps, images: Tensor, labels: Tensor, par
 
 def measured_layers(model: nn.Module) -> dict[str, Layer | Transposed]:
     """The layers that have filters, by qualified name: those that can be pruned, and transposed convolutions."""
-    kinds = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-    return {**layers(model), **{name: one for name, one in model.named_modules() if isinstance(one, kinds)}}
+    return {**layers(model), **{name: one for name, one in model.named_modules() if isinstance(one, Transposed)}}
 
 
 def _filters(layer: Layer | Transposed) -> int:

@@ -32,8 +32,7 @@ class Sensitivities:
 
 def layers(model: nn.Module) -> dict[str, Layer]:
     """Every convolution and linear layer by its qualified name, in the order in which the model declares them."""
-    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-    return {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
+    return {name: module for name, module in model.named_modules() if isinstance(module, Layer)}
 
 
 def norms(model: nn.Module) -> dict[str, _BatchNorm]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
 from hqp.compress import attention, groups
+from hqp.compress.plain import plain
 from hqp.compress.sensitivity import sensitivities
 from hqp.compress.trial import trial
 
@@ -42,7 +43,7 @@ def test_attention_taken_apart_gives_the_same(bias: bool) -> None:
     for values in theirs.parameters():
         nn.init.normal_(values)
     expected = theirs(images, images, images, need_weights=False)[0]
-    ours = attention.unfold(nn.Sequential(theirs))[0]
+    ours = plain(nn.Sequential(theirs))[0]
     assert isinstance(ours, attention.Attention)
     torch.testing.assert_close(ours(images, images, images, need_weights=False)[0], expected, rtol=1e-12, atol=1e-12)
 
@@ -50,7 +51,7 @@ def test_attention_taken_apart_gives_the_same(bias: bool) -> None:
 @pytest.mark.parametrize("other", [{"kdim": 6, "vdim": 6}, {"add_bias_kv": True}, {"batch_first": False}])
 def test_attention_of_another_kind_stays(other: dict[str, object]) -> None:
     model = nn.Sequential(nn.MultiheadAttention(12, 3, **{"batch_first": True, **other}))
-    assert isinstance(attention.unfold(model)[0], nn.MultiheadAttention)
+    assert isinstance(plain(model)[0], nn.MultiheadAttention)
 
 
 def test_masks_and_other_tokens_are_refused() -> None:
@@ -64,7 +65,7 @@ def test_masks_and_other_tokens_are_refused() -> None:
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_heads_are_groups_beside_the_channels_of_each_mlp(build: Callable[[int], nn.Module]) -> None:
-    found = groups.find_groups(attention.unfold(build(4)), EXAMPLE)
+    found = groups.find_groups(plain(build(4)), EXAMPLE)
     heads = [group for group in found if group.name.endswith("qkv")]
     mlps = [group for group in found if group not in heads]
     assert len(heads) == len(mlps) == 2
@@ -81,7 +82,7 @@ def test_heads_are_groups_beside_the_channels_of_each_mlp(build: Callable[[int],
 @pytest.mark.parametrize("build", BUILDS)
 def test_a_head_that_is_gone_adds_nothing_any_more(build: Callable[[int], nn.Module]) -> None:
     torch.manual_seed(0)
-    model = attention.unfold(build(4)).double().eval()
+    model = plain(build(4)).double().eval()
     for values in model.parameters():
         nn.init.normal_(values, std=0.3)
     found = groups.find_groups(model, EXAMPLE)
@@ -104,7 +105,7 @@ def test_transformers_pass_the_trial_of_the_zoo(build: Callable[[int], nn.Module
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_every_layer_of_a_transformer_has_a_sensitivity(build: Callable[[int], nn.Module]) -> None:
-    model = attention.unfold(build(4))
+    model = plain(build(4))
     for values in model.parameters():  # torchvision's head starts at zero
         nn.init.normal_(values, std=0.3)
     found = sensitivities(model, [(torch.randn(4, 3, 32, 32), torch.arange(4))]).fisher

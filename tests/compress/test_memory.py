@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from hqp.compress.candidates import recovered
 from hqp.compress.evaluate import accuracy
+from hqp.compress.groups import find_groups
+from hqp.compress.job import Draft
 from hqp.compress.memory import Parts
 from hqp.compress.recover import grams, renormalise
 from hqp.compress.sensitivity import sensitivities
 from hqp.compress.training import Images, TrainingRecipe, fit
 from hqp.errors import HqpError
-from hqp.records import Samples
+from hqp.records import Recovery, Samples
 
 torch.set_num_threads(1)
 
@@ -108,6 +116,26 @@ def test_a_training_goes_on_with_smaller_batches(error: RuntimeError) -> None:
     for found, expected in zip(hungry.parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     assert said == [f"out of memory: batches of {size} images from here on" for size in (3, 1)]
+
+
+def test_the_engine_recovers_with_smaller_batches() -> None:
+    def read(indices: object, size: int) -> np.ndarray:  # type: ignore[type-arg]
+        return np.random.default_rng(0).integers(0, 255, (20, size, size, 3), np.uint8)[np.asarray(indices)]
+
+    names, said = tuple("abcde"), list[str]()
+    model = nn.Sequential(nn.BatchNorm2d(3), Hungry(6, ERRORS[0])).eval()
+    job: Any = SimpleNamespace(
+        model=copy.deepcopy(model),
+        example=torch.zeros(1, 3, 6, 6),
+        calibration=Samples("noise", "calibration", np.arange(20) % 5, names, (0.5,) * 3, (0.2,) * 3, "d" * 64, read),
+        input_size=6,
+        track=lambda step, images: nullcontext(lambda images: None),
+        warn=said.append,
+    )
+    draft = Draft(groups=find_groups(model, job.example))
+    kept = recovered(job, draft, model, {}, Recovery())
+    assert said == 2 * [f"out of memory: batches of {size} images from here on" for size in (10, 5)]
+    assert kept.get_submodule("0").num_batches_tracked == 4
 
 
 def test_what_does_not_hold_one_image_is_refused() -> None:

@@ -58,6 +58,13 @@ class Own(nn.Conv2d):
         return F.conv2d(F.pad(x, (1, 1, 1, 1)), self.weight, self.bias)
 
 
+class Renamed(nn.Conv2d):
+    """A convolution under another name, whose weight may be tied to others."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight, self.bias)
+
+
 def convolution(**options: Any) -> nn.Conv2d:
     return nn.Conv2d(8, 8, 3, **options)
 
@@ -72,6 +79,7 @@ COMPUTED: dict[str, Callable[[], nn.Module]] = {
 LEFT: dict[str, Callable[[], nn.Module]] = {
     "plain": convolution,
     "own": lambda: Own(8, 8, 3),
+    "renamed": lambda: Renamed(8, 8, 3),
     "padded": lambda: Padded(8, 8, 3),
     "dynamic": lambda: Dynamic(8, 8, 3),
     "two inputs": lambda: Guided(8, 8, 3),
