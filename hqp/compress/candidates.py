@@ -13,13 +13,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from hqp import documents
 from hqp.compress import calibrate, export, groups, quantize, recover
 from hqp.compress.job import Draft, Job, Removal, calibration, stopwatch
 from hqp.compress.memory import Parts
 from hqp.compress.statistics import layers
 from hqp.records import Cost, Recovery
 
-WEIGHTS = "weights.safetensors"
+WEIGHTS, FILE, COST = "weights.safetensors", "model.onnx", "cost.json"
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,16 @@ class Ranges:
 
 def module(job: Job, draft: Draft, removal: Removal) -> nn.Module:
     """The trained model without these channels, recovered as the recipe says; the one made last is kept."""
-    if draft.latest is None or draft.latest[0] != removal:
-        draft.latest = removal, _made(job, draft, removal)
-    return draft.latest[1]
+    return made(job, draft, removal)[0]
+
+
+def made(job: Job, draft: Draft, removal: Removal) -> tuple[nn.Module, Cost | None]:
+    """The same, with what its recovery took where there is one and it was not done last."""
+    if draft.latest is not None and draft.latest[0] == removal:
+        return draft.latest[1], None
+    cost, how = stopwatch("recovery"), recovery(job, draft, removal)
+    draft.latest = removal, _made(job, draft, removal)
+    return draft.latest[1], cost(min(how.images, len(job.calibration)), 1) if how else None
 
 
 def _made(job: Job, draft: Draft, removal: Removal) -> nn.Module:
@@ -89,18 +97,14 @@ def grams(job: Job, draft: Draft, how: Recovery) -> dict[str, Tensor]:
     def build(folder: Path) -> None:
         from safetensors.torch import save_file
 
-        from hqp import documents
-
         cost = stopwatch("recovery")
         save_file(_grams(job, draft, job.model, how), folder / "grams.safetensors")
-        documents.write(folder / "cost.json", cost(min(how.images, len(job.calibration)), 1))
+        documents.write(folder / COST, cost(min(how.images, len(job.calibration)), 1))
 
     from safetensors.torch import load_file
 
-    from hqp import documents
-
     place = job.store.make("grams", {**job.key, "layers": names, "images": how.images}, build)
-    draft.spend(documents.read(place / "cost.json", Cost, fix=f"rm -r {place}"))
+    draft.spend(documents.read(place / COST, Cost, fix=f"rm -r {place}"))
     draft.grams = load_file(place / "grams.safetensors")
     return draft.grams
 
@@ -132,28 +136,34 @@ def _shippable(job: Job, draft: Draft, removal: Removal) -> Path:
     draft.spend(ranges.cost)
 
     def build(folder: Path) -> None:
-        quantize.quantize(plain, folder / "model.onnx", ranges.ranges, job.policy)
+        quantize.quantize(plain, folder / FILE, ranges.ranges, job.policy)
 
-    return job.store.make("quantized", _quantised_key(job, draft, removal), build) / "model.onnx"
+    return job.store.make("quantized", _quantised_key(job, draft, removal), build) / FILE
 
 
 def exported(job: Job, draft: Draft, removal: Removal) -> Path:
     """The FP32 file of the model without these channels."""
-    return _exported(job, key(job, draft, removal), lambda: module(job, draft, removal))
+    place = _exported(job, key(job, draft, removal), lambda: made(job, draft, removal))
+    if (place / COST).exists():
+        draft.spend(documents.read(place / COST, Cost, fix=f"rm -r {place}"))
+    return place / FILE
 
 
 def unrecovered(job: Job, draft: Draft, removal: Removal) -> Path:
     """As ``exported``, without recovery: for what depends on shapes alone."""
-    made = {**job.key, "removal": listed(removal), "recovery": None}
-    return _exported(job, made, lambda: groups.remove(job.model, job.example, removal, draft.groups))
+    shape = {**job.key, "removal": listed(removal), "recovery": None}
+    return _exported(job, shape, lambda: (groups.remove(job.model, job.example, removal, draft.groups), None)) / FILE
 
 
-def _exported(job: Job, made: Mapping[str, Any], build: Callable[[], nn.Module]) -> Path:
+def _exported(job: Job, known: Mapping[str, Any], build: Callable[[], tuple[nn.Module, Cost | None]]) -> Path:
     def write(folder: Path) -> None:
-        export.export(build(), job.input_size, folder / "model.onnx")
+        model, cost = build()
+        export.export(model, job.input_size, folder / FILE)
+        if cost:
+            documents.write(folder / COST, cost)
 
     with job.track("export", 0):
-        return job.store.make("exported", made, write) / "model.onnx"
+        return job.store.make("exported", known, write)
 
 
 def _ranges(job: Job, draft: Draft, plain: Path, removal: Removal) -> Ranges:

@@ -16,7 +16,19 @@ from torch import Tensor, nn
 
 from hqp.compress import statistics
 from hqp.compress.training import TrainingRecipe
-from hqp.records import Accuracy, Certificate, Cost, Group, Policy, Ranking, Recipe, Samples, Statistics, Targets
+from hqp.records import (
+    Accuracy,
+    Certificate,
+    Cost,
+    Group,
+    Judged,
+    Policy,
+    Ranking,
+    Recipe,
+    Samples,
+    Statistics,
+    Targets,
+)
 from hqp.store import Store
 
 Score = Callable[[Group, Statistics], npt.NDArray[np.float64]]
@@ -53,8 +65,8 @@ class Job:
     scores: Mapping[Ranking, Score]
     needs: frozenset[str]
     device: str
-    evaluate: Callable[[Path], Accuracy]
-    test: Callable[[Path], Accuracy]
+    evaluate: Callable[[Path], Judged]
+    test: Callable[[Path], Judged]
     latency_ms: Callable[[Path], float]
     store: Store
     track: Track
@@ -73,7 +85,8 @@ Removal = Mapping[str, tuple[int, ...]]
 class Draft:
     """What the steps have made so far.
 
-    ``removals[k]`` are the channels gone after k steps, none for k = 0, and ``files[k]`` is what is shipped of them.
+    ``removals[k]`` are the channels gone after k steps, none for k = 0, and ``files[k]`` is what is shipped of them;
+    ``judged`` is its accuracy, by the step of the ledger and k.
     ``tuned`` are the weights of those that were trained. ``dense`` is the accuracy of the trained model on
     ``selection``, and ``floor`` the least number of correct images with which the bound can hold. ``grams`` are what
     recovery needs, and ``latest`` is the module made last.
@@ -96,6 +109,7 @@ class Draft:
     certificate: Certificate | None = None
     dense_file: Path = Path()
     files: dict[int, Path] = field(default_factory=dict)
+    judged: dict[tuple[str, int], Accuracy] = field(default_factory=dict)
     qat: Cost | None = None
     costs: dict[str, Cost] = field(default_factory=dict)
 

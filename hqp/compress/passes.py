@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from hqp.compress import candidates, sensitivity
 from hqp.compress.evaluate import accuracy
 from hqp.compress.job import Draft, Job, Removal, calibration, stopwatch
 from hqp.compress.statistics import Sensitivities
-from hqp.records import Accuracy, Cost
+from hqp.records import Accuracy, Cost, Judged
 from hqp.stats.paired import drop_pp
 
 
@@ -61,9 +61,7 @@ def validated(job: Job, draft: Draft, removal: Removal) -> Pass:
     samples, floor = job.selection, draft.floor
 
     def judge() -> Pass:
-        recovering, how = stopwatch("recovery"), candidates.recovery(job, draft, removal)
-        smaller = candidates.module(job, draft, removal)
-        recovered = recovering(min(how.images, len(job.calibration)), 1) if how else None
+        smaller, recovered = candidates.made(job, draft, removal)
         cost, seen = stopwatch("validation"), 0
         with job.track("validation", len(samples)) as advance:
 
@@ -83,6 +81,24 @@ def holds(job: Job, draft: Draft, removal: Removal) -> bool:
     judged = validated(job, draft, removal)
     draft.spend(*judged.costs)
     return judged.accuracy is not None and within(job, draft.dense, judged.accuracy)
+
+
+def verified(job: Job, draft: Draft, step: int) -> Accuracy:
+    """The accuracy on ``selection``, in the runtime, of the file after so many pruning steps."""
+    return _judged(draft, "verification", step, lambda: job.evaluate(candidates.file(job, draft, step)))
+
+
+def tested(job: Job, draft: Draft, step: int) -> Accuracy:
+    """The same on ``test``."""
+    return _judged(draft, "certificate", step, lambda: job.test(candidates.file(job, draft, step)))
+
+
+def _judged(draft: Draft, name: str, step: int, judge: Callable[[], Judged]) -> Accuracy:
+    if (name, step) not in draft.judged:
+        judged = judge()
+        draft.spend(replace(judged.cost, step=name))
+        draft.judged[name, step] = judged.accuracy
+    return draft.judged[name, step]
 
 
 def within(job: Job, reference: Accuracy | None, candidate: Accuracy) -> bool:

@@ -34,7 +34,7 @@ def judge_dense(job: Job, draft: Draft) -> None:
     """The trained model as it is: exported and judged before minutes are spent on it."""
     _warn_of_few_images(job)
     draft.dense_file = candidates.exported(job, draft, {})
-    draft.baseline = job.evaluate(draft.dense_file)
+    draft.baseline = job.evaluate(draft.dense_file).accuracy
     classes = job.selection.classes
     chance = 1 / len(classes)
     if draft.baseline.top1 <= chance + CHANCE_DEVIATIONS * sqrt(chance * (1 - chance) / draft.baseline.total):
@@ -111,7 +111,7 @@ def give_back(job: Job, draft: Draft) -> None:
     """Judges the exported file, and where the recipe says so gives pruning steps back until the bound holds."""
 
     def holds(step: int) -> bool:
-        return passes.within(job, draft.baseline, job.evaluate(candidates.file(job, draft, step)))
+        return passes.within(job, draft.baseline, passes.verified(job, draft, step))
 
     draft.shipped = bound.give_back(holds, draft.accepted) if job.recipe.give_back else draft.accepted
     draft.shipped = targets.stop(job, draft, holds)
@@ -120,7 +120,7 @@ def give_back(job: Job, draft: Draft) -> None:
 def ship(job: Job, draft: Draft) -> None:
     """The file that is shipped, judged on ``selection`` and by the targets."""
     targets.tell(job, draft)
-    draft.compressed = job.evaluate(candidates.file(job, draft, draft.shipped))
+    draft.compressed = passes.verified(job, draft, draft.shipped)
     if draft.shipped:
         draft.pruned = passes.validated(job, draft, draft.removals[draft.shipped]).accuracy
 

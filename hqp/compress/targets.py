@@ -14,7 +14,7 @@ def stop(job: Job, draft: Draft, holds: Callable[[int], bool]) -> int:
     ``holds`` tells whether the file after so many steps keeps the bound. Where a target is out of reach, the file that
     came nearest within the bound is shipped.
     """
-    if not job.targets.asked() or _missed(job, draft, draft.shipped):
+    if not reached(job, draft, draft.shipped):
         return draft.shipped
 
     def enough(given_back: int) -> bool:
@@ -22,6 +22,11 @@ def stop(job: Job, draft: Draft, holds: Callable[[int], bool]) -> int:
 
     fewest = draft.shipped - bound.bisect(enough, 0, draft.shipped + 1)
     return fewest if fewest == draft.shipped or holds(fewest) else draft.shipped
+
+
+def reached(job: Job, draft: Draft, step: int) -> bool:
+    """Whether there are targets and the file after so many steps reaches them all."""
+    return bool(job.targets.asked()) and not _missed(job, draft, step)
 
 
 def tell(job: Job, draft: Draft) -> None:
@@ -33,10 +38,10 @@ def tell(job: Job, draft: Draft) -> None:
 
 def _missed(job: Job, draft: Draft, step: int) -> list[str]:
     """A sentence for each target that the file after so many steps does not reach."""
-    reached, wanted = _reached(job, draft, step), job.targets
+    values, wanted = _reached(job, draft, step), job.targets
     found = []
     for name, limit in wanted.asked().items():
-        value = reached[name]()
+        value = values[name]()
         if value < limit if name == "sparsity" else value > limit:
             found.append(f"{name} {_number(value)} is reached, not {_number(limit)}")
     return found

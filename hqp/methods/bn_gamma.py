@@ -3,8 +3,9 @@
 from hqp.records import Pruning, Quantization, Ranking, Recipe, Recovery
 
 recipe = Recipe(
-    summary="pruned by batch-norm scale, recovered, INT8, verified as hqp is",
+    summary="pruned by batch-norm scale, recovered, INT8, certified as hqp is",
     pruning=Pruning(rankings=(Ranking("bn_gamma"),), recovery=Recovery()),
     quantization=Quantization(),
     give_back=True,
+    alpha=0.05,
 )

@@ -4,7 +4,7 @@ A number carries its unit in its name; a ratio lies in 0 to 1 unless its docstri
 points end in ``_pp``. What could not be measured is ``None``, never zero.
 """
 
-from hqp.records.artifact import Artifact, Certificate, Cost, LayerRecord, Sidecar
+from hqp.records.artifact import Artifact, Certificate, Cost, Judged, LayerRecord, Sidecar
 from hqp.records.baseline import Baseline, BaselineEntry
 from hqp.records.canonical import SCHEMA_VERSION, digest_of
 from hqp.records.data import DEFAULT_READING, SPLITS, Accuracy, Reading, Samples
@@ -52,6 +52,7 @@ __all__ = [
     "Estimate",
     "FineTuning",
     "Group",
+    "Judged",
     "Judgement",
     "LayerRecord",
     "Measurement",

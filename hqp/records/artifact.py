@@ -19,6 +19,14 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """The accuracy of a file, and what the pass that found it took."""
+
+    accuracy: Accuracy
+    cost: Cost
+
+
+@dataclass(frozen=True)
 class LayerRecord:
     """One layer before and after compression.
 
@@ -70,10 +78,11 @@ class Sidecar:
 
     ``sparsity`` is θ, the share of all filters removed, and ``inner_sparsity`` that of the ``inner_filters``, which no
     residual sum ties together; ``None`` where nothing was to be pruned or there are none. ``compression_ratio`` is
-    bytes of the FP32 file over bytes of this one. ``ranking`` says which ranking was kept. ``given_back`` counts
-    pruning steps returned by verification. ``source`` builds the model that ``model`` names. ``split_digests`` name the
-    images of each split, and ``skipped_images`` those of the splits that were used which could not be read.
-    ``qat_cost`` estimates what quantisation-aware training would take.
+    bytes of the FP32 file over bytes of this one. ``ranking`` says which ranking was kept. ``accepted_steps`` are
+    the pruning steps that ``selection`` accepts, ``shipped_steps`` those of the file: fewer where verification or the
+    certificate gave some back, more where the certificate went beyond. ``source`` builds the model that ``model``
+    names. ``split_digests`` name the images of each split, and ``skipped_images`` those of the splits that were used
+    which could not be read. ``qat_cost`` estimates what quantisation-aware training would take.
     """
 
     schema_version: int
@@ -108,7 +117,8 @@ class Sidecar:
     inner_filters: int
     inner_sparsity: float | None
     ranking: str | None
-    given_back: int
+    accepted_steps: int
+    shipped_steps: int
     policy: Policy | None
     baseline: Accuracy
     pruned: Accuracy | None

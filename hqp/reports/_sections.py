@@ -112,8 +112,7 @@ def _artefacts(model: str, measured: list[Measurement]) -> Section:
 def _made(measurement: Measurement) -> Iterator[str]:
     sidecar = measurement.sidecar
     if sidecar.ranking:
-        back = f"; {sidecar.given_back} pruning steps given back" if sidecar.given_back else ""
-        yield f"{sidecar.method} ranks by {sidecar.ranking}{back}"
+        yield f"{sidecar.method} ranks by {sidecar.ranking}{_steps(sidecar.shipped_steps - sidecar.accepted_steps)}"
     if sidecar.policy and sidecar.policy.weight_bits == 7:
         yield (
             f"{measurement.case.device}: weights take 7 bits, since here kernels would saturate products of 8"
@@ -124,6 +123,14 @@ def _made(measurement: Measurement) -> Iterator[str]:
     skipped = sidecar.skipped_images + measurement.skipped_images
     if skipped:
         yield f"left out, since they could not be read: {', '.join(skipped)}"
+
+
+def _steps(beyond: int) -> str:
+    """How far the file is from what ``selection`` accepts."""
+    if not beyond:
+        return ""
+    count = "1 pruning step" if abs(beyond) == 1 else f"{abs(beyond)} pruning steps"
+    return f"; {count} beyond what 'selection' accepts" if beyond > 0 else f"; {count} given back"
 
 
 # --- latency and verdicts -----------------------------------------------------------------------------------------

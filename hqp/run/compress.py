@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import hqp
 from hqp import catalog, documents
 from hqp.errors import HqpError, NotInstalled
-from hqp.records import SCHEMA_VERSION, Accuracy, Artifact, LayerRecord, Ranking, Recipe, Samples, Sidecar, digest_of
+from hqp.records import SCHEMA_VERSION, Artifact, Judged, LayerRecord, Ranking, Recipe, Samples, Sidecar, digest_of
 from hqp.run import artifacts
 from hqp.run.context import Context, split_digest
 from hqp.run.subject import Request, Subject, identity, resolve, subject, trained
@@ -96,14 +96,14 @@ def _job(context: Context, request: Request, found: Subject, recipe: Recipe, dat
 
     calibration, selection = (_samples(context, request, found, split) for split in ("calibration", "selection"))
 
-    def evaluate(file: Path) -> Accuracy:
-        return context.accuracy(file, request.device, selection, found.size)
+    def evaluate(file: Path) -> Judged:
+        return context.judged(file, request.device, selection, found.size)
 
-    def test(file: Path) -> Accuracy:
+    def test(file: Path) -> Judged:
         held_out = context.samples(
             request.dataset, "test", found.size, reading=found.reading, first=request.test_images
         )
-        return context.accuracy(file, request.device, held_out, found.size)
+        return context.judged(file, request.device, held_out, found.size)
 
     rankings = recipe.pruning.rankings if recipe.pruning else ()
     criteria = {ranking: catalog.load("criteria", ranking.criterion) for ranking in rankings}
@@ -223,7 +223,8 @@ def _sidecar(context: Context, request: Request, found: Subject, job: Job, draft
         inner_filters=inner_filters,
         inner_sparsity=groups.filters_removed(inner, inner_removal) / inner_filters if inner_filters else None,
         ranking=str(draft.ranking) if draft.ranking else None,
-        given_back=draft.accepted - draft.shipped,
+        accepted_steps=draft.accepted,
+        shipped_steps=draft.shipped,
         policy=job.policy if job.recipe.quantization else None,
         baseline=draft.baseline,
         pruned=draft.pruned,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,7 +12,18 @@ import numpy as np
 from hqp import catalog
 from hqp.errors import HqpError
 from hqp.measure import environment
-from hqp.records import DEFAULT_READING, Accuracy, Device, Environment, Policy, Reading, Samples, digest_of
+from hqp.records import (
+    DEFAULT_READING,
+    Accuracy,
+    Cost,
+    Device,
+    Environment,
+    Judged,
+    Policy,
+    Reading,
+    Samples,
+    digest_of,
+)
 from hqp.run import images
 from hqp.run.progress import Progress
 from hqp.runtimes import RuntimeSession
@@ -76,14 +88,18 @@ class Context:
         return session
 
     def accuracy(self, file: Path, device: str, samples: Samples, size: int) -> Accuracy:
-        """The accuracy of a file on a split, in the device's runtime; judged once per file and environment."""
+        """The accuracy of a file on a split, in the device's runtime."""
+        return self.judged(file, device, samples, size).accuracy
+
+    def judged(self, file: Path, device: str, samples: Samples, size: int) -> Judged:
+        """That accuracy with what it took; judged once per file and environment."""
         key = {
             "model": sha256_of(file),
             "environment": self.environment(device).digest,
             "samples": samples.digest,
             "size": size,
         }
-        return self.store.record("accuracy", key, Accuracy, lambda: self._judge(file, device, samples, size))
+        return self.store.record("accuracy", key, Judged, lambda: self._judge(file, device, samples, size))
 
     def latency_ms(self, file: Path, device: str) -> float:
         """The median latency of a file on a device, by the paper's protocol: of 100 runs after 10 warm-up runs."""
@@ -91,8 +107,8 @@ class Context:
             session.time(WARMUPS)
             return float(np.median(session.time(TIMED)))
 
-    def _judge(self, file: Path, device: str, samples: Samples, size: int) -> Accuracy:
-        outputs = []
+    def _judge(self, file: Path, device: str, samples: Samples, size: int) -> Judged:
+        outputs, began = [], time.perf_counter()
         step = f"accuracy on {samples.split}"
         with (
             self.session(file, device, streams=environment.usable_cores()) as session,
@@ -108,7 +124,8 @@ class Context:
                 f"{file} has {logits.shape[1]} outputs, {samples.dataset} has {len(samples.classes)} classes",
                 "a model trained on that dataset",
             )
-        return Accuracy.of(samples, logits)
+        cost = Cost(step, len(samples), 1, round(time.perf_counter() - began, 3))
+        return Judged(Accuracy.of(samples, logits), cost)
 
 
 def data_root() -> Path | None:

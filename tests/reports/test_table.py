@@ -37,7 +37,7 @@ def results(
     )
     sidecar = make_sidecar(
         ranking="magnitude(norm=l2)",
-        given_back=2,
+        shipped_steps=28,
         certificate=Certificate(0.05, 1.5, True, 1.0, 1.321, 8000, None, 2),
         qat_cost=Cost("quantisation-aware training", 150_000, 5, 200.0),
         policy=Policy(weight_bits=7, saturates_without="vnni"),
