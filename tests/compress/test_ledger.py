@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,9 +12,12 @@ import pytest
 import torch
 from torch import nn
 
+from hqp.compress import candidates
+from hqp.compress.groups import find_groups
 from hqp.compress.job import Draft
 from hqp.compress.ledger import estimate_training, training_steps
-from hqp.records import Cost, Pruning, Ranking, Recipe, Samples
+from hqp.records import Cost, Pruning, Ranking, Recipe, Recovery, Samples
+from hqp.store import Store
 
 
 def job(**changes: Any) -> Any:
@@ -50,3 +54,16 @@ def test_five_epochs_take_what_their_images_take() -> None:
     draft = Draft()
     estimate_training(job(recipe=Recipe("x")), draft)
     assert draft.qat is None
+
+
+def test_the_recovery_of_a_file_is_counted_by_all_who_take_it(tmp_path: Path) -> None:
+    recipe = Recipe("x", pruning=Pruning((Ranking("fisher"),), recovery=Recovery(("batch_norm",), images=36)))
+    given = job(store=Store(tmp_path), key={}, recipe=recipe, example=torch.zeros(1, 3, 8, 8), warn=print)
+    first, second, third = (Draft(groups=find_groups(given.model, given.example)) for _ in range(3))
+    removal = {first.groups[0].name: (0,)}
+    candidates.exported(given, first, removal)
+    candidates.exported(given, second, removal)
+    spent = first.costs["recovery"]
+    assert (spent.images, spent.passes) == (36, 1) and spent.seconds > 0 and second.costs == first.costs
+    assert candidates.made(given, third, removal)[1] is not None
+    assert candidates.made(given, third, removal)[1] is None, "the one made last is at hand"
