@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hqp.compress import passes
 from hqp.compress.certify import certify, path
 from hqp.compress.job import Draft
 from hqp.records import Accuracy, Cost, Judged, Targets
@@ -100,6 +101,13 @@ def test_beyond_what_was_accepted_a_target_is_reached_but_not_passed(certified: 
 def test_the_ledger_counts_each_candidate(certified: Callable[..., Draft]) -> None:
     costs = certified(40, {34: 20, 40: 40, 42: 58}).costs
     assert costs == {"certificate": Cost("certificate", 3 * TOTAL, 3, 7.5)}
+
+
+def test_a_file_that_is_asked_for_again_is_not_judged_again(make_accuracy: MakeAccuracy) -> None:
+    job: Any = SimpleNamespace(evaluate=lambda file: Judged(make_accuracy(lost(7)), TEST))
+    draft = Draft(files={3: Path("3")})
+    assert [passes.verified(job, draft, 3).correct for _ in range(2)] == [TOTAL - 7] * 2
+    assert draft.costs == {"verification": Cost("verification", TOTAL, 1, 2.5)}
 
 
 def test_where_the_first_does_not_hold_nothing_is_certified(certified: Callable[..., Draft]) -> None:
