@@ -9,16 +9,18 @@ from torch import Tensor, nn
 from hqp.compress.statistics import Convolution, Layer, Transposed
 
 
-def patches(layer: Convolution | Transposed, inputs: Tensor) -> Tensor:
-    """A view of the padded inputs, (n, in_channels, *output positions, *kernel): what each output position sees.
-
-    Of a transposed convolution, ``inputs`` are its outputs, and the view is what each input position spreads to.
-    """
-    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    view = F.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
+def patches(layer: Convolution, inputs: Tensor) -> Tensor:
+    """A view of the padded inputs, (n, in_channels, *output positions, *kernel): what each output position sees."""
+    view = padded(layer, inputs)
     for axis, (size, step, spread) in enumerate(zip(layer.kernel_size, layer.stride, layer.dilation, strict=True)):
         view = view.unfold(2 + axis, (size - 1) * spread + 1, step)[..., ::spread]
     return view
+
+
+def padded(layer: Convolution | Transposed, inputs: Tensor) -> Tensor:
+    """The inputs of a convolution, or the outputs of a transposed one, with its padding around them."""
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    return F.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
 
 
 def rows(layer: Layer, inputs: Tensor, positions: int) -> Tensor:
