@@ -36,11 +36,44 @@ def ablate(job: Job, judged: Samples, shares: Sequence[float]) -> Iterator[Row]:
     total = sum(groups.filters(job.model).values())
     for ranking in pruning.rankings:
         removals = pipeline.removals(job, pruning, ranking, draft.groups, collected)
-        sparsities = [groups.filters_removed(draft.groups, removal) / total for removal in removals]
         for share in shares:
-            step = next((step for step, sparsity in enumerate(sparsities) if sparsity >= share), len(removals) - 1)
-            found = tuple(_accuracy(job, draft, removals[step], how, judged) for how in RECOVERIES)
-            yield Row(ranking, sparsities[step], found)
+            removal = removals[_step(draft, removals, share * total)]
+            found = tuple(_accuracy(job, draft, removal, how, judged) for how in RECOVERIES)
+            yield Row(ranking, groups.filters_removed(draft.groups, removal) / total, found)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The network without shares of its filters, ranked by so many images: θ and accuracy of each, and the seconds."""
+
+    images: int
+    seconds: float
+    found: tuple[tuple[float, Accuracy], ...]
+
+
+def ablate_images(job: Job, judged: Samples, shares: Sequence[float], counts: Sequence[int]) -> Iterator[Counted]:
+    """What the number of images of the sensitivity pass is worth; the recipe of the job has one ranking."""
+    pruning = job.recipe.pruning
+    assert pruning is not None
+    found, total = groups.find_groups(job.model, job.example), sum(groups.filters(job.model).values())
+    for count in counts:
+        recipe = replace(job.recipe, pruning=replace(pruning, images=count))
+        draft, counted = Draft(groups=found), replace(job, recipe=recipe)
+        pipeline.find_sensitivity(counted, draft)
+        removals = pipeline.removals(job, pruning, pruning.rankings[0], found, pipeline.collect(counted, draft))
+        rows = []
+        for share in shares:
+            removal = removals[_step(draft, removals, share * total)]
+            top = accuracy(candidates.module(counted, draft, removal), judged, job.input_size)
+            assert top is not None
+            rows.append((groups.filters_removed(found, removal) / total, top))
+        yield Counted(count, draft.costs["sensitivity"].seconds, tuple(rows))
+
+
+def _step(draft: Draft, removals: Sequence[Removal], filters: float) -> int:
+    """The first step after which so many filters are gone, or the last."""
+    reached = (step for step, one in enumerate(removals) if groups.filters_removed(draft.groups, one) >= filters)
+    return next(reached, len(removals) - 1)
 
 
 def _accuracy(job: Job, draft: Draft, removal: Removal, how: Recovery | None, judged: Samples) -> Accuracy:

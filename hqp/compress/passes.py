@@ -27,7 +27,9 @@ class Pass:
 
 
 def measured(job: Job, draft: Draft, model: nn.Module, key: Mapping[str, Any]) -> Sensitivities:
-    """The sensitivities of every filter of a model that ``key`` names: one pass over ``calibration``."""
+    """The sensitivities of every filter of a model that ``key`` names: one pass over images of ``calibration``."""
+    asked = job.recipe.pruning.images if job.recipe.pruning else None
+    images = min(asked or len(job.calibration), len(job.calibration))
 
     def build(folder: Path) -> None:
         from safetensors.torch import save_file
@@ -35,30 +37,30 @@ def measured(job: Job, draft: Draft, model: nn.Module, key: Mapping[str, Any]) -
         from hqp import documents
 
         cost = stopwatch("sensitivity")
-        with job.track("sensitivity", len(job.calibration)) as advance:
-            found = sensitivity.sensitivities(model, _labelled(job, advance), job.warn)
+        with job.track("sensitivity", images) as advance:
+            found = sensitivity.sensitivities(model, _labelled(job, images, advance), job.warn)
         for name, values in vars(found).items():
             save_file({layer: one.contiguous() for layer, one in values.items()}, folder / f"{name}.safetensors")
-        documents.write(folder / "cost.json", cost(len(job.calibration), 1))
+        documents.write(folder / "cost.json", cost(images, 1))
 
     from safetensors.torch import load_file
 
     from hqp import documents
 
-    place = job.store.make("sensitivity", key, build)
+    place = job.store.make("sensitivity", {**key, "images": images}, build)
     draft.spend(documents.read(place / "cost.json", Cost, fix=f"rm -r {place}"))
     return Sensitivities(**{one.name: load_file(place / f"{one.name}.safetensors") for one in fields(Sensitivities)})
 
 
-def _labelled(job: Job, advance: Callable[[int], None]) -> Iterator[tuple[Tensor, Tensor]]:
-    for indices, images in calibration(job, len(job.calibration)):
+def _labelled(job: Job, count: int, advance: Callable[[int], None]) -> Iterator[tuple[Tensor, Tensor]]:
+    for indices, images in calibration(job, count):
         yield torch.from_numpy(images), torch.from_numpy(job.calibration.labels[indices.start : indices.stop])
         advance(len(indices))
 
 
-def validated(job: Job, draft: Draft, removal: Removal) -> Pass:
-    """One pass over ``selection``, stopped as soon as the bound is certain to break."""
-    samples, floor = job.selection, draft.floor
+def validated(job: Job, draft: Draft, removal: Removal, floor: int | None = None) -> Pass:
+    """One pass over ``selection``, stopped as soon as fewer than ``floor`` correct images are certain."""
+    samples = job.selection
 
     def judge() -> Pass:
         smaller, recovered = candidates.made(job, draft, removal)
@@ -78,7 +80,7 @@ def validated(job: Job, draft: Draft, removal: Removal) -> Pass:
 
 def holds(job: Job, draft: Draft, removal: Removal) -> bool:
     """Whether the model without these channels keeps the bound on ``selection``."""
-    judged = validated(job, draft, removal)
+    judged = validated(job, draft, removal, draft.floor)
     draft.spend(*judged.costs)
     return judged.accuracy is not None and within(job, draft.dense, judged.accuracy)
 

@@ -47,18 +47,22 @@ def judge_dense(job: Job, draft: Draft) -> None:
 def _warn_of_few_images(job: Job) -> None:
     """Tells what asks for more calibration images than there are, and where those it takes are of few classes."""
     labels, classes = job.calibration.labels, job.calibration.classes
-    recovery = job.recipe.pruning.recovery if job.recipe.pruning else None
-    for what, asked in (("recovery", recovery), ("quantisation", job.recipe.quantization)):
-        if asked and asked.images > len(job.calibration):
-            job.warn(f"warning: {what} asks for {asked.images} images, 'calibration' has {len(job.calibration)}")
-        known = len(set(labels[: asked.images].tolist())) if asked else len(classes)
-        if asked and 2 * known < min(len(classes), asked.images):
-            taken = f"the first {asked.images} images of 'calibration'"
+    pruning = job.recipe.pruning
+    steps = {"sensitivity": pruning, "recovery": pruning and pruning.recovery, "quantisation": job.recipe.quantization}
+    for what, step in steps.items():
+        asked = step.images if step else None
+        if asked is None:
+            continue
+        if asked > len(job.calibration):
+            job.warn(f"warning: {what} asks for {asked} images, 'calibration' has {len(job.calibration)}")
+        known = len(set(labels[:asked].tolist()))
+        if 2 * known < min(len(classes), asked):
+            taken = f"the first {asked} images of 'calibration'"
             job.warn(f"warning: {what} takes {taken}, which are of {known} of {len(classes)} classes")
 
 
 def find_sensitivity(job: Job, draft: Draft) -> None:
-    """One pass over ``calibration`` gives the sensitivities of every filter, where a criterion asks for one."""
+    """One pass over images of ``calibration`` gives every filter's sensitivities, where a criterion asks for them."""
     if "sensitivity" not in job.needs:
         return
     draft.measured = passes.measured(job, draft, job.model, job.key)
@@ -122,7 +126,11 @@ def ship(job: Job, draft: Draft) -> None:
     targets.tell(job, draft)
     draft.compressed = passes.verified(job, draft, draft.shipped)
     if draft.shipped:
-        draft.pruned = passes.validated(job, draft, draft.removals[draft.shipped]).accuracy
+        removal = draft.removals[draft.shipped]
+        judged = passes.validated(job, draft, removal, draft.floor)
+        if judged.accuracy is None:  # beyond what `selection` accepts a pass ends early
+            judged = passes.validated(job, draft, removal)
+        draft.pruned = judged.accuracy
 
 
 STEPS: tuple[Callable[[Job, Draft], None], ...] = (

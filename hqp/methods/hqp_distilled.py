@@ -6,6 +6,7 @@ recipe = Recipe(
     summary="as hqp, then up to five rounds of 5% more filters, each with an epoch of distillation",
     pruning=Pruning(
         rankings=(Ranking("fisher_obd"),),
+        images=1_000,
         recovery=Recovery(),
         rounds=Rounds(share=0.05, retry=0.02, most=5, fine_tuning=FineTuning(epochs=1, teacher=0.9)),
     ),

@@ -77,11 +77,13 @@ class Pruning:
     The default is one-sided 99.9%: what is picked for being deep flatters, and 5,000 images leave ±0.25 points, so that
     a weaker limit would often ship what the images of ``test`` then refuse.
 
-    Layers whose names match a pattern of ``keep``, ``layer4.*`` say, lose no filter. ``recovery`` is done for each
-    candidate before the bound judges it.
+    Sensitivities are measured on the first ``images`` of ``calibration``, on all where it is ``None``. Layers whose
+    names match a pattern of ``keep``, ``layer4.*`` say, lose no filter. ``recovery`` is done for each candidate before
+    the bound judges it.
     """
 
     rankings: tuple[Ranking, ...]
+    images: int | None = None
     step_fraction: float = 0.01
     search: Literal["linear", "galloping", "none"] = "galloping"
     confidence: float | None = 0.998

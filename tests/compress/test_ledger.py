@@ -12,10 +12,11 @@ import pytest
 import torch
 from torch import nn
 
-from hqp.compress import candidates
+from hqp.compress import candidates, passes
 from hqp.compress.groups import find_groups
-from hqp.compress.job import Draft
+from hqp.compress.job import Draft, calibration
 from hqp.compress.ledger import estimate_training, training_steps
+from hqp.compress.sensitivity import sensitivities
 from hqp.records import Cost, Pruning, Ranking, Recipe, Recovery, Samples
 from hqp.store import Store
 
@@ -67,3 +68,15 @@ def test_the_recovery_of_a_file_is_counted_by_all_who_take_it(tmp_path: Path) ->
     assert (spent.images, spent.passes) == (36, 1) and spent.seconds > 0 and second.costs == first.costs
     assert candidates.made(given, third, removal)[1] is not None
     assert candidates.made(given, third, removal)[1] is None, "the one made last is at hand"
+
+
+@pytest.mark.parametrize(("images", "taken"), [(8, 8), (64, 40), (None, 40)])
+def test_sensitivity_sees_the_images_that_are_asked_for(tmp_path: Path, images: int | None, taken: int) -> None:
+    recipe = Recipe("x", pruning=Pruning((Ranking("fisher"),), images=images))
+    given = job(store=Store(tmp_path), recipe=recipe, warn=print)
+    draft = Draft()
+    found = passes.measured(given, draft, given.model, {})
+    batches = [(torch.from_numpy(inputs), torch.from_numpy(given.calibration.labels[list(indices)]))
+               for indices, inputs in calibration(given, taken)]  # fmt: skip
+    assert torch.equal(found.fisher["0"], sensitivities(given.model, batches).fisher["0"])
+    assert (draft.costs["sensitivity"].images, draft.costs["sensitivity"].passes) == (taken, 1)

@@ -14,10 +14,10 @@ from hqp.records import Pruning, Quantization, Ranking, Recipe, Recovery, Sample
 CLASSES = tuple("abcdefgh")
 
 
-def said(labels: list[int], recovery: int = 64, quantization: int = 32) -> list[str]:
+def said(labels: list[int], recovery: int = 64, quantization: int = 32, images: int | None = None) -> list[str]:
     told: list[str] = []
     samples = Samples("x", "calibration", np.array(labels), CLASSES, (0, 0, 0), (1, 1, 1), "d", lambda *_: np.empty(0))
-    pruning = Pruning((Ranking("fisher"),), recovery=Recovery(images=recovery))
+    pruning = Pruning((Ranking("fisher"),), images=images, recovery=Recovery(images=recovery))
     recipe = Recipe("x", pruning=pruning, quantization=Quantization(images=quantization))
     job: Any = SimpleNamespace(recipe=recipe, calibration=samples, warn=told.append)
     pipeline._warn_of_few_images(job)
@@ -30,6 +30,7 @@ def test_enough_images_of_all_classes_are_nothing_to_tell() -> None:
 
 def test_fewer_images_than_asked_for_are_told() -> None:
     assert said([*range(8)] * 5) == ["warning: recovery asks for 64 images, 'calibration' has 40"]
+    assert said([*range(8)] * 8, images=65) == ["warning: sensitivity asks for 65 images, 'calibration' has 64"]
 
 
 @pytest.mark.parametrize("each", [32, 64])
