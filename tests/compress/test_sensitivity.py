@@ -99,6 +99,10 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "transposed strided": lambda: single(nn.ConvTranspose2d(4, 6, (3, 2), stride=(3, 2), padding=1, output_padding=1)),
     "transposed grouped": lambda: single(nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2, bias=False)),
     "transposed dilated": lambda: single(nn.ConvTranspose2d(4, 4, 3, dilation=2, padding=(2, 1), groups=4)),
+    "pointwise strided": lambda: single(nn.Conv2d(4, 6, 1, stride=2)),
+    "pointwise padded": lambda: single(nn.Conv2d(4, 6, 1, padding=1)),
+    "one dimension": lambda: nn.Sequential(nn.Flatten(2), nn.Conv1d(3, 6, 5, padding=2), nn.Flatten(), Head(6)),
+    "three dimensions": lambda: nn.Sequential(nn.Unflatten(1, (1, 3)), nn.Conv3d(1, 4, 2), nn.Flatten(), Head(4)),
     "pointwise of one position": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(3, 5, 1), nn.Flatten()),
     "overwritten outputs": lambda: nn.Sequential(
         nn.Flatten(), nn.Linear(3 * 9 * 8, 7), nn.Tanh(), nn.Linear(7, 6), nn.Hardswish(inplace=True), nn.Linear(6, 5)
@@ -119,6 +123,8 @@ def built(name: str) -> nn.Module:
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1, 0.3)
+            nn.init.normal_(module.bias)
+            nn.init.normal_(module.running_mean)
             nn.init.uniform_(module.running_var, 0.5, 2)
     return model
 
@@ -246,7 +252,7 @@ def test_modes_and_flags_are_restored() -> None:
     assert model.head.weight.requires_grad and not model.head.bias.requires_grad
     assert not images.requires_grad
     assert all(parameter.grad is None for parameter in model.parameters())
-    assert all(not module._forward_hooks for module in model.modules())
+    assert all(not module._forward_hooks and "forward" not in vars(module) for module in model.modules())
 
 
 class Twice(nn.Module):
