@@ -99,7 +99,7 @@ class Context:
             "samples": samples.digest,
             "size": size,
         }
-        return self.store.record("accuracy", key, Judged, lambda: self._judge(file, device, samples, size))
+        return self.store.record("judged", key, Judged, lambda: self._judge(file, device, samples, size))
 
     def latency_ms(self, file: Path, device: str) -> float:
         """The median latency of a file on a device, by the paper's protocol: of 100 runs after 10 warm-up runs."""
