@@ -83,13 +83,13 @@ class Pruning:
     """
 
     rankings: tuple[Ranking, ...]
-    images: int | None = None
     step_fraction: float = 0.01
     search: Literal["linear", "galloping", "none"] = "galloping"
     confidence: float | None = 0.998
     keep: tuple[str, ...] = ()
     recovery: Recovery | None = None
     rounds: Rounds | None = None
+    images: int | None = None
 
 
 @dataclass(frozen=True)

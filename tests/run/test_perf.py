@@ -60,7 +60,8 @@ def test_both_passes_are_timed() -> None:
 def test_the_ablation_tells_criteria_and_recoveries_apart(run: Any) -> None:
     done = run("-m", "hqp.run.perf", "ablation", "squarenet", "squares")
     assert done.returncode == 0, done.stderr
-    title, header, _, *lines = done.stdout.splitlines()
+    criteria, images = done.stdout.split("\n\n")
+    title, header, _, *lines = criteria.splitlines()
     assert title.startswith("squarenet on squares: top-1 in percent on the first 1,000 images of 'selection'")
     assert header.split() == ["ranked", "by", "θ", "%", "unrecovered", "least", "squares", "and", "batch", "norm"]
     assert len(lines) == len(ablation.RANKINGS) * len(ablation.SHARES)
@@ -69,3 +70,7 @@ def test_the_ablation_tells_criteria_and_recoveries_apart(run: Any) -> None:
         assert sparsity >= 35 and all(0 <= percent <= 100 for percent in percents)
     unrecovered, fitted = (sum(float(line.split()[place]) for line in lines) for place in (-3, -2))
     assert fitted > unrecovered, "over all of them, fitting recovers"
+    title, header, _, *lines = images.splitlines()
+    assert title.startswith("ranked by fisher_obd from fewer images, recovered") and header.count("θ") == 4
+    assert [int(line.split()[0]) for line in lines] == list(ablation.COUNTS)
+    assert all(0 < float(percent) <= 100 for line in lines for percent in line.split()[2:])
