@@ -51,11 +51,12 @@ def plain(model: nn.Module) -> nn.Module:
 
 
 def _may_compute(layer: Layer) -> bool:
-    kind = _kind(layer)
+    kind = kind_of(layer)
     return "weight" not in layer._parameters or type(layer).forward is not kind.forward
 
 
-def _kind(layer: Layer) -> Any:
+def kind_of(layer: Layer) -> Any:
+    """The class of torch that a layer is, or is derived from."""
     return next(kind for kind in get_args(Layer) if isinstance(layer, kind))
 
 
@@ -97,7 +98,7 @@ def _probes(layer: Any) -> Tensor:
 def _like(layer: Any, biased: bool) -> Any:
     if isinstance(layer, nn.Linear):
         return nn.Linear(layer.in_features, layer.out_features, biased)
-    return _kind(layer)(
+    return kind_of(layer)(
         layer.in_channels,
         layer.out_channels,
         layer.kernel_size,

@@ -71,6 +71,18 @@ def single(layer: nn.Module) -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 1), relu, layer, relu, nn.Flatten(), Head(channels))
 
 
+class Same(nn.Conv2d):
+    """Pads by itself as timm's TensorFlow models do, what is odd at the end; or in another way."""
+
+    first = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        size, step = self.kernel_size[0], self.stride[0]
+        high, wide = (max(0, (-(-n // step) - 1) * step + size - n) for n in x.shape[2:])
+        low = (wide if self.first else wide // 2, high if self.first else high // 2)
+        return super().forward(F.pad(x, (low[0], wide - low[0], low[1], high - low[1])))
+
+
 class Head(nn.Module):
     """The mean over positions, then a linear layer."""
 
@@ -99,6 +111,8 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "transposed strided": lambda: single(nn.ConvTranspose2d(4, 6, (3, 2), stride=(3, 2), padding=1, output_padding=1)),
     "transposed grouped": lambda: single(nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2, bias=False)),
     "transposed dilated": lambda: single(nn.ConvTranspose2d(4, 4, 3, dilation=2, padding=(2, 1), groups=4)),
+    "padded by itself": lambda: single(Same(4, 6, 3, stride=2)),
+    "depthwise padded by itself": lambda: single(Same(4, 4, 5, stride=2, groups=4)),
     "pointwise strided": lambda: single(nn.Conv2d(4, 6, 1, stride=2)),
     "pointwise padded": lambda: single(nn.Conv2d(4, 6, 1, padding=1)),
     "one dimension": lambda: nn.Sequential(nn.Flatten(2), nn.Conv1d(3, 6, 5, padding=2), nn.Flatten(), Head(6)),
@@ -240,6 +254,13 @@ def test_gram_and_gradients_share_no_product(monkeypatch: pytest.MonkeyPatch) ->
         sensitivity.squared(nn.Linear(10, 12), inputs, torch.randn(3, 5, 12), delta)
         sensitivity.squared(nn.Linear(10, 12), inputs, None, delta)
     assert products == [(3, 1, 5, 10), (3, 1, 5, 5), (3, 12, 5)]
+
+
+def test_padding_of_another_kind_is_refused() -> None:
+    model = built("padded by itself")
+    model[2].first = True
+    with pytest.raises(HqpError, match="layer '2' pads its inputs in a way of its own"):
+        filter_sensitivity(model, [batch(3)])
 
 
 def test_modes_and_flags_are_restored() -> None:
