@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hqp import documents
 from hqp.compress import candidates, sensitivity
 from hqp.compress.evaluate import accuracy
 from hqp.compress.job import Draft, Job, Removal, calibration, stopwatch
@@ -34,21 +35,17 @@ def measured(job: Job, draft: Draft, model: nn.Module, key: Mapping[str, Any]) -
     def build(folder: Path) -> None:
         from safetensors.torch import save_file
 
-        from hqp import documents
-
         cost = stopwatch("sensitivity")
         with job.track("sensitivity", images) as advance:
             found = sensitivity.sensitivities(model, _labelled(job, images, advance), job.warn)
         for name, values in vars(found).items():
             save_file({layer: one.contiguous() for layer, one in values.items()}, folder / f"{name}.safetensors")
-        documents.write(folder / "cost.json", cost(images, 1))
+        documents.write(folder / candidates.COST, cost(images, 1))
 
     from safetensors.torch import load_file
 
-    from hqp import documents
-
     place = job.store.make("sensitivity", {**key, "images": images}, build)
-    draft.spend(documents.read(place / "cost.json", Cost, fix=f"rm -r {place}"))
+    draft.spend(documents.read(place / candidates.COST, Cost, fix=f"rm -r {place}"))
     return Sensitivities(**{one.name: load_file(place / f"{one.name}.safetensors") for one in fields(Sensitivities)})
 
 

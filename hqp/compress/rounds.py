@@ -114,11 +114,11 @@ def _trained(job: Job, draft: Draft, how: FineTuning, base: nn.Module, removal: 
         weights = {name: value.cpu().contiguous() for name, value in smaller.state_dict().items()}
         save_file(weights, folder / candidates.WEIGHTS)
         spent = replace(cost(how.epochs * len(images), how.epochs), seconds=round(seconds, 3))
-        documents.write(folder / "cost.json", spent)
+        documents.write(folder / candidates.COST, spent)
 
     place = job.store.make("tuned", key, build)
     state.unlink(missing_ok=True)
-    draft.spend(documents.read(place / "cost.json", Cost, fix=f"rm -r {place}"))
+    draft.spend(documents.read(place / candidates.COST, Cost, fix=f"rm -r {place}"))
     return place / candidates.WEIGHTS
 
 

@@ -211,15 +211,15 @@ class _Taps:
 
 def _as_seen(name: str, layer: Layer | Transposed, inputs: Tensor, output: Tensor) -> Tensor:
     """The inputs, with what a layer of its own class pads by itself: as TensorFlow's "same" does, the odd one last."""
-    if not isinstance(layer, Convolution):
+    if not isinstance(layer, Convolution) or type(layer).forward is kind_of(layer).forward:
         return inputs
     axes = zip(inputs.shape[2:], output.shape[2:], layer.kernel_size, layer.stride, layer.dilation, strict=True)
     spans = [(places - 1) * step + (size - 1) * spread + 1 - there for there, places, size, step, spread in axes]
     declared = layer._reversed_padding_repeated_twice
-    missing = [span - sum(declared[2 * place : 2 * place + 2]) for place, span in enumerate(reversed(spans))]
-    if max(missing) <= 0:
+    missing = [max(0, span - sum(declared[2 * place : 2 * place + 2])) for place, span in enumerate(reversed(spans))]
+    if not any(missing):
         return inputs
-    widths = [width for one in missing for width in (max(0, one) // 2, max(0, one) - max(0, one) // 2)]
+    widths = [width for one in missing for width in (one // 2, one - one // 2)]
     seen = F.pad(inputs, widths)
     if not torch.allclose(kind_of(layer).forward(layer, seen), output.detach(), rtol=1e-2, atol=1e-3):
         raise HqpError(f"layer '{name}' pads its inputs in a way of its own", "padding that the layer declares")
@@ -272,8 +272,7 @@ def _squared_products(layer: Layer, outputs: Tensor, delta: Tensor) -> Tensor:
 def _squares_by_gram(layer: Layer, inputs: Tensor, delta: Tensor) -> Tensor:
     """Σ_i ‖G_f‖² by the Gram matrix of the patches, (n, groups, T, T)."""
     if isinstance(layer, nn.Linear):
-        by_group = delta.reshape(len(delta), 1, -1, layer.out_features)
-        parts = iter([inputs.reshape(len(inputs), 1, -1, layer.in_features)])
+        by_group, parts = _tokens(layer, delta)[:, None], iter([_tokens(layer, inputs)[:, None]])
     else:
         by_group = delta.unflatten(1, (layer.groups, -1)).flatten(3).mT
         parts = _kernel_rows(layer, patches(layer, inputs))

@@ -38,7 +38,7 @@ def tell(job: Job, draft: Draft) -> None:
 
 def _missed(job: Job, draft: Draft, step: int) -> list[str]:
     """A sentence for each target that the file after so many steps does not reach."""
-    values, wanted = _reached(job, draft, step), job.targets
+    values, wanted = _values(job, draft, step), job.targets
     found = []
     for name, limit in wanted.asked().items():
         value = values[name]()
@@ -47,7 +47,7 @@ def _missed(job: Job, draft: Draft, step: int) -> list[str]:
     return found
 
 
-def _reached(job: Job, draft: Draft, step: int) -> dict[str, Callable[[], float]]:
+def _values(job: Job, draft: Draft, step: int) -> dict[str, Callable[[], float]]:
     file = candidates.file(job, draft, step)
 
     def sparsity() -> float:
