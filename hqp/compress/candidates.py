@@ -92,7 +92,7 @@ def grams(job: Job, draft: Draft, how: Recovery) -> dict[str, Tensor]:
     """The Gram matrices of every layer that can lose inputs: one pass over calibration images."""
     if draft.grams is not None:
         return draft.grams
-    names = _losing(job, draft)
+    names = recover.losing(job.model, draft.groups)
 
     def build(folder: Path) -> None:
         from safetensors.torch import save_file
@@ -109,15 +109,10 @@ def grams(job: Job, draft: Draft, how: Recovery) -> dict[str, Tensor]:
     return draft.grams
 
 
-def _losing(job: Job, draft: Draft) -> list[str]:
-    losing = {member.layer for group in draft.groups for member in group.members if member.role == "input"}
-    return recover.fitted(job.model, losing)
-
-
 def _grams(job: Job, draft: Draft, model: nn.Module, how: Recovery) -> dict[str, Tensor]:
     images = min(how.images, len(job.calibration))
     with job.track("recovery", images) as advance:
-        measure = partial(recover.grams, model, _losing(job, draft), advance=advance)
+        measure = partial(recover.grams, model, recover.losing(job.model, draft.groups), advance=advance)
         return Parts(job.warn).anew(lambda: _images(job, images), measure)
 
 

@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hqp.compress.plain import kind_of
 from hqp.compress.statistics import Convolution, Layer, Transposed
+from hqp.errors import HqpError
 
 
 def patches(layer: Convolution, inputs: Tensor) -> Tensor:
@@ -21,6 +23,29 @@ def padded(layer: Convolution | Transposed, inputs: Tensor) -> Tensor:
     """The inputs of a convolution, or the outputs of a transposed one, with its padding around them."""
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
     return F.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
+
+
+def as_seen(name: str, layer: Layer | Transposed, inputs: Tensor, output: Tensor) -> Tensor:
+    """The inputs, with what a layer of its own class pads by itself: as TensorFlow's "same" does, the odd one last.
+
+    ``name`` is the layer's, ``output`` what it made of the inputs.
+
+    Raises:
+        HqpError: it pads them otherwise.
+    """
+    if not isinstance(layer, Convolution) or type(layer).forward is kind_of(layer).forward:
+        return inputs
+    axes = zip(inputs.shape[2:], output.shape[2:], layer.kernel_size, layer.stride, layer.dilation, strict=True)
+    spans = [(places - 1) * step + (size - 1) * spread + 1 - there for there, places, size, step, spread in axes]
+    declared = layer._reversed_padding_repeated_twice
+    missing = [max(0, span - sum(declared[2 * place : 2 * place + 2])) for place, span in enumerate(reversed(spans))]
+    if not any(missing):
+        return inputs
+    widths = [width for one in missing for width in (one // 2, one - one // 2)]
+    seen = F.pad(inputs, widths)
+    if not torch.allclose(kind_of(layer).forward(layer, seen), output.detach(), rtol=1e-2, atol=1e-3):
+        raise HqpError(f"layer '{name}' pads its inputs in a way of its own", "padding that the layer declares")
+    return seen
 
 
 def rows(layer: Layer, inputs: Tensor, positions: int) -> Tensor:

@@ -12,7 +12,7 @@ Networks", arXiv 1707.06168 (2017), which fits one set of channels on data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -22,8 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hqp.compress.groups import Removed
-from hqp.compress.patches import rows
+from hqp.compress.patches import as_seen, rows
 from hqp.compress.statistics import layers, norms
+from hqp.records import Group
 
 # λ as a share of the inputs' mean square: enough where there are fewer patches than weights, next to nothing elsewhere.
 RIDGE = 1e-3
@@ -33,6 +34,11 @@ POSITIONS = 64
 
 # A layer with more inputs to a filter keeps its weights: its Gram matrix alone would take over 250 MB.
 MOST_WEIGHTS = 8192
+
+
+def losing(model: nn.Module, found: Sequence[Group]) -> list[str]:
+    """The layers that are fitted where channels of the groups go."""
+    return fitted(model, (member.layer for group in found for member in group.members if member.role == "input"))
 
 
 def fitted(model: nn.Module, names: Iterable[str]) -> list[str]:
@@ -62,13 +68,13 @@ def grams(
     """
     found: dict[str, Tensor] = {}
 
-    def add(name: str, layer: Any, inputs: tuple[Tensor]) -> None:
-        seen = F.pad(rows(layer, inputs[0], POSITIONS).float(), (0, 1), value=1.0)
+    def add(name: str, layer: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        seen = F.pad(rows(layer, as_seen(name, layer, inputs[0], output), POSITIONS).float(), (0, 1), value=1.0)
         found.setdefault(name, torch.zeros(seen.shape[1], seen.shape[1])).addmm_(seen.T, seen)
 
     with ExitStack() as hooks:
         for name in names:
-            hooks.enter_context(model.get_submodule(name).register_forward_pre_hook(partial(add, name)))
+            hooks.enter_context(model.get_submodule(name).register_forward_hook(partial(add, name)))
         for images in batches:
             model(images)
             advance(len(images))

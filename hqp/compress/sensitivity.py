@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import grad
 
 from hqp.compress.memory import Parts
-from hqp.compress.patches import padded, patches
+from hqp.compress.patches import as_seen, padded, patches
 from hqp.compress.plain import kind_of
 from hqp.compress.statistics import Convolution, Layer, Sensitivities, Transposed, layers
 from hqp.errors import HqpError
@@ -190,7 +190,7 @@ class _Taps:
         # A first layer's output is a leaf here: gradients start at it, not at the image, which nobody asks about. The
         # clone is what later layers may overwrite in place.
         start = output if output.requires_grad else output.requires_grad_()
-        seen = _as_seen(name, layer, inputs[0].detach(), output)
+        seen = as_seen(name, layer, inputs[0].detach(), output)
         given = output.detach() if _by_gram(layer, output) else None
         start.register_hook(partial(self._backward, name, seen, seen._version, given, output._version))
         return start if output.grad_fn is not None else start.clone()
@@ -207,23 +207,6 @@ class _Taps:
         if given is not None and given._version != given_version:  # by an activation in place
             given = kind_of(layer).forward(layer, seen)  # which calls no hook
         self.sums[name] = squared(layer, seen, given, delta).cpu()
-
-
-def _as_seen(name: str, layer: Layer | Transposed, inputs: Tensor, output: Tensor) -> Tensor:
-    """The inputs, with what a layer of its own class pads by itself: as TensorFlow's "same" does, the odd one last."""
-    if not isinstance(layer, Convolution) or type(layer).forward is kind_of(layer).forward:
-        return inputs
-    axes = zip(inputs.shape[2:], output.shape[2:], layer.kernel_size, layer.stride, layer.dilation, strict=True)
-    spans = [(places - 1) * step + (size - 1) * spread + 1 - there for there, places, size, step, spread in axes]
-    declared = layer._reversed_padding_repeated_twice
-    missing = [max(0, span - sum(declared[2 * place : 2 * place + 2])) for place, span in enumerate(reversed(spans))]
-    if not any(missing):
-        return inputs
-    widths = [width for one in missing for width in (one // 2, one - one // 2)]
-    seen = F.pad(inputs, widths)
-    if not torch.allclose(kind_of(layer).forward(layer, seen), output.detach(), rtol=1e-2, atol=1e-3):
-        raise HqpError(f"layer '{name}' pads its inputs in a way of its own", "padding that the layer declares")
-    return seen
 
 
 def _by_gram(layer: Layer | Transposed, output: Tensor) -> bool:

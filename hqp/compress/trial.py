@@ -1,26 +1,26 @@
-"""Whether the engine takes a network: with random weights, a tenth of its filters removed, exported and compared."""
+"""Whether the engine takes a network: with random weights, a tenth of its filters removed, recovered and exported."""
 
 from __future__ import annotations
 
-import random
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from hqp.compress import contract, export, groups, plain
+from hqp.compress import contract, count, export, groups, plain, prune, recover, statistics
+from hqp.compress.job import Score
+from hqp.compress.sensitivity import sensitivities
 from hqp.errors import HqpError
 from hqp.records import Group
 
 CLASSES = 10
+IMAGES = 2
 LEAST_REMOVED = 0.1  # of all filters
-
-# Shares of each group's channels to remove, until a tenth of all filters are gone: some networks let few channels go.
-SHARES = (0.125, 0.25, 0.5, 0.75, 0.9)
 
 
 @dataclass(frozen=True)
@@ -39,22 +39,23 @@ class Trial:
     seconds: float
 
 
-def trial(build: Callable[[int], nn.Module], input_size: int) -> Trial:
+def trial(build: Callable[[int], nn.Module], input_size: int, score: Score) -> Trial:
     """What becomes of the network that ``build`` makes for ten classes, whose random weights are always the same.
 
-    It passes when a tenth of its filters are gone, physically, and the exported file gives what the pruned module
-    gives, in a row of logits of the right length.
+    It passes when the tenth of its filters that ``score`` puts first is gone, physically, the layers behind are
+    refitted, and the exported file gives what the pruned module gives, in a row of logits of the right length.
     """
     start = time.perf_counter()
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = plain.plain(build(CLASSES).eval())
+        images = torch.randn(IMAGES, 3, input_size, input_size)
     filters = sum(groups.filters(network).values())
     found: tuple[Group, ...] = ()
     removed, reason = 0, None
     try:
-        found = groups.find_groups(network, torch.zeros(1, 3, input_size, input_size))
-        removed = _pruned_and_exported(network, input_size, found, filters)
+        found = groups.find_groups(network, images[:1])
+        removed = _pruned_and_exported(network, images, found, score, filters)
     except HqpError as error:
         reason = str(error)
     if reason is None and removed < LEAST_REMOVED * filters:
@@ -66,18 +67,21 @@ def trial(build: Callable[[int], nn.Module], input_size: int) -> Trial:
     return Trial(parameters, filters, len(found), *shares, reason, seconds)
 
 
-def _pruned_and_exported(network: nn.Module, size: int, found: Sequence[Group], filters: int) -> int:
+def _pruned_and_exported(
+    network: nn.Module, images: Tensor, found: tuple[Group, ...], score: Score, filters: int
+) -> int:
     """How many filters were removed; the export itself compares the file with the module."""
-    removed, chosen = 0, dict[str, list[int]]()
-    for share in SHARES:
-        draw = random.Random(0)
-        counts = {group.name: min(group.channels - 1, round(share * group.channels)) for group in found}
-        chosen = {group.name: draw.sample(range(group.channels), counts[group.name]) for group in found}
-        removed = sum(group.filters(channel) for group in found for channel in chosen[group.name])
-        if removed >= LEAST_REMOVED * filters:
-            break
-    smaller = groups.remove(network, torch.zeros(1, 3, size, size), chosen, found)
+    measured = sensitivities(network, [(images, torch.arange(len(images)))])
+    collected = statistics.collect(network, images[:1], measured)
+    ranking = prune.ranked(found, {group.name: score(group, collected) for group in found})
+    removal = next(iter(prune.steps(found, ranking, ceil(LEAST_REMOVED * filters))), {})
+    smaller = groups.remove(network, images[:1], removal, found)
+    seen = recover.grams(network, recover.losing(network, found), [images])
+    recover.refit(network, smaller, groups.removed(found, removal), seen)
+    size = images.shape[-1]
     contract.require_classifier(smaller, size, CLASSES)
     with tempfile.TemporaryDirectory() as folder:
-        export.export(smaller, size, Path(folder) / "model.onnx")
-    return removed
+        file = Path(folder) / "model.onnx"
+        export.export(smaller, size, file)
+        count.macs(file)
+    return groups.filters_removed(found, removal)

@@ -1,4 +1,4 @@
-"""Which networks the engine takes: every model of a list, with random weights, pruned and exported.
+"""Which networks the engine takes: every model of a list, with random weights, ranked, pruned, refitted and exported.
 
 ``python -m hqp.run.zoo small`` (or ``large``, or names of models) goes on where it was stopped; `nox -s zoo` calls it.
 A refusal counts as a miss; anything else that is raised is a defect.
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 # Above so many parameters a model counts as large.
 LARGE_PARAMETERS = 30e6
+
+# What `hqp` ranks by.
+CRITERION = "fisher_obd"
 
 # Characters of a line of the reason why a model was missed.
 REASON_WIDTH = 60
@@ -64,7 +67,7 @@ def entry(store: Store, progress: Progress, model: str) -> Entry:
     from hqp.compress import trial
 
     def tried() -> trial.Trial:
-        return trial.trial(plugin.build, plugin.input_size)
+        return trial.trial(plugin.build, plugin.input_size, catalog.load("criteria", CRITERION).score)
 
     plugin = catalog.load("models", model)
     with progress.track(model, 0):

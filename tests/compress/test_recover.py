@@ -84,6 +84,20 @@ def test_the_gram_matrix_is_that_of_the_patches() -> None:
     torch.testing.assert_close(gram.double(), patches.T @ patches, rtol=1e-4, atol=1e-3)
 
 
+class Same(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.pad(x, (0, 1, 0, 1)))
+
+
+def test_what_a_layer_pads_by_itself_counts() -> None:
+    torch.manual_seed(0)
+    layer = Same(3, 4, 3, stride=2)
+    (gram,) = grams(nn.Sequential(layer), ["0"], IMAGES.split(20)).values()
+    patches = F.unfold(F.pad(IMAGES, (0, 1, 0, 1)), 3, stride=2).transpose(1, 2).flatten(0, 1)
+    seen = F.pad(patches, (0, 1), value=1.0).double()
+    torch.testing.assert_close(gram.double(), seen.T @ seen, rtol=1e-4, atol=1e-3)
+
+
 def test_a_linear_layer_behind_a_flattening_is_fitted() -> None:
     torch.manual_seed(0)
     dense = nn.Sequential(nn.Conv2d(3, 6, 3, stride=3), nn.ReLU(), nn.Flatten(), nn.Linear(24, 5)).eval()
