@@ -97,23 +97,24 @@ def refit(dense: nn.Module, pruned: nn.Module, removed: Removed, seen: Mapping[s
 
 def _solve(layer: Any, trained: Any, filters: list[int], lost: frozenset[int], gram: Tensor) -> None:
     """Puts the weights and the bias that are least wrong into the layer."""
-    inputs = trained.weight.shape[1]
-    kernel = trained.weight[0, 0].numel()
-    kept = [one * kernel + offset for one in range(inputs) if one not in lost for offset in range(kernel)]
-    left = torch.tensor([*kept, inputs * kernel])  # the last is the bias
-    whole = trained.weight.detach()[filters].flatten(1).double()
-    bias = trained.bias.detach()[filters].double() if trained.bias is not None else torch.zeros(len(filters)).double()
-    whole = torch.cat([whole, bias[:, None]], 1)
-    columns = gram[:, left].double()
-    square = columns[left]
+    inputs, kernel = trained.weight.shape[1], trained.weight[0, 0].numel()
+    gone = _columns(lost, kernel)
+    left = torch.cat([_columns(set(range(inputs)) - lost, kernel), torch.tensor([inputs * kernel])])  # the bias is last
+    weights = trained.weight.detach()[filters].flatten(1).double()
+    bias = trained.bias.detach()[filters].double() if trained.bias is not None else weights.new_zeros(len(filters))
+    square = gram[left][:, left].double()
+    missing = weights[:, gone] @ gram[gone][:, left].double()
     ridge = RIDGE * square.diagonal()[:-1].mean().clamp(min=torch.finfo(torch.float64).tiny)
-    damping = torch.full((len(left),), float(ridge), dtype=torch.float64)
-    damping[-1] = 0.0  # the bias is free
-    missing = whole @ columns - whole[:, left] @ square
-    factor = torch.linalg.cholesky(square + torch.diag(damping))
-    best = whole[:, left] + torch.cholesky_solve(missing.T, factor).T
+    square.diagonal()[:-1] += ridge  # the bias is free
+    best = torch.cholesky_solve(missing.T, torch.linalg.cholesky(square)).T
+    best += torch.cat([weights[:, left[:-1]], bias[:, None]], 1)
     layer.weight.copy_(best[:, :-1].reshape(layer.weight.shape))
     layer.bias = nn.Parameter(best[:, -1].to(layer.weight.dtype))
+
+
+def _columns(inputs: Iterable[int], kernel: int) -> Tensor:
+    """Where the weights of these inputs lie in a flattened filter."""
+    return (torch.tensor(sorted(inputs), dtype=torch.long)[:, None] * kernel + torch.arange(kernel)).flatten()
 
 
 @torch.no_grad()
