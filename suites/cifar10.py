@@ -3,7 +3,7 @@
 from hqp import Gate, Suite
 
 suite = Suite(
-    models=("resnet18", "mobilenet_v3_small"),
+    models=("resnet18", "mobilenet_v3_small", "mobilenet_v3_large"),
     dataset="cifar10",
     devices=("cpu_openvino", "cpu_onnxruntime"),
     methods=("fp32", "q8", "magnitude", "bn_gamma", "hqp"),

@@ -77,6 +77,10 @@ class Job:
         """An input of the network's size, for tracing: zeros of shape (1, 3, input_size, input_size)."""
         return torch.zeros(1, 3, self.input_size, self.input_size)
 
+    def taken(self, asked: int | None) -> int:
+        """How many images of ``calibration`` a step takes that asks for so many, or for all."""
+        return min(asked or len(self.calibration), len(self.calibration))
+
 
 Removal = Mapping[str, tuple[int, ...]]
 
@@ -86,7 +90,8 @@ class Draft:
     """What the steps have made so far.
 
     ``removals[k]`` are the channels gone after k steps, none for k = 0, and ``files[k]`` is what is shipped of them;
-    ``judged`` is its accuracy, by the step of the ledger and k.
+    ``judged`` is its accuracy, by the step of the ledger and k. ``groups`` are those that may lose channels,
+    ``inner_filters`` the filters of all inner ones, kept or not.
     ``tuned`` are the weights of those that were trained. ``dense`` is the accuracy of the trained model on
     ``selection``, and ``floor`` the least number of correct images with which the bound can hold. ``grams`` are what
     recovery needs, and ``latest`` is the module made last.
@@ -94,6 +99,7 @@ class Draft:
 
     measured: statistics.Sensitivities | None = None
     groups: tuple[Group, ...] = ()
+    inner_filters: int = 0
     ranking: Ranking | None = None
     grams: dict[str, Tensor] | None = None
     latest: tuple[Removal, nn.Module] | None = None
@@ -134,8 +140,7 @@ def stopwatch(step: str) -> Callable[[int, int], Cost]:
 
 def calibration(job: Job, count: int) -> Iterator[tuple[range, npt.NDArray[np.float32]]]:
     """The first images of ``calibration`` in batches, normalised, each with its indices."""
-    samples = job.calibration
-    last = min(count, len(samples))
+    samples, last = job.calibration, job.taken(count)
     for start in range(0, last, BATCH):
         indices = range(start, min(start + BATCH, last))
         yield indices, samples.normalised(samples.read(indices, job.input_size))

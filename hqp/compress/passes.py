@@ -29,8 +29,7 @@ class Pass:
 
 def measured(job: Job, draft: Draft, model: nn.Module, key: Mapping[str, Any]) -> Sensitivities:
     """The sensitivities of every filter of a model that ``key`` names: one pass over images of ``calibration``."""
-    asked = job.recipe.pruning.images if job.recipe.pruning else None
-    images = min(asked or len(job.calibration), len(job.calibration))
+    images = job.taken(job.recipe.pruning.images if job.recipe.pruning else None)
 
     def build(folder: Path) -> None:
         from safetensors.torch import save_file

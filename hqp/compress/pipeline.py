@@ -77,7 +77,9 @@ def prune_under_bound(job: Job, draft: Draft) -> None:
     if dense.accuracy is None:
         raise HqpError("the dense model was not judged to its end")
     draft.spend(*dense.costs)
-    draft.groups = groups.without(groups.find_groups(job.model, job.example), pruning.keep, job.model)
+    found = groups.find_groups(job.model, job.example)
+    draft.inner_filters = groups.filters_of(groups.inner(found))
+    draft.groups = groups.without(found, pruning.keep, job.model)
     collected = collect(job, draft)
     if pruning.recovery and "least_squares" in pruning.recovery.how:
         candidates.grams(job, draft, pruning.recovery)

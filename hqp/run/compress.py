@@ -181,8 +181,7 @@ def _sidecar(context: Context, request: Request, found: Subject, job: Job, draft
     assert draft.baseline is not None
     filters = sum(groups.filters(job.model).values())
     removed = groups.filters_removed(draft.groups, draft.removals[draft.shipped])
-    inner = groups.inner(draft.groups)
-    inner_filters = groups.filters_of(inner)
+    inner, inner_filters = groups.inner(draft.groups), draft.inner_filters
     names = {group.name for group in inner}
     inner_removal = {name: gone for name, gone in draft.removals[draft.shipped].items() if name in names}
     model_bytes, fp32_bytes = draft.file.stat().st_size, draft.dense_file.stat().st_size

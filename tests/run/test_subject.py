@@ -233,6 +233,7 @@ def test_layers_that_are_named_keep_their_filters(repository: Path, capsys: Any)
         assert code == 0, said
     assert sidecar("all")["kept_filters"] < sidecar("some")["kept_filters"] == 12
     assert sidecar("some")["recipe"]["pruning"]["keep"] == ["0"]
+    assert sidecar("some")["inner_filters"] == sidecar("all")["inner_filters"] == 12, "those that are kept count too"
     code, said = compress(capsys, *words, "--keep", "2", out="none")
     assert code == 2 and "unknown layer '2'; there are: 0, 4" in said
 
