@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import warnings
 from pathlib import Path
@@ -27,8 +28,8 @@ OUTPUT = "logits"
 # INT8.
 OPSET = 17
 
-# The largest difference between torch and the file, as a share of the largest logit, that float32 arithmetic in
-# another order makes; a wrong trace is off by orders of magnitude more.
+# The largest difference between the network and the file, as a share of the largest logit, that float32 arithmetic
+# makes; a wrong trace is off by orders of magnitude more.
 TOLERANCE = 1e-3
 
 # What the second and third input of a weighted node is called; others go by their number.
@@ -155,18 +156,30 @@ def _require_static(model: ModelProto) -> None:
 
 
 def _verify(model: nn.Module, content: bytes, input_size: int) -> None:
-    """Compares torch and the file on an image that tracing did not see."""
+    """Compares the file with torch, on an image that tracing did not see.
+
+    In float32 torch itself can be off by more than the file, by 0.2% in an EfficientNetV2 with random weights: where
+    they differ, float64 decides.
+    """
     image = np.random.default_rng(0).standard_normal((1, 3, input_size, input_size), dtype=np.float32)
-    modes = [(module, module.training) for module in model.modules()]
+    (got,) = _run(content, image, [OUTPUT])
+    if not any(_is_close(got, _logits(model, image, dtype)) for dtype in (torch.float32, torch.float64)):
+        raise _untraceable("the traced graph gives other logits, or NaN")
+
+
+def _is_close(got: npt.NDArray[Any], expected: npt.NDArray[Any]) -> bool:
+    return bool(np.abs(got - expected).max() <= TOLERANCE * np.abs(expected).max())
+
+
+def _logits(model: nn.Module, image: npt.NDArray[np.float32], dtype: torch.dtype) -> npt.NDArray[Any]:
+    """What the module gives in this arithmetic; NaN where a tensor that it makes by itself has another."""
+    fresh = copy.deepcopy(model).eval().to(dtype)
     try:
         with torch.inference_mode():
-            expected = model.eval()(torch.from_numpy(image).to(_device(model))).cpu().numpy()
-    finally:
-        for module, mode in modes:
-            module.training = mode
-    (got,) = _run(content, image, [OUTPUT])
-    if not np.abs(got - expected).max() <= TOLERANCE * np.abs(expected).max():
-        raise _untraceable("the traced graph gives other logits, or NaN")
+            logits: npt.NDArray[Any] = fresh(torch.from_numpy(image).to(_device(model), dtype)).cpu().numpy()
+    except RuntimeError:
+        return np.full(1, np.nan)
+    return logits
 
 
 def _run(content: bytes, image: npt.NDArray[np.float32], outputs: list[str]) -> list[npt.NDArray[Any]]:

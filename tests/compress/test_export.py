@@ -193,6 +193,21 @@ class Branching(nn.Module):
         return logits if x.abs().sum() < 1 else -logits
 
 
+class Single(Branching):
+    """Knows float32 alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) @ torch.eye(2)
+
+
+class Rounding(Branching):
+    """Off by a hundredth, as a deep network can be in float32; its file is not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.head(x.flatten(1))
+        return logits * 1.01 if x.dtype == torch.float32 and not torch.jit.is_tracing() else logits
+
+
 class Broken(Branching):
     def forward(self, x: Tensor) -> Tensor:
         raise KeyError("no such layer")
@@ -216,6 +231,7 @@ class Counting(Branching):
     [
         (Counting, "depends on the image"),
         (Branching, "gives other logits"),
+        (Single, "gives other logits"),
         (Broken, "no such layer"),
         (Twofold, "outputs"),
         (lambda: nn.Linear(5, 2), "shapes cannot be multiplied"),
@@ -225,3 +241,8 @@ def test_what_cannot_be_traced_is_refused_and_nothing_is_written(model: type, re
     with pytest.raises(HqpError, match=f"cannot be exported: .*{reason}"):
         export(model(), 4, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_where_float32_is_not_exact_float64_decides(tmp_path: Path) -> None:
+    export(Rounding(), 4, tmp_path / "model.onnx")
+    assert (tmp_path / "model.onnx").exists()
