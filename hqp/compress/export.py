@@ -158,17 +158,18 @@ def _require_static(model: ModelProto) -> None:
 def _verify(model: nn.Module, content: bytes, input_size: int) -> None:
     """Compares the file with torch, on an image that tracing did not see.
 
-    In float32 torch itself can be off by more than the file, by 0.2% in an EfficientNetV2 with random weights: where
-    they differ, float64 decides.
+    Where they differ, float64 says by how much each is off: an EfficientNetV2 with random weights makes of float32's
+    rounding 10% of its logits in torch and 0.4% in the file, and the trace is right.
     """
     image = np.random.default_rng(0).standard_normal((1, 3, input_size, input_size), dtype=np.float32)
     (got,) = _run(content, image, [OUTPUT])
-    if not any(_is_close(got, _logits(model, image, dtype)) for dtype in (torch.float32, torch.float64)):
+    single = _logits(model, image, torch.float32)
+    if np.abs(got - single).max() <= TOLERANCE * np.abs(single).max():
+        return
+    exact = _logits(model, image, torch.float64)
+    limit = np.maximum(TOLERANCE * np.abs(exact).max(), 2 * np.abs(single - exact).max())
+    if not np.abs(got - exact).max() <= limit:
         raise _untraceable("the traced graph gives other logits, or NaN")
-
-
-def _is_close(got: npt.NDArray[Any], expected: npt.NDArray[Any]) -> bool:
-    return bool(np.abs(got - expected).max() <= TOLERANCE * np.abs(expected).max())
 
 
 def _logits(model: nn.Module, image: npt.NDArray[np.float32], dtype: torch.dtype) -> npt.NDArray[Any]:

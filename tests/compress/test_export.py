@@ -201,11 +201,13 @@ class Single(Branching):
 
 
 class Rounding(Branching):
-    """Off by a hundredth, as a deep network can be in float32; its file is not."""
+    """Off by a hundredth, as a deep network can be in float32; its file is off by less."""
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.head(x.flatten(1))
-        return logits * 1.01 if x.dtype == torch.float32 and not torch.jit.is_tracing() else logits
+        if x.dtype == torch.float64:
+            return logits
+        return logits * (1.015 if torch.jit.is_tracing() else 1.01)
 
 
 class Broken(Branching):
@@ -243,6 +245,6 @@ def test_what_cannot_be_traced_is_refused_and_nothing_is_written(model: type, re
     assert not list(tmp_path.iterdir())
 
 
-def test_where_float32_is_not_exact_float64_decides(tmp_path: Path) -> None:
+def test_a_file_may_be_off_by_as_much_as_float32_is(tmp_path: Path) -> None:
     export(Rounding(), 4, tmp_path / "model.onnx")
     assert (tmp_path / "model.onnx").exists()
