@@ -209,6 +209,16 @@ def test_bfloat16_is_within_its_rounding(name: str) -> None:
         torch.testing.assert_close(values, expected[layer], rtol=0, atol=0.08 * float(expected[layer].max()))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+@pytest.mark.parametrize("name", MODELS)
+def test_a_gpu_gives_what_the_cpu_does(name: str) -> None:
+    expected = filter_sensitivity(built(name), [batch(6)])
+    found = filter_sensitivity(built(name).cuda(), [batch(6)])
+    for layer, values in found.items():
+        torch.testing.assert_close(values, expected[layer], rtol=1e-9, atol=0)
+
+
 def test_equals_vmap_of_grad() -> None:
     model, (images, labels) = built("linear").eval(), batch(6)
     model[2] = nn.Tanh()
