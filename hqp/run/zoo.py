@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hqp import catalog
+from hqp.run.ablation import CHOSEN
 from hqp.run.compress import engine_digest
 from hqp.run.progress import Progress
 from hqp.store import Store
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 # Above so many parameters a model counts as large.
 LARGE_PARAMETERS = 30e6
-
-# What `hqp` ranks by.
-CRITERION = "fisher_obd"
 
 # Characters of a line of the reason why a model was missed.
 REASON_WIDTH = 60
@@ -67,7 +65,7 @@ def entry(store: Store, progress: Progress, model: str) -> Entry:
     from hqp.compress import trial
 
     def tried() -> trial.Trial:
-        return trial.trial(plugin.build, plugin.input_size, catalog.load("criteria", CRITERION).score)
+        return trial.trial(plugin.build, plugin.input_size, catalog.load("criteria", CHOSEN.criterion).score)
 
     plugin = catalog.load("models", model)
     with progress.track(model, 0):
