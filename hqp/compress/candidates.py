@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hqp import documents
 from hqp.compress import calibrate, export, groups, quantize, recover
-from hqp.compress.job import Draft, Job, Removal, calibration, stopwatch
+from hqp.compress.job import Draft, Job, Removal, calibration, stopwatch, taken
 from hqp.compress.memory import Parts
 from hqp.compress.statistics import layers
 from hqp.records import Cost, Recovery
@@ -42,7 +42,7 @@ def made(job: Job, draft: Draft, removal: Removal) -> tuple[nn.Module, Cost | No
         return draft.latest[1], None
     cost, how = stopwatch("recovery"), recovery(job, draft, removal)
     draft.latest = removal, _made(job, draft, removal)
-    return draft.latest[1], cost(job.taken(how.images), 1) if how else None
+    return draft.latest[1], cost(taken(job, how.images), 1) if how else None
 
 
 def _made(job: Job, draft: Draft, removal: Removal) -> nn.Module:
@@ -99,7 +99,7 @@ def grams(job: Job, draft: Draft, how: Recovery) -> dict[str, Tensor]:
 
         cost = stopwatch("recovery")
         save_file(_grams(job, draft, job.model, how), folder / "grams.safetensors")
-        documents.write(folder / COST, cost(job.taken(how.images), 1))
+        documents.write(folder / COST, cost(taken(job, how.images), 1))
 
     from safetensors.torch import load_file
 
@@ -110,7 +110,7 @@ def grams(job: Job, draft: Draft, how: Recovery) -> dict[str, Tensor]:
 
 
 def _grams(job: Job, draft: Draft, model: nn.Module, how: Recovery) -> dict[str, Tensor]:
-    images = job.taken(how.images)
+    images = taken(job, how.images)
     with job.track("recovery", images) as advance:
         measure = partial(recover.grams, model, recover.losing(job.model, draft.groups), advance=advance)
         return Parts(job.warn).anew(lambda: _images(job, images), measure)
@@ -164,7 +164,7 @@ def _exported(job: Job, known: Mapping[str, Any], build: Callable[[], tuple[nn.M
 def _ranges(job: Job, draft: Draft, plain: Path, removal: Removal) -> Ranges:
     how = job.recipe.quantization
     assert how is not None
-    images = job.taken(how.images)
+    images = taken(job, how.images)
 
     def batches() -> Iterator[npt.NDArray[np.float32]]:
         return (batch for _, batch in calibration(job, images))

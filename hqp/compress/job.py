@@ -77,10 +77,6 @@ class Job:
         """An input of the network's size, for tracing: zeros of shape (1, 3, input_size, input_size)."""
         return torch.zeros(1, 3, self.input_size, self.input_size)
 
-    def taken(self, asked: int | None) -> int:
-        """How many images of ``calibration`` a step takes that asks for so many, or for all."""
-        return min(asked or len(self.calibration), len(self.calibration))
-
 
 Removal = Mapping[str, tuple[int, ...]]
 
@@ -138,9 +134,14 @@ def stopwatch(step: str) -> Callable[[int, int], Cost]:
     return lambda images, passes: Cost(step, images, passes, round(time.perf_counter() - start, 3))
 
 
+def taken(job: Job, asked: int | None) -> int:
+    """How many images of ``calibration`` a step takes that asks for so many, or for all."""
+    return min(asked or len(job.calibration), len(job.calibration))
+
+
 def calibration(job: Job, count: int) -> Iterator[tuple[range, npt.NDArray[np.float32]]]:
     """The first images of ``calibration`` in batches, normalised, each with its indices."""
-    samples, last = job.calibration, job.taken(count)
+    samples, last = job.calibration, taken(job, count)
     for start in range(0, last, BATCH):
         indices = range(start, min(start + BATCH, last))
         yield indices, samples.normalised(samples.read(indices, job.input_size))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hqp import documents
 from hqp.compress import candidates, sensitivity
 from hqp.compress.evaluate import accuracy
-from hqp.compress.job import Draft, Job, Removal, calibration, stopwatch
+from hqp.compress.job import Draft, Job, Removal, calibration, stopwatch, taken
 from hqp.compress.statistics import Sensitivities
 from hqp.records import Accuracy, Cost, Judged
 from hqp.stats.paired import drop_pp
@@ -29,7 +29,7 @@ class Pass:
 
 def measured(job: Job, draft: Draft, model: nn.Module, key: Mapping[str, Any]) -> Sensitivities:
     """The sensitivities of every filter of a model that ``key`` names: one pass over images of ``calibration``."""
-    images = job.taken(job.recipe.pruning.images if job.recipe.pruning else None)
+    images = taken(job, job.recipe.pruning.images if job.recipe.pruning else None)
 
     def build(folder: Path) -> None:
         from safetensors.torch import save_file

@@ -14,6 +14,7 @@ from hqp.compress import attention, groups
 from hqp.compress.plain import plain
 from hqp.compress.sensitivity import sensitivities
 from hqp.compress.trial import trial
+from hqp.criteria import fisher_obd
 
 torch.set_num_threads(1)
 
@@ -99,7 +100,7 @@ def test_a_head_that_is_gone_adds_nothing_any_more(build: Callable[[int], nn.Mod
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_transformers_pass_the_trial_of_the_zoo(build: Callable[[int], nn.Module]) -> None:
-    found = trial(build, 32)
+    found = trial(build, 32, fisher_obd.score)
     assert found.reason is None and found.removed >= 0.1 and found.groups == 4
 
 

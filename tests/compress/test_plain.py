@@ -14,6 +14,7 @@ from torch.nn.utils import parametrizations
 
 from hqp.compress.plain import plain
 from hqp.compress.trial import trial
+from hqp.criteria import fisher_obd
 
 torch.set_num_threads(1)
 
@@ -131,5 +132,5 @@ def test_a_layer_that_does_more_or_nothing_of_the_kind_is_left(name: str) -> Non
 
 @pytest.mark.parametrize("name", COMPUTED)
 def test_the_engine_takes_it(name: str) -> None:
-    found = trial(lambda classes: made(COMPUTED[name], classes), 32)
+    found = trial(lambda classes: made(COMPUTED[name], classes), 32, fisher_obd.score)
     assert found.reason is None and found.removable == 1.0
