@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from hqp.compress.memory import Parts
+from hqp.compress.modes import evaluating
 from hqp.errors import HqpError
 from hqp.records import Accuracy, Samples
 
@@ -41,13 +42,8 @@ def accuracy(
     """
     if not len(samples):
         raise HqpError(f"split '{samples.split}' of '{samples.dataset}' is empty", "at least one image")
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval().to(memory_format=torch.channels_last)
+    with evaluating(model.to(memory_format=torch.channels_last)):
         return _judged(model, samples, input_size, batch_size, floor_correct, advance, Parts(say))
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _judged(

@@ -17,6 +17,7 @@ from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
 from hqp import documents, onnx_rules
+from hqp.compress.modes import evaluating
 from hqp.errors import HqpError
 from hqp.onnx_rules import WEIGHTED
 
@@ -39,6 +40,10 @@ PLACES = {1: "weight", 2: "bias"}
 _UNTRACEABLE = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
 
 
+# An ONNX file is one protobuf message.
+MOST_BYTES = 2**31
+
+
 def export(model: nn.Module, input_size: int, path: Path) -> None:
     """Writes ``model`` in evaluation mode as ONNX: ``input`` (1, 3, input_size, input_size) to ``logits`` (1, classes).
 
@@ -46,8 +51,10 @@ def export(model: nn.Module, input_size: int, path: Path) -> None:
     path or stack trace. The model is not changed.
 
     Raises:
-        HqpError: the model cannot be traced, a shape in it depends on the image, or what was traced is not the model.
+        HqpError: the model's weights are more than a file holds, it cannot be traced, a shape in it depends on the
+            image, or what was traced is not the model.
     """
+    _require_room(model)
     traced = _trace(model, torch.zeros(1, 3, input_size, input_size))
     _name_weights(traced.graph, _shapes(traced, input_size))
     content = traced.SerializeToString(deterministic=True)
@@ -55,6 +62,15 @@ def export(model: nn.Module, input_size: int, path: Path) -> None:
     _require_static(traced)
     _verify(model, content, input_size)
     documents.write_bytes(path, content)
+
+
+def _require_room(model: nn.Module) -> None:
+    size = sum(values.numel() * values.element_size() for values in model.state_dict().values())
+    if size >= MOST_BYTES:
+        raise HqpError(
+            f"the model's weights take {size / 1e9:.2f} GB, and an ONNX file holds {MOST_BYTES / 1e9:.2f} GB",
+            "a smaller network",
+        )
 
 
 def _trace(model: nn.Module, example: Tensor) -> ModelProto:
@@ -163,21 +179,20 @@ def _verify(model: nn.Module, content: bytes, input_size: int) -> None:
     """
     image = np.random.default_rng(0).standard_normal((1, 3, input_size, input_size), dtype=np.float32)
     (got,) = _run(content, image, [OUTPUT])
-    single = _logits(model, image, torch.float32)
+    single = _logits(model, image)
     if np.abs(got - single).max() <= TOLERANCE * np.abs(single).max():
         return
-    exact = _logits(model, image, torch.float64)
+    exact = _logits(copy.deepcopy(model).double(), image.astype(np.float64))
     limit = np.maximum(TOLERANCE * np.abs(exact).max(), 2 * np.abs(single - exact).max())
     if not np.abs(got - exact).max() <= limit:
         raise _untraceable("the traced graph gives other logits, or NaN")
 
 
-def _logits(model: nn.Module, image: npt.NDArray[np.float32], dtype: torch.dtype) -> npt.NDArray[Any]:
-    """What the module gives in this arithmetic; NaN where a tensor that it makes by itself has another."""
-    fresh = copy.deepcopy(model).eval().to(dtype)
+def _logits(model: nn.Module, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """What the module gives for an image of its arithmetic; NaN where a tensor that it makes by itself has another."""
     try:
-        with torch.inference_mode():
-            logits: npt.NDArray[Any] = fresh(torch.from_numpy(image).to(_device(model), dtype)).cpu().numpy()
+        with torch.inference_mode(), evaluating(model):
+            logits: npt.NDArray[Any] = model(torch.from_numpy(image).to(_device(model))).cpu().numpy()
     except RuntimeError:
         return np.full(1, np.nan)
     return logits

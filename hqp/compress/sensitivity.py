@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import grad
 
 from hqp.compress.memory import Parts
+from hqp.compress.modes import evaluating
 from hqp.compress.patches import as_seen, padded, patches
 from hqp.compress.plain import kind_of
 from hqp.compress.statistics import Convolution, Layer, Sensitivities, Transposed, layers
@@ -69,7 +70,7 @@ def sensitivities(model: nn.Module, batches: Batches, say: Callable[[str], None]
     _refuse_shared_weights(measured)
     sums = {name: torch.zeros(2, _filters(layer), dtype=torch.float64) for name, layer in measured.items()}
     images_seen, parts = 0, Parts(say)
-    with _frozen(model), _Taps(measured) as taps:
+    with evaluating(model), _frozen(model), _Taps(measured) as taps:
         for images, labels in batches:
             for found in parts.each(len(images), partial(_measured, model, taps, images, labels)):
                 for name, values in found.items():
@@ -116,20 +117,17 @@ def _summed_loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
 @contextmanager
 def _frozen(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, its parameters without gradients, its batch norms as scales; all restored."""
-    modes = [(module, module.training) for module in model.modules()]
+    """The model's parameters without gradients, its batch norms as scales; both restored."""
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     norms = [one for one in model.modules() if type(one) in NORMS and one.running_mean is not None]
     try:
-        model.eval().requires_grad_(False)
+        model.requires_grad_(False)
         for norm in norms:
             vars(norm)["forward"] = partial(_scaled, norm)
         yield
     finally:
         for norm in norms:
             vars(norm).pop("forward", None)
-        for module, mode in modes:
-            module.training = mode
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
 

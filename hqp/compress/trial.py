@@ -51,26 +51,29 @@ def trial(build: Callable[[int], nn.Module], input_size: int, score: Score) -> T
         network = plain.plain(build(CLASSES).eval())
         images = torch.randn(IMAGES, 3, input_size, input_size)
     filters = sum(groups.filters(network).values())
+    parameters = sum(parameter.numel() for parameter in network.parameters())
     found: tuple[Group, ...] = ()
     removed, reason = 0, None
     try:
         found = groups.find_groups(network, images[:1])
-        removed = _pruned_and_exported(network, images, found, score, filters)
+        smaller, gone = _pruned(network, images, found, score, filters)
+        del network  # a large one and its file fill the memory
+        _export(smaller, input_size)
+        removed = gone
     except HqpError as error:
         reason = str(error)
     if reason is None and removed < LEAST_REMOVED * filters:
         reason = f"{removed} of {filters} filters could go"
     removable = groups.filters_of(found)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
     shares = round(removable / filters, 4), round(removed / filters, 4)
     seconds = round(time.perf_counter() - start, 1)
     return Trial(parameters, filters, len(found), *shares, reason, seconds)
 
 
-def _pruned_and_exported(
+def _pruned(
     network: nn.Module, images: Tensor, found: tuple[Group, ...], score: Score, filters: int
-) -> int:
-    """How many filters were removed; the export itself compares the file with the module."""
+) -> tuple[nn.Module, int]:
+    """The network without a tenth of its filters, the layers behind refitted, and how many are gone."""
     measured = sensitivities(network, [(images, torch.arange(len(images)))])
     collected = statistics.collect(network, images[:1], measured)
     ranking = prune.ranked(found, {group.name: score(group, collected) for group in found})
@@ -78,10 +81,13 @@ def _pruned_and_exported(
     smaller = groups.remove(network, images[:1], removal, found)
     seen = recover.grams(network, recover.losing(network, found), [images])
     recover.refit(network, smaller, groups.removed(found, removal), seen)
-    size = images.shape[-1]
-    contract.require_classifier(smaller, size, CLASSES)
+    return smaller, groups.filters_removed(found, removal)
+
+
+def _export(network: nn.Module, input_size: int) -> None:
+    """Writes the file, which the export itself compares with the module, and counts its multiply-adds."""
+    contract.require_classifier(network, input_size, CLASSES)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
-        export.export(smaller, size, file)
+        export.export(network, input_size, file)
         count.macs(file)
-    return groups.filters_removed(found, removal)

@@ -248,3 +248,9 @@ def test_what_cannot_be_traced_is_refused_and_nothing_is_written(model: type, re
 def test_a_file_may_be_off_by_as_much_as_float32_is(tmp_path: Path) -> None:
     export(Rounding(), 4, tmp_path / "model.onnx")
     assert (tmp_path / "model.onnx").exists()
+
+
+def test_more_weights_than_a_file_holds_are_refused_before_the_trace(tmp_path: Path) -> None:
+    with pytest.raises(HqpError, match=r"^the model's weights take 2\.15 GB, and an ONNX file holds 2\.15 GB"):
+        export(nn.Linear(2**15, 2**14, bias=False, device="meta"), 4, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
