@@ -39,7 +39,6 @@ PLACES = {1: "weight", 2: "bias"}
 # What torch raises on a module that it cannot trace, and what the module's own code raises when it is fed a tracer.
 _UNTRACEABLE = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
 
-
 # An ONNX file is one protobuf message.
 MOST_BYTES = 2**31
 

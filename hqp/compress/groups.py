@@ -335,19 +335,15 @@ def _randomise(model: nn.Module) -> None:
 
 @torch.no_grad()
 def _agree(model: nn.Module, example: Tensor, groups: Sequence[Group], channels: Mapping[str, Sequence[int]]) -> bool:
+    masked = copy.deepcopy(model)
+    lost = removed(groups, channels)
+    for name, layer in layers(masked).items():
+        if isinstance(layer, nn.Linear) or layer.groups == 1:
+            layer.weight[:, sorted(lost.get((name, "input"), ()))] = 0
     try:
-        # One copy at a time: a large network fills the memory.
-        expected = _masked(model, removed(groups, channels))(example)
+        expected = masked(example)
+        del masked  # a large one and the other copy fill the memory
         actual = remove(model, example, channels, groups)(example)
     except FORWARD_ERRORS:
         return False
     return bool(actual.shape == expected.shape and (actual - expected).abs().max() <= AGREEMENT * expected.abs().max())
-
-
-def _masked(model: nn.Module, lost: Removed) -> nn.Module:
-    """A copy whose layers do not see these inputs."""
-    masked = copy.deepcopy(model)
-    for name, layer in layers(masked).items():
-        if isinstance(layer, nn.Linear) or layer.groups == 1:
-            layer.weight[:, sorted(lost.get((name, "input"), ()))] = 0
-    return masked

@@ -56,12 +56,11 @@ def trial(build: Callable[[int], nn.Module], input_size: int, score: Score) -> T
     removed, reason = 0, None
     try:
         found = groups.find_groups(network, images[:1])
-        smaller, gone = _pruned(network, images, found, score, filters)
+        smaller, removed = _pruned(network, images, found, score, filters)
         del network  # a large one and its file fill the memory
         _export(smaller, input_size)
-        removed = gone
     except HqpError as error:
-        reason = str(error)
+        removed, reason = 0, str(error)
     if reason is None and removed < LEAST_REMOVED * filters:
         reason = f"{removed} of {filters} filters could go"
     removable = groups.filters_of(found)
