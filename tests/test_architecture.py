@@ -25,7 +25,8 @@ PACKAGE = Path(hqp.__file__).parent
 Check = Callable[[Path], list[str]]
 
 LEVELS = {
-    5: ("cli", "plugin", "__main__"),
+    6: ("__main__",),
+    5: ("cli", "plugin"),
     4: ("run",),
     3: (
         "models", "datasets", "criteria", "methods", "runtimes", "devices", "gates", "reports", "compress", "measure",

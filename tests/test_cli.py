@@ -14,6 +14,7 @@ import pytest
 
 import hqp
 from hqp import catalog, cli
+from hqp.cli import application, bench
 from hqp.run import doctor, fixtures
 from hqp.run.listing import listing
 
@@ -109,7 +110,7 @@ def test_what_libraries_print_is_not_on_standard_output(capsys: Captured) -> Non
         print("a library's greeting")
         return ("one", "two")
 
-    cli._answer(noisy, True, "\n".join)
+    application.answer(noisy, True, "\n".join)
     out, err = capsys.readouterr()
     assert json.loads(out) == ["one", "two"]
     assert err == "a library's greeting\n"
@@ -142,7 +143,7 @@ def test_a_file_that_may_not_be_read_is_a_mistake(
 def test_only_a_binding_gate_that_does_not_pass_fails(bound: bool, outcome: str | None, expected: int) -> None:
     verdict = SimpleNamespace(outcome=outcome) if outcome else None
     results: Any = SimpleNamespace(judgements=(SimpleNamespace(bound=bound, verdict=verdict),))
-    assert cli._gated(results) == expected
+    assert bench._gated(results) == expected
 
 
 # --- doctor and fixtures ------------------------------------------------------------------------------------------

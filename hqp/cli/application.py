@@ -1,0 +1,75 @@
+"""The application that commands register with, and what they share: options, and how an answer is printed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+Answer = TypeVar("Answer")
+
+app = typer.Typer(
+    name="hqp",
+    help="pytest for compressed neural networks.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]
+Dataset = Annotated[str, typer.Option(help="The dataset's name; `image_folder:PATH` is one of your own.")]
+Skip = Annotated[int, typer.Option(metavar="N", help="Leave out up to N unreadable images of each split, and say so.")]
+Baselines = Annotated[Path, typer.Option(help="Where baselines are kept.")]
+ResultsFile = Annotated[Path, typer.Argument(metavar="RESULTS", help="A results file.", show_default=False)]
+
+
+def answer(make: Callable[[], Answer], json: bool, text: Callable[[Answer], str]) -> Answer:
+    """Prints what ``make`` returns, at once and whole; what libraries print meanwhile goes to standard error."""
+    with redirect_stdout(sys.stderr):
+        made = make()
+        shown = _to_json(made) if json else text(made)
+    sys.stdout.write(shown if shown.endswith("\n") else shown + "\n")
+    sys.stdout.flush()
+    return made
+
+
+def _to_json(answer: Any) -> str:
+    from hqp import documents
+
+    return documents.list_to_json(answer) if isinstance(answer, tuple) else documents.to_json(answer)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of text as plain columns."""
+    from tabulate import tabulate
+
+    return str(tabulate(rows, tablefmt="plain", disable_numparse=True))
+
+
+def rendered(form: str, results: Any) -> str:
+    """Results as the report of this name."""
+    from hqp import catalog
+
+    return str(catalog.load("reports", form).render(results))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from hqp import __version__
+
+        print(f"hqp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """pytest for compressed neural networks."""

@@ -1,0 +1,87 @@
+"""``hqp compress``: from a trained model to an artefact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hqp.cli.application import Dataset, Json, Skip, answer, app
+
+Channels = tuple[float, float, float]
+
+
+@app.command()
+def compress(
+    model: Annotated[
+        str, typer.Argument(help="resnet18, torchvision:NAME, timm:NAME or path/to/file.py:build.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Where the artefact goes: a new directory.", show_default=False)],
+    dataset: Dataset = "signs",
+    method: Annotated[str, typer.Option(help="The method's name.")] = "hqp",
+    delta_max: Annotated[float, typer.Option(help="Δmax: how much top-1 may be lost, in absolute points.")] = 1.5,
+    device: Annotated[str, typer.Option(help="The device it will run on.")] = "cpu_openvino",
+    weights: Annotated[
+        str | None, typer.Option(help="A weight file, instead of what `hqp train` wrote.", show_default=False)
+    ] = None,
+    pretrained: Annotated[bool, typer.Option("--pretrained", help="Take the weights that the library offers.")] = False,
+    num_classes: Annotated[
+        int | None,
+        typer.Option(help="Outputs of the model; by default as its weights have.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The seed of whatever is random.")] = 0,
+    input_size: Annotated[
+        int | None, typer.Option(help="Height and width in pixels, instead of the model's.", show_default=False)
+    ] = None,
+    mean: Annotated[Channels | None, typer.Option(help="Of the images, scaled to 0..1.", show_default=False)] = None,
+    std: Annotated[Channels | None, typer.Option(help="Their standard deviation.", show_default=False)] = None,
+    skip_unreadable: Skip = 0,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Layers that lose no filter: 'layer4.*'.", show_default=False),
+    ] = None,
+    target_latency_ms: Annotated[
+        float | None, typer.Option(help="Prune no further than to this median latency.", show_default=False)
+    ] = None,
+    target_bytes: Annotated[
+        float | None, typer.Option(help="Prune no further than to this size of the file.", show_default=False)
+    ] = None,
+    target_macs: Annotated[
+        float | None, typer.Option(help="Prune no further than to so many multiply-adds.", show_default=False)
+    ] = None,
+    target_sparsity: Annotated[
+        float | None, typer.Option(help="Prune no more than this share of all filters, 0 to 1.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Compress a trained model under the bound, and write its artefact."""
+
+    def make() -> Any:
+        from hqp.records import Reading, Targets
+        from hqp.run.compress import compress as run
+        from hqp.run.subject import Request
+        from hqp.suite import Model
+
+        chosen = Model(model, weights, pretrained, num_classes)
+        reading = Reading(mean=mean, std=std, skip_unreadable=skip_unreadable)
+        targets = Targets(target_latency_ms, target_bytes, target_macs, target_sparsity)
+        kept = tuple(keep or ())
+        return run(Request(chosen, dataset, method, device, delta_max, seed, input_size, reading, kept, targets), out)
+
+    answer(make, json, lambda made: _made(made, device))
+
+
+def _made(artifact: Any, device: str) -> str:
+    """What an artefact is, and what to type next."""
+    sidecar = artifact.sidecar
+    inner = "" if sidecar.inner_sparsity is None else f" ({sidecar.inner_sparsity:.1%} of the inner ones)"
+    kept = f"θ {sidecar.sparsity:.1%} of {sidecar.filters:,} filters{inner}"
+    kept += f", {sidecar.compression_ratio:.2f} times smaller"
+    judged = f"top-1 {sidecar.compressed.top1:.2%}, FP32 {sidecar.baseline.top1:.2%} on '{sidecar.baseline.split}'"
+    lines = [f"{artifact.path}: {kept}; {judged}"]
+    lines += [str(sidecar.certificate)] if sidecar.certificate else []
+    if sidecar.share_of_qat is not None:
+        cost = f"made in {sidecar.seconds:,.0f} s of passes, {sidecar.share_of_qat:.1%}"
+        lines.append(f"{cost} of what quantisation-aware training would take")
+    return "\n".join([*lines, f"next: hqp bench {artifact.path} --device {device}"])

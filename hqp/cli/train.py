@@ -1,0 +1,34 @@
+"""``hqp train``: a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hqp.cli.application import Dataset, Json, Skip, answer, app
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="The model's name.", show_default=False)],
+    dataset: Dataset = "signs",
+    out: Annotated[Path, typer.Option(help="Where OUT/DATASET/MODEL.safetensors and its card go.")] = Path("fixtures"),
+    seed: Annotated[int, typer.Option(help="The seed of the start, the order and the augmentation.")] = 0,
+    skip_unreadable: Skip = 0,
+    json: Json = False,
+) -> None:
+    """Train a checkpoint; the same command goes on where it was stopped."""
+
+    def make() -> Any:
+        from hqp.run.train import train as run
+
+        return run(model, dataset, out, seed=seed, skip_unreadable=skip_unreadable)
+
+    def text(card: Any) -> str:
+        from hqp.run.fixtures import trained
+
+        return f"{trained(out, model, dataset)}\nnext: hqp compress {model} --dataset {dataset} --out out/mine"
+
+    answer(make, json, text)
