@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from hqp import documents
-from hqp.errors import Damaged, HqpError, Incomparable
+from hqp.errors import Damaged, HqpError, Incomparable, command
 from hqp.records import SCHEMA_VERSION, Baseline, BaselineEntry, Case, Environment, Measurement, Results
 
 UPDATE = "hqp baseline update"
@@ -53,7 +53,7 @@ def read(path: Path) -> Baseline:
 
 
 def _anew(path: Path) -> str:
-    return f"git checkout {path}, or rm {path} and {UPDATE}"
+    return command("git", "checkout", path)
 
 
 def find(root: Path, device: str, environment: Environment, suite: str) -> Baseline | None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+
+def command(*words: object) -> str:
+    """A command line to be typed: names and paths are quoted for a shell."""
+    return shlex.join(map(str, words))
 
 
 class HqpError(Exception):

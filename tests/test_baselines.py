@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +66,19 @@ def test_a_baseline_moved_to_another_environment_is_refused_with_the_keys(tmp_pa
         baselines.find(tmp_path, "cpu_openvino", slower, "signs")
     assert "(governor: powersave, performance; threads: 1, absent)" in str(refused.value)
     assert "try: git checkout" in str(refused.value)
+
+
+def test_a_path_in_the_place_of_a_digest_is_refused_and_nobody_is_told_to_remove_it(
+    tmp_path: Path, results: Results
+) -> None:
+    path = baselines.update(tmp_path / "my baselines", results)[1]
+    value = json.loads(path.read_text())
+    value["entries"][0]["model_sha256"] = "/etc/hostname"
+    path.write_text(json.dumps(value))
+    with pytest.raises(Damaged) as refused:
+        baselines.find(tmp_path / "my baselines", "cpu_openvino", HERE, "signs")
+    assert "is damaged at 'entries.0.model_sha256'" in str(refused.value)
+    assert str(refused.value).endswith(f"try: git checkout '{path}'")
 
 
 def test_a_baseline_whose_environment_was_edited_is_refused(tmp_path: Path, results: Results) -> None:

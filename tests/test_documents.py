@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from hqp.records import (
     Baseline,
     BaselineEntry,
     Case,
+    Digest,
     Environment,
     Estimate,
     Judgement,
@@ -36,6 +38,7 @@ KINDS = (Sidecar, Results, Baseline)
 # Fields whose keys are not names of fields.
 MAPPINGS = (("versions",), ("machine",), ("facts",), ("split_digests",))
 FIX = "make it anew"
+DIGEST = re.compile("[0-9a-f]{64}", re.ASCII)
 
 RECORDS = [value for value in vars(records).values() if isinstance(value, type) and is_dataclass(value)]
 
@@ -127,7 +130,7 @@ def test_any_record_comes_back_equal(examples: dict[type, Any], kind: type, data
         )  # fmt: skip
     else:
         entries: list[BaselineEntry] = data.draw(st.lists(st.builds(
-            BaselineEntry, CASES, st.text(max_size=9), st.integers(), FLOATS,
+            BaselineEntry, CASES, st.from_regex(DIGEST, fullmatch=True), st.integers(), FLOATS,
             st.just(record.entries[0].latency), st.just(record.entries[0].accuracy),
         ), max_size=3))  # fmt: skip
         changed = replace(record, environment=Environment(data.draw(FACTS)), entries=tuple(entries))
@@ -210,6 +213,33 @@ def test_a_value_of_another_type_is_refused_and_its_place_is_named(examples: dic
 
             message = refused(changed(text, path, put), kind)
             assert "NaN" in message or "Infinity" in message or f"damaged at '{path[0]}" in message, (path, wrong)
+
+
+PATHS = st.sampled_from(["/etc/passwd", "../" * 9, "b" * 63, "b" * 65, "B" * 64, "b" * 64 + "\n", "é" * 64, ""])
+
+
+@given(st.data())
+@settings(max_examples=50, deadline=None)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_digest_that_is_anything_else_is_refused(examples: dict[type, Any], kind: type, data: st.DataObject) -> None:
+    """A digest names a file, so one that climbs out of its folder is no digest."""
+    text = documents.to_json(examples[kind])
+    digests = [path for path, value in places(json.loads(text)) if isinstance(value, str) and DIGEST.fullmatch(value)]
+    path = data.draw(st.sampled_from(digests))
+    wrong = data.draw(PATHS | st.text().filter(lambda text: not DIGEST.fullmatch(text)))
+    message = refused(changed(text, path, lambda place, key: place.__setitem__(key, wrong)), kind)
+    assert f"damaged at '{'.'.join(map(str, path))}': String should match pattern" in message
+
+
+def test_every_field_that_holds_a_digest_has_its_type() -> None:
+    named = {
+        f"{record.__name__}.{name}": kind
+        for record in RECORDS
+        for name, kind in get_type_hints(record, include_extras=True).items()
+        if "digest" in name or "sha256" in name
+    }
+    assert named["Sidecar.model_sha256"] == named["BaselineEntry.model_sha256"] == named["Accuracy.split_digest"]
+    assert set(map(str, named.values())) == {str(Digest), str(dict[str, Digest])}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hqp.errors import HqpError, NotInstalled, UnknownName
+from hqp.errors import HqpError, NotInstalled, UnknownName, command
 
 
 def test_the_three_parts_stand_on_one_line() -> None:
@@ -46,3 +49,9 @@ def test_what_is_not_installed_gets_the_command_that_installs_it() -> None:
     assert str(NotInstalled("runtime 'openvino'", ("openvino",), "openvino")) == (
         "runtime 'openvino' needs openvino, not installed here; try: pip install 'hqp[openvino]'"
     )
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",))), min_size=1))
+def test_a_command_is_what_a_shell_reads(words: list[str]) -> None:
+    assert shlex.split(command(*words)) == words
+    assert command("hqp", "bench", Path("my models/net")) == "hqp bench 'my models/net'"

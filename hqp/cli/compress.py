@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hqp.cli.application import Dataset, Json, Skip, answer, app
+from hqp.errors import command
 
 Channels = tuple[float, float, float]
 
@@ -84,4 +85,4 @@ def _made(artifact: Any, device: str) -> str:
     if sidecar.share_of_qat is not None:
         cost = f"made in {sidecar.seconds:,.0f} s of passes, {sidecar.share_of_qat:.1%}"
         lines.append(f"{cost} of what quantisation-aware training would take")
-    return "\n".join([*lines, f"next: hqp bench {artifact.path} --device {device}"])
+    return "\n".join([*lines, f"next: {command('hqp', 'bench', artifact.path, '--device', device)}"])

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hqp.cli.application import Dataset, Json, Skip, answer, app
+from hqp.errors import command
 
 
 @app.command()
@@ -29,6 +30,7 @@ def train(
     def text(card: Any) -> str:
         from hqp.run.fixtures import trained
 
-        return f"{trained(out, model, dataset)}\nnext: hqp compress {model} --dataset {dataset} --out out/mine"
+        following = command("hqp", "compress", model, "--dataset", dataset, "--out", "out/mine")
+        return f"{trained(out, model, dataset)}\nnext: {following}"
 
     answer(make, json, text)

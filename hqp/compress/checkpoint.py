@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from hqp import documents
 from hqp.compress import weights
 from hqp.compress.training import TrainingRecipe
-from hqp.errors import Damaged, HqpError
-from hqp.records import SCHEMA_VERSION
+from hqp.errors import Damaged, HqpError, command
+from hqp.records import SCHEMA_VERSION, Digest
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Card:
     input_size: int
     parameters: int
     accuracy: Mapping[str, Score]
-    split_digests: Mapping[str, str]
+    split_digests: Mapping[str, Digest]
     recipe: TrainingRecipe
     seed: int
     versions: Mapping[str, str]
     machine: Mapping[str, str | int]
     seconds: float | None
     date: str
-    sha256: str
+    sha256: Digest
     schema_version: int = SCHEMA_VERSION
 
 
@@ -84,8 +84,7 @@ def read_weights(path: Path, model: nn.Module, sha256: str) -> nn.Module:
     """
     state = weights.read(path)
     if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-        raise Damaged(
-            f"{path} is not the file its card describes", f"SHA-256 {sha256[:12]}...", f"git checkout '{path}'"
-        )
+        fix = command("git", "checkout", path)
+        raise Damaged(f"{path} is not the file its card describes", f"SHA-256 {sha256[:12]}...", fix)
     weights.fill(model, state, str(path))
     return model.float().eval()

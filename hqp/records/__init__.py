@@ -6,7 +6,7 @@ points end in ``_pp``. What could not be measured is ``None``, never zero.
 
 from hqp.records.artifact import Artifact, Certificate, Cost, Judged, LayerRecord, Sidecar
 from hqp.records.baseline import Baseline, BaselineEntry
-from hqp.records.canonical import SCHEMA_VERSION, digest_of
+from hqp.records.canonical import SCHEMA_VERSION, Digest, digest_of, is_digest
 from hqp.records.data import DEFAULT_READING, SPLITS, Accuracy, Reading, Samples
 from hqp.records.measurement import (
     Block,
@@ -48,6 +48,7 @@ __all__ = [
     "Certificate",
     "Cost",
     "Device",
+    "Digest",
     "Environment",
     "Estimate",
     "FineTuning",
@@ -75,4 +76,5 @@ __all__ = [
     "Targets",
     "Verdict",
     "digest_of",
+    "is_digest",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hqp.records.canonical import Digest
 from hqp.records.data import Accuracy, Reading
 from hqp.records.method import Policy, Recipe, Targets
 
@@ -91,7 +92,7 @@ class Sidecar:
     source: str
     dataset: str
     reading: Reading
-    split_digests: dict[str, str]
+    split_digests: dict[str, Digest]
     skipped_images: tuple[str, ...]
     method: str
     recipe: Recipe
@@ -102,8 +103,8 @@ class Sidecar:
     std: tuple[float, float, float]
     delta_max_pp: float
     targets: Targets
-    checkpoint_sha256: str
-    model_sha256: str
+    checkpoint_sha256: Digest
+    model_sha256: Digest
     model_bytes: int
     fp32_bytes: int
     compression_ratio: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hqp.records.canonical import Digest
 from hqp.records.data import Accuracy
 from hqp.records.measurement import Case, Environment, PairedLatency
 
@@ -13,7 +14,7 @@ class BaselineEntry:
     """What a baseline keeps of one case: the digest of its artefact, and the numbers for the trend."""
 
     case: Case
-    model_sha256: str
+    model_sha256: Digest
     model_bytes: int
     sparsity: float
     latency: PairedLatency

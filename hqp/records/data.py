@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hqp.errors import HqpError
+from hqp.records.canonical import Digest, is_digest
 
 SPLITS = ("train", "calibration", "selection", "test")
 
@@ -62,9 +63,14 @@ class Samples:
     classes: tuple[str, ...]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    digest: str
+    digest: Digest
     read: Callable[[Sequence[int], int], npt.NDArray[np.uint8]]
     skipped: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not is_digest(self.digest):
+            named = f"the digest of {self.dataset} {self.split} is {self.digest!r}"
+            raise HqpError(named, "64 hexadecimal digits that name the images", "hashlib.sha256(…).hexdigest()")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -91,7 +97,7 @@ class Accuracy:
     """
 
     split: str
-    split_digest: str
+    split_digest: Digest
     total: int
     correct: int
     correct_top5: int

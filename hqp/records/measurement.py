@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hqp.records.artifact import Sidecar
-from hqp.records.canonical import digest_of
+from hqp.records.canonical import Digest, digest_of
 from hqp.records.data import Accuracy
 from hqp.records.method import Policy
 
@@ -62,7 +62,7 @@ class Block:
 class PairedLatency:
     """Raw samples of a candidate beside a reference, in blocks, of one run on one device."""
 
-    reference_sha256: str
+    reference_sha256: Digest
     blocks: tuple[Block, ...]
     disturbed: tuple[str, ...] = ()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hqp import baselines, documents
 from hqp.baselines import Difference
-from hqp.errors import HqpError, Incomparable
+from hqp.errors import HqpError, Incomparable, command
 from hqp.records import Baseline, Results
 
 RESULTS_FIX = "nox -s bench"
@@ -33,8 +33,8 @@ def update(results: Path, root: Path) -> tuple[str, ...]:
         stored = baselines.find(root, new.device, new.environment, new.suite)
         lost = [str(entry.case) for entry in stored.entries if new.entry(entry.case) is None] if stored else []
         if lost:
-            fix = f"rm {baselines.path_of(root, new.device, new.environment, new.suite)}"
-            raise HqpError(f"{results} lacks {', '.join(lost)} of the baseline", "a run of the whole suite", fix)
+            place = baselines.path_of(root, new.device, new.environment, new.suite)
+            raise HqpError(f"{results} lacks {', '.join(lost)} of the baseline {place}", "a run of the whole suite")
     return tuple(str(path) for path in baselines.update(root, read))
 
 
@@ -46,7 +46,7 @@ def diff(results: Path, root: Path) -> tuple[Difference, ...]:
         HqpError: the suite has no baseline on one of the devices.
     """
     measured = baselines.from_results(read_results(results))
-    fix = f"{baselines.UPDATE} {results}"
+    fix = command(*baselines.UPDATE.split(), results)
     return tuple(one for new in measured for one in baselines.diff(_stored(new, root, fix), new))
 
 

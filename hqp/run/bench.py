@@ -10,7 +10,7 @@ from pathlib import Path
 
 import hqp
 from hqp import baselines, catalog
-from hqp.errors import HqpError
+from hqp.errors import HqpError, command
 from hqp.measure import environment, guards, sampler
 from hqp.records import (
     SCHEMA_VERSION,
@@ -68,7 +68,8 @@ class Bench:
 
     @property
     def _record_baseline(self) -> str:
-        return f"hqp baseline update {shown(results_path(self.context.store.root, self.name))}"
+        results = shown(results_path(self.context.store.root, self.name))
+        return command(*baselines.UPDATE.split(), results)
 
     def measure(self, case: Case) -> Measurement:
         """The measurement of a case, made on the first call."""
@@ -228,7 +229,8 @@ def bench_artifacts(paths: Sequence[Path], device: str, *, dataset: str | None =
     catalog.load("runtimes", device_of(device).runtime)
     for path, sidecar in made:
         if dataset is not None and sidecar.dataset != dataset:
-            raise HqpError(f"{path} was made for {sidecar.dataset}, not {dataset}", fix=f"--dataset {sidecar.dataset}")
+            fix = command("--dataset", sidecar.dataset)
+            raise HqpError(f"{path} was made for {sidecar.dataset}, not {dataset}", fix=fix)
         catalog.load("datasets", sidecar.dataset)
     dense = {sidecar.checkpoint_sha256: (sidecar, path / artifacts.MODEL)
              for path, sidecar in made if sidecar.method == REFERENCE_METHOD}  # fmt: skip

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import hqp
 from hqp import catalog, documents
-from hqp.errors import HqpError, NotInstalled
+from hqp.errors import HqpError, NotInstalled, command
 from hqp.records import SCHEMA_VERSION, Artifact, Judged, LayerRecord, Ranking, Recipe, Samples, Sidecar, digest_of
 from hqp.run import artifacts
 from hqp.run.context import Context, split_digest
@@ -240,7 +240,7 @@ def compress(request: Request, out: Path) -> Artifact:
     """The artefact of a request, written to ``out``, which is made whole or not at all."""
     resolve(request)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise HqpError(f"{out} exists and is not empty", "a new directory", f"--out {out}-2")
+        raise HqpError(f"{out} exists and is not empty", "a new directory", command("--out", f"{out}-2"))
     context = Context(Store(Path(".hqp")))
     with context.progress.case(f"{request.model.name}-{request.method}-{request.device}", 1, 1):
         made = artifact(context, request)

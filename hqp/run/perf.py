@@ -107,7 +107,7 @@ def main(words: Sequence[str]) -> int:
     rows = [
         row
         for file in sorted(Path(".hqp", "results").glob("*.json"))
-        for row in pruning_rows(documents.read(file, Results, fix=f"rm {file}"))
+        for row in pruning_rows(documents.read(file, Results, fix="run its suite anew"))
     ]
     headers = ("suite", "model", "device", "θ hqp", "θ of the best other", "ratio", "of QAT")
     print("\n" + (tabulate(rows, headers, disable_numparse=True) if rows else "no suite was run here: nox -s bench"))

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hqp import catalog, documents
-from hqp.errors import HqpError
-from hqp.records import DEFAULT_READING, Reading, Recipe, Targets
+from hqp.errors import HqpError, command
+from hqp.records import DEFAULT_READING, Digest, Reading, Recipe, Targets
 from hqp.run import fixtures
 from hqp.run.context import Context, data_root, device_of
 from hqp.store import sha256_of
@@ -63,8 +63,8 @@ class Origin:
 
     dataset: str
     input_size: int
-    sha256: str
-    split_digests: dict[str, str]
+    sha256: Digest
+    split_digests: dict[str, Digest]
 
 
 def resolve(request: Request) -> Recipe:
@@ -86,7 +86,7 @@ def resolve(request: Request) -> Recipe:
         raise HqpError(f"the input size is {request.input_size} pixels", "8 or more", "--input-size 96")
     file = model.file or request.trained_by_us
     if not model.pretrained and not file.is_file():
-        train = f"hqp train {model.source} --dataset {request.dataset}"
+        train = command("hqp", "train", model.source, "--dataset", request.dataset)
         raise HqpError(f"there are no weights for {model.name} at {file}", "--weights FILE, or --pretrained", train)
     return recipe
 
@@ -143,7 +143,8 @@ def _origin(checkpoint: Path, dataset: str) -> Origin | None:
     card = checkpoint.with_suffix(".json")
     if not card.is_file():
         return None
-    origin = documents.read(card, Origin, fix=f"rm {card}")
+    aside = command("mv", card, f"{card}.aside")
+    origin = documents.read(card, Origin, fix=f"restore it or, where `hqp train` did not write it, {aside}")
     if origin.dataset != dataset or origin.sha256 != sha256_of(checkpoint):
         return None
     train = catalog.load("datasets", dataset).load("train", data_root(), Reading(held_out=True))

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from hqp import catalog, documents
+from hqp.errors import command
 from hqp.measure.environment import cpu_model, usable_cores
 from hqp.records import SPLITS, Reading, Samples
 from hqp.run import fixtures
@@ -167,7 +168,7 @@ def fit_network(run: Training) -> Training:
             say = partial(run.console.print, highlight=False)
             seconds = fit(run.network, images, run.recipe, seed=run.seed, state=run.state, on_step=on_step, say=say)
     except KeyboardInterrupt:
-        again = f"hqp train {run.model} --dataset {run.dataset}"
+        again = command("hqp", "train", run.model, "--dataset", run.dataset)
         run.console.print(f"Stopped. Finished epochs are kept in {run.state}; to go on, type: {again}", highlight=False)
         raise
     return replace(run, seconds=seconds)

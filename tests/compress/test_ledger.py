@@ -24,7 +24,9 @@ from hqp.store import Store
 def job(**changes: Any) -> Any:
     labels = np.arange(40, dtype=np.int64) % 3
     images = np.random.default_rng(0).integers(0, 255, (40, 8, 8, 3), dtype=np.uint8)
-    samples = Samples("d", "calibration", labels, ("a", "b", "c"), (0.5,) * 3, (0.5,) * 3, "x", lambda i, _: images[i])
+    samples = Samples(
+        "d", "calibration", labels, ("a", "b", "c"), (0.5,) * 3, (0.5,) * 3, "d" * 64, lambda i, _: images[i]
+    )
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 3)).eval()
     return SimpleNamespace(

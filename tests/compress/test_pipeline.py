@@ -16,7 +16,9 @@ CLASSES = tuple("abcdefgh")
 
 def said(labels: list[int], recovery: int = 64, quantization: int = 32, images: int | None = None) -> list[str]:
     told: list[str] = []
-    samples = Samples("x", "calibration", np.array(labels), CLASSES, (0, 0, 0), (1, 1, 1), "d", lambda *_: np.empty(0))
+    samples = Samples(
+        "x", "calibration", np.array(labels), CLASSES, (0, 0, 0), (1, 1, 1), "d" * 64, lambda *_: np.empty(0)
+    )
     pruning = Pruning((Ranking("fisher"),), images=images, recovery=Recovery(images=recovery))
     recipe = Recipe("x", pruning=pruning, quantization=Quantization(images=quantization))
     job: Any = SimpleNamespace(recipe=recipe, calibration=samples, warn=told.append)

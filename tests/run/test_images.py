@@ -31,7 +31,7 @@ def numbered(indices: Sequence[int], size: int) -> Any:
 
 def samples(**changes: Any) -> Samples:
     labels = np.arange(COUNT, dtype=np.int64) % 2
-    whole = Samples("numbers", "test", labels, ("even", "odd"), (0.5,) * 3, (0.5,) * 3, "digest", numbered)
+    whole = Samples("numbers", "test", labels, ("even", "odd"), (0.5,) * 3, (0.5,) * 3, "d" * 64, numbered)
     return replace(whole, **changes)
 
 
@@ -92,7 +92,7 @@ def test_a_stream_reads_the_next_batch_ahead(tmp_path: Path, monkeypatch: pytest
 def test_they_are_decoded_once_per_split_and_size(tmp_path: Path) -> None:
     prepared(samples(), tmp_path)
     assert len(prepared(samples(read=refuse), tmp_path).read(range(COUNT), 4)) == COUNT
-    for other, size in ((samples(read=refuse, digest="another"), 4), (samples(read=refuse), 5)):
+    for other, size in ((samples(read=refuse, digest="a" * 64), 4), (samples(read=refuse), 5)):
         with pytest.raises(AssertionError, match="decoded again"):
             prepared(other, tmp_path, size)
 
@@ -112,7 +112,7 @@ def test_as_many_as_are_allowed_are_left_out(tmp_path: Path, streamed: bool) -> 
     with pytest.raises(Unreadable):
         prepared(samples(read=without(1, 300)), tmp_path, skip=1)
     with pytest.raises(Unreadable, match=r"\d+\.jpg"):
-        prepared(samples(read=without(1, 300), digest="fresh"), tmp_path / "fresh", skip=1)
+        prepared(samples(read=without(1, 300), digest="f" * 64), tmp_path / "fresh", skip=1)
     assert not list((tmp_path / "fresh").rglob("decoded.json")), "it ends as soon as there are too many"
 
 

@@ -171,11 +171,15 @@ def test_a_model_that_hqp_trained_is_judged_on_what_it_left_out(repository: Path
     found = subject.subject(Context(Store(Path(".hqp"))), request("two.pt"))
     assert (found.size, found.reading.held_out) == (20, True)
 
-    Path("two.json").write_text(json.dumps({**card, "sha256": "of another file"}))
+    Path("two.json").write_text(json.dumps({**card, "sha256": "0" * 64}))
     assert not subject.subject(Context(Store(Path(".hqp"))), request("two.pt")).reading.held_out
 
-    Path("two.json").write_text(json.dumps({**card, "split_digests": {"train": "other images"}}))
+    Path("two.json").write_text(json.dumps({**card, "split_digests": {"train": "0" * 64}}))
     with pytest.raises(subject.HqpError, match="was trained on other images than 'train' of image_folder:photos holds"):
+        subject.subject(Context(Store(Path(".hqp"))), request("two.pt"))
+
+    Path("two.json").write_text('{"architecture": "resnet"}')
+    with pytest.raises(subject.HqpError, match=r"did not write it, mv two\.json two\.json\.aside$"):
         subject.subject(Context(Store(Path(".hqp"))), request("two.pt"))
 
 
