@@ -1,6 +1,6 @@
 """Dependency groups: which channels can only go together, and their physical removal.
 
-``trace.py`` finds them. What it found is put to the test before it is used: ``find_groups`` removes channels of every
+``tracing/`` finds them. What it found is put to the test before it is used: ``find_groups`` removes channels of every
 group once, compares with the model in which they are masked, and refuses a model on which the two differ.
 """
 
@@ -17,17 +17,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from hqp.compress import attention, trace
+from hqp.compress import attention
 from hqp.compress.contract import FORWARD_ERRORS
 from hqp.compress.statistics import Layer, layers, norms
-from hqp.compress.trace import Role, Slot, Tied
+from hqp.compress.tracing.labels import Cuts
+from hqp.compress.tracing.tracer import Role, Slot, Tied, channels, first_filter
 from hqp.errors import HqpError, UnknownName
 from hqp.records import Group, Member
 
 Removed = Mapping[tuple[str, str], frozenset[int]]
 
 # Most code that cuts through channels does so by shares; what does not is traced again with these channels fixed.
-CUTS: tuple[trace.Cuts, ...] = ("even", "fixed")
+CUTS = (Cuts(True, True), Cuts(False, False))
 
 # Removing and masking agree to about 1e-14 in float64; a wrong index shows in the first digits.
 AGREEMENT = 1e-9
@@ -206,10 +207,10 @@ def _parts(model: nn.Module) -> dict[str, Any]:
     return {name: module for name, module in model.named_modules() if name in known}
 
 
-def _traced(model: nn.Module, example: Tensor, cuts: trace.Cuts) -> tuple[Group, ...]:
+def _traced(model: nn.Module, example: Tensor, cuts: Cuts) -> tuple[Group, ...]:
     parts = _parts(model)
     try:
-        found = trace.channels(model, example, {part: order for order, part in enumerate(parts.values())}, cuts)
+        found = channels(model, example, {part: order for order, part in enumerate(parts.values())}, cuts)
     except FORWARD_ERRORS as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise HqpError(
@@ -218,14 +219,14 @@ def _traced(model: nn.Module, example: Tensor, cuts: trace.Cuts) -> tuple[Group,
     return _named(found, list(parts))
 
 
-def _named(channels: Sequence[Tied], names: Sequence[str]) -> tuple[Group, ...]:
+def _named(tied: Sequence[Tied], names: Sequence[str]) -> tuple[Group, ...]:
     """Groups of the channels that meet the same layers in the same roles."""
     alike: defaultdict[tuple[bool, frozenset[tuple[int, Role]]], list[Sequence[Slot]]] = defaultdict(list)
-    for slots, summed in channels:
+    for slots, summed in tied:
         alike[summed, frozenset((slot.order, slot.role) for slot in slots)].append(slots)
     groups: dict[str, Group] = {}
     for (summed, met), members in alike.items():
-        first = trace.first_filter(members[0])
+        first = first_filter(members[0])
         name = names[first.order] if names[first.order] not in groups else f"{names[first.order]}:{first.channel}"
         parts = tuple(_member(names[order], order, role, members) for order, role in sorted(met))
         groups[name] = Group(name, len(members), parts, summed)
