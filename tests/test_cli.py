@@ -21,12 +21,12 @@ from hqp.run.listing import listing
 Captured = pytest.CaptureFixture[str]
 
 
-def run(folder: Path, *words: str, hide: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *words: str, hide: tuple[str, ...] = (), **variables: str) -> subprocess.CompletedProcess[str]:
     """``python -m hqp`` in a folder, in an environment that does not have the packages in ``hide``."""
     blocked = f"import sys\nsys.modules.update(dict.fromkeys({hide!r}))\n"
     start = "from hqp.cli import main\nsys.exit(main())"
     how = ["-c", blocked + start] if hide else ["-m", "hqp"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(hqp.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(hqp.__file__).parents[1]), **variables}
     command = [sys.executable, *how, *words]
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
@@ -86,7 +86,8 @@ def test_version(capsys: Captured) -> None:
 
 def test_list_names_every_plugin(capsys: Captured) -> None:
     assert cli.main(["list"]) == 0
-    rows = [tuple(line.split()[:2]) for line in capsys.readouterr().out.splitlines()]
+    lines = capsys.readouterr().out.splitlines()
+    rows = [tuple(line.split()[:2]) for line in lines if not line.startswith(" ")]
     assert [(kind, name.partition(":")[0]) for kind, name in rows] == [
         (kind, name) for kind in catalog.KINDS for name in catalog.names(kind)
     ]
@@ -144,6 +145,31 @@ def test_only_a_binding_gate_that_does_not_pass_fails(bound: bool, outcome: str 
     verdict = SimpleNamespace(outcome=outcome) if outcome else None
     results: Any = SimpleNamespace(judgements=(SimpleNamespace(bound=bound, verdict=verdict),))
     assert bench._gated(results) == expected
+
+
+@pytest.mark.parametrize("words", ["list", "doctor"])
+@pytest.mark.parametrize("width", [80, 100])
+def test_tables_fit_the_terminal(tmp_path: Path, words: str, width: int) -> None:
+    done = run(tmp_path, words, COLUMNS=str(width))
+    # The folder of the checkpoints is the machine's, and there is no right place to break a path.
+    lines = [line for line in done.stdout.splitlines() if "fixtures" not in line]
+    assert len(lines) > 20
+    assert max(map(len, lines)) <= width
+
+
+def test_doctor_tells_each_command_once_on_a_line_of_its_own(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    fix = "pip install 'hqp[jetson]'"
+    found = (
+        doctor.Finding("package", "numpy", True, "2.4"),
+        doctor.Finding("package", "tensorrt", False, "not installed", fix),
+        doctor.Finding("package", "pycuda", False, "not installed", fix),
+    )
+    monkeypatch.setattr(doctor, "doctor", lambda: found)
+    assert cli.main(["doctor"]) == 0
+    assert capsys.readouterr().out == (
+        "+  package  numpy     2.4\n-  package  tensorrt  not installed\n-  package  pycuda    not installed\n"
+        "\nwhat makes the rest usable:\n  pip install 'hqp[jetson]'\n"
+    )
 
 
 # --- doctor and fixtures ------------------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -11,6 +13,10 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 Answer = TypeVar("Answer")
+
+# The width of a table where there is no terminal, and what its last column has at least.
+WIDTH, LEAST_ROOM = 100, 20
+GAP = "  "
 
 app = typer.Typer(
     name="hqp",
@@ -45,10 +51,18 @@ def _to_json(answer: Any) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of text as plain columns."""
+    """Rows of text as plain columns, of which the last is wrapped to the width of the terminal."""
     from tabulate import tabulate
 
-    return str(tabulate(rows, tablefmt="plain", disable_numparse=True))
+    width = shutil.get_terminal_size((WIDTH, 24)).columns
+    taken = sum(max(len(cell) for cell in column) + len(GAP) for column in list(zip(*rows, strict=True))[:-1])
+    room = max(width - taken, LEAST_ROOM)
+    wrapped = [(*cells, _wrapped(last, room)) for *cells, last in rows]
+    return str(tabulate(wrapped, tablefmt="plain", disable_numparse=True))
+
+
+def _wrapped(text: str, width: int) -> str:
+    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def rendered(form: str, results: Any) -> str:

@@ -12,7 +12,11 @@ def doctor(json: Json = False) -> None:
     """Show what is usable here and, for what is not, the command that makes it so."""
     from hqp.run.doctor import doctor as examine
 
-    def text(found: Any) -> str:
-        return table([("+" if one.usable else "-", one.kind, one.name, one.state, one.fix or "") for one in found])
+    answer(examine, json, _text)
 
-    answer(examine, json, text)
+
+def _text(findings: Any) -> str:
+    rows = [("+" if one.usable else "-", one.kind, one.name, one.state) for one in findings]
+    # On lines of their own, so that a command is never broken, and each once.
+    commands = [f"  {fix}" for fix in dict.fromkeys(one.fix for one in findings if one.fix)]
+    return "\n".join([table(rows), "", "what makes the rest usable:", *commands] if commands else [table(rows)])

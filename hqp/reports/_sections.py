@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from hqp.records import Cost, Judgement, Measurement, Outcome, Results
 from hqp.stats import noninferiority, signed_rank, summary
@@ -18,18 +18,30 @@ LEGEND = f"✓ pass   ✗ fail   ? inconclusive   (…) shown, not gated   {ABSE
 MEGABYTE = 1e6
 MILLION = 1e6
 
-Column = tuple[str, Callable[[Measurement], str]]
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table of measurements; of those with a ``rank``, the highest goes first where room is short."""
+
+    header: str
+    cell: Callable[[Measurement], str]
+    rank: int = 0
 
 
 @dataclass(frozen=True)
 class Section:
-    """A titled table with lines below it; either may be empty. The first ``texts`` columns hold words."""
+    """A titled table with lines below it; either may be empty.
+
+    The first ``texts`` columns hold words and say what a row is of. ``ranks`` tells which headers may be left out where
+    the table is too wide, the highest first; those that it does not name always stay.
+    """
 
     title: str
     headers: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
     lines: tuple[str, ...] = ()
     texts: int = 2
+    ranks: Mapping[str, int] = field(default_factory=dict)
 
 
 def number(value: float, places: int) -> str:
@@ -50,11 +62,15 @@ def sections(results: Results) -> Iterator[Section]:
 
 def _table(columns: Iterable[Column], measured: list[Measurement]) -> tuple[tuple[str, ...], ...]:
     columns = tuple(columns)
-    return tuple(tuple(cell(measurement) for _, cell in columns) for measurement in measured)
+    return tuple(tuple(column.cell(measurement) for column in columns) for measurement in measured)
 
 
 def _headers(columns: Iterable[Column]) -> tuple[str, ...]:
-    return tuple(header for header, _ in columns)
+    return tuple(column.header for column in columns)
+
+
+def _ranks(columns: Iterable[Column]) -> dict[str, int]:
+    return {column.header: column.rank for column in columns if column.rank}
 
 
 # --- accuracy and size --------------------------------------------------------------------------------------------
@@ -65,9 +81,9 @@ def _drop(measurement: Measurement) -> str:
     return ABSENT if reference is None else number(100 * (reference.top1 - measurement.accuracy.top1), 2)
 
 
-def _pruned(measurement: Measurement) -> str:
-    pruned = measurement.sidecar.pruned
-    return ABSENT if pruned is None else number(100 * pruned.top1, 2)
+def _pruning_drop(measurement: Measurement) -> str:
+    sidecar = measurement.sidecar
+    return ABSENT if sidecar.pruned is None else number(100 * (sidecar.baseline.top1 - sidecar.pruned.top1), 2)
 
 
 def _inner(measurement: Measurement) -> str:
@@ -76,22 +92,22 @@ def _inner(measurement: Measurement) -> str:
 
 
 _CASE: tuple[Column, ...] = (
-    ("method", lambda measurement: measurement.case.method),
-    ("device", lambda measurement: measurement.case.device),
+    Column("method", lambda measurement: measurement.case.method),
+    Column("device", lambda measurement: measurement.case.device),
 )
 
 _ARTEFACT: tuple[Column, ...] = (
     *_CASE,
-    ("top-1 %", lambda measurement: number(100 * measurement.accuracy.top1, 2)),
-    ("drop pp", _drop),
-    ("top-5 %", lambda measurement: number(100 * measurement.accuracy.top5, 2)),
-    ("pruned %", _pruned),
-    ("MB", lambda measurement: number(measurement.sidecar.model_bytes / MEGABYTE, 2)),
-    ("smaller", lambda measurement: number(measurement.sidecar.compression_ratio, 2) + "x"),
-    ("params M", lambda measurement: number(measurement.sidecar.parameters / MILLION, 2)),
-    ("MACs M", lambda measurement: number(measurement.sidecar.macs / MILLION, 1)),
-    ("θ %", lambda measurement: number(100 * measurement.sidecar.sparsity, 1)),
-    ("inner θ %", _inner),
+    Column("top-1 %", lambda measurement: number(100 * measurement.accuracy.top1, 2)),
+    Column("drop pp", _drop),
+    Column("top-5 %", lambda measurement: number(100 * measurement.accuracy.top5, 2), rank=2),
+    Column("pruning pp", _pruning_drop, rank=1),
+    Column("MB", lambda measurement: number(measurement.sidecar.model_bytes / MEGABYTE, 2)),
+    Column("smaller", lambda measurement: number(measurement.sidecar.compression_ratio, 2) + "x"),
+    Column("params M", lambda measurement: number(measurement.sidecar.parameters / MILLION, 2), rank=3),
+    Column("MACs M", lambda measurement: number(measurement.sidecar.macs / MILLION, 1)),
+    Column("θ %", lambda measurement: number(100 * measurement.sidecar.sparsity, 1)),
+    Column("inner θ %", _inner, rank=4),
 )
 
 
@@ -102,11 +118,12 @@ def _artefacts(model: str, measured: list[Measurement]) -> Section:
     lines = [f"top-1 and top-5 of the exported file in its runtime, on {accuracy.total:,} images of '{accuracy.split}'"]
     splits = sorted({row.sidecar.pruned.split for row in measured if row.sidecar.pruned})
     if splits:
-        lines.append(f"pruned %: top-1 after pruning and before quantising, on '{', '.join(splits)}'")
+        chosen = f"'{', '.join(splits)}', by which the file was chosen"
+        lines.append(f"pruning pp: the drop after pruning and before quantising, on {chosen}")
     if any(row.sidecar.inner_sparsity is not None for row in measured):
         lines.append("θ %: filters removed, of all; inner θ %: of those that no residual sum ties together")
     notes = dict.fromkeys(note for measurement in measured for note in _made(measurement))
-    return Section(title, _headers(_ARTEFACT), _table(_ARTEFACT, measured), (*lines, *notes))
+    return Section(title, _headers(_ARTEFACT), _table(_ARTEFACT, measured), (*lines, *notes), ranks=_ranks(_ARTEFACT))
 
 
 def _made(measurement: Measurement) -> Iterator[str]:
@@ -163,11 +180,11 @@ def _speed(model: str, measured: list[Measurement], judgements: tuple[Judgement,
     gates = tuple(dict.fromkeys(judgement.gate for judgement in judgements if judgement.verdict))
     columns: tuple[Column, ...] = (
         *_CASE,
-        ("median ms", lambda measurement: _latency(measurement)[0]),
-        ("p90 ms", lambda measurement: _latency(measurement)[1]),
-        ("p99 ms", lambda measurement: _latency(measurement)[2]),
-        ("speed-up", _speedup),
-        ("peak MB", _peak_memory),
+        Column("median ms", lambda measurement: _latency(measurement)[0]),
+        Column("p90 ms", lambda measurement: _latency(measurement)[1], rank=3),
+        Column("p99 ms", lambda measurement: _latency(measurement)[2], rank=2),
+        Column("speed-up", _speedup),
+        Column("peak MB", _peak_memory, rank=1),
     )
     rows = tuple(
         (*row, *(_cell(measurement, gate, judgements) for gate in gates))
@@ -178,7 +195,8 @@ def _speed(model: str, measured: list[Measurement], judgements: tuple[Judgement,
     lines += [LEGEND] if gates else []
     lines += [f"{row.case}: {len(row.latency.disturbed)} disturbed blocks dropped, {row.latency.disturbed[0]}"
               for row in measured if row.latency.disturbed]  # fmt: skip
-    return Section(f"{model}: latency and gates", (*_headers(columns), *gates), rows, tuple(lines))
+    title = f"{model}: latency and gates"
+    return Section(title, (*_headers(columns), *gates), rows, tuple(lines), ranks=_ranks(columns))
 
 
 def _cell(measurement: Measurement, gate: str, judgements: tuple[Judgement, ...]) -> str:
@@ -231,7 +249,10 @@ def _cost(measurements: tuple[Measurement, ...]) -> Section:
     lines = [f"QAT: quantisation-aware training of {model}, {number(cost.images, 0)} images in {cost.passes} epochs,"
              f" would take {number(cost.seconds, 0)} s, estimated from FP32 training steps"
              for model, cost in sorted(training, key=lambda pair: pair[0])]  # fmt: skip
-    return Section("cost of making the artefacts", headers, rows, ("images: seen over all passes", *lines), texts=4)
+    told = ("images: seen over all passes", *lines)
+    return Section(
+        "cost of making the artefacts", headers, rows, told, texts=4, ranks={"passes": 3, "images": 2, "steps, s": 1}
+    )
 
 
 def _spent(measurements: list[Measurement]) -> tuple[str, ...]:

@@ -1,8 +1,10 @@
-"""Aligned tables in plain text, for a terminal or a log of 150 columns."""
+"""Aligned tables in plain text, as wide as the terminal."""
 
 from __future__ import annotations
 
+import shutil
 import textwrap
+from collections.abc import Iterator, Sequence
 
 from tabulate import tabulate
 
@@ -11,47 +13,95 @@ from hqp.reports import _sections
 
 suffix = ".txt"
 
-WIDTH = 150
-# Of seven columns the widest, so that the table of costs stays within WIDTH.
-CELL = 45
+# Where there is no terminal, and the least and the most that is made use of where there is one.
+WIDTH, NARROWEST, WIDEST = 100, 60, 150
+# Cells of words are wrapped to the first of these with which the whole table fits.
+CELLS = (45, 30, 20)
 
 
-def render(results: Results) -> str:
-    """The report in plain text: two tables a model, what failed and why, the cost, and where it comes from."""
-    head = _wrapped(f"HQP, suite {results.suite}: {results.question}")
-    return "\n\n".join([head, *(_section(section) for section in _sections.sections(results))]) + "\n"
+def render(results: Results, width: int | None = None) -> str:
+    """The report in plain text: two tables a model, what failed and why, the cost, and where it comes from.
+
+    No line is wider than ``width`` columns, by default those of the terminal.
+    """
+    wide = width or shutil.get_terminal_size((WIDTH, 24)).columns
+    wide = min(max(wide, NARROWEST), WIDEST)
+    head = _wrapped(f"HQP, suite {results.suite}: {results.question}", wide)
+    return "\n\n".join([head, *(_section(section, wide) for section in _sections.sections(results))]) + "\n"
 
 
-def _section(section: _sections.Section) -> str:
-    parts = [section.title]
+def _section(section: _sections.Section, width: int) -> str:
+    parts = [_wrapped(section.title, width, 2)]
+    lines = list(section.lines)
     if section.headers:
-        align = ["left" if column < section.texts else "right" for column in range(len(section.headers))]
-        parts.append(
-            tabulate(
-                [[_shortened(cell) for cell in row] for row in section.rows],
-                [_stacked(header) for header in section.headers],
-                tablefmt="simple",
-                colalign=align if section.rows else None,
-                disable_numparse=True,
-            )
-        )
+        headers, dropped = _kept(section, width)
+        parts += _tables(section, headers, width)
+        lines += [f"no room for: {', '.join(dropped)}"] if dropped else []
     elif section.rows:
-        wide = max(len(key) for key, _ in section.rows)
-        parts += [_wrapped(f"  {key:{wide}}  {text}", 4 + wide) for key, text in section.rows]
-    return "\n".join([*parts, *(_wrapped(f"  {line}", 4) for line in section.lines)])
+        keys = max(len(key) for key, _ in section.rows)
+        parts += [_wrapped(f"  {key:{keys}}  {text}", width, 4 + keys) for key, text in section.rows]
+    return "\n".join([*parts, *(_wrapped(f"  {line}", width, 4) for line in lines)])
+
+
+def _kept(section: _sections.Section, width: int) -> tuple[list[str], list[str]]:
+    """The headers that stay, and those that are left out, highest rank first, so that the table fits."""
+    kept, dropped = list(section.headers), []
+    by_rank = sorted(section.ranks, key=lambda header: section.ranks[header])
+    while by_rank and _width(section, kept, CELLS[-1]) > width:
+        dropped.append(by_rank.pop())
+        kept.remove(dropped[-1])
+    return kept, dropped
+
+
+def _tables(section: _sections.Section, headers: Sequence[str], width: int) -> Iterator[str]:
+    """The table; where it is still too wide, its columns go on in another one below."""
+    cell = next((cell for cell in CELLS if _width(section, headers, cell) <= width), CELLS[-1])
+    words = [header for header in headers if _is_text(section, header)]
+    numbers = [header for header in headers if not _is_text(section, header)]
+    while numbers:
+        fitting = len(numbers)
+        while fitting > 1 and _width(section, words + numbers[:fitting], cell) > width:
+            fitting -= 1
+        yield _laid_out(section, words + numbers[:fitting], cell)
+        numbers = numbers[fitting:]
+
+
+def _width(section: _sections.Section, headers: Sequence[str], cell: int) -> int:
+    return max(len(line) for line in _laid_out(section, headers, cell).splitlines())
+
+
+def _is_text(section: _sections.Section, header: str) -> bool:
+    return header in section.headers[: section.texts]
+
+
+def _column(section: _sections.Section, header: str) -> list[str]:
+    index = section.headers.index(header)
+    return [row[index] for row in section.rows]
+
+
+def _laid_out(section: _sections.Section, headers: Sequence[str], cell: int) -> str:
+    columns = [[_shortened(text, cell) for text in _column(section, header)] for header in headers]
+    align = ["left" if _is_text(section, header) else "right" for header in headers]
+    return tabulate(
+        list(zip(*columns, strict=True)),
+        [_stacked(header) for header in headers],
+        tablefmt="simple",
+        colalign=align if section.rows else None,
+        disable_numparse=True,
+    )
 
 
 def _stacked(header: str) -> str:
-    """A gate's name in two lines: its verdicts are one sign wide."""
-    return header.replace("_", "\n")
+    """A header with a line for each of its words, since most of the numbers below it are short."""
+    return header.replace("_", " ").replace(" ", "\n")
 
 
-def _shortened(cell: str) -> str:
-    return textwrap.fill(cell, CELL)
+def _shortened(text: str, cell: int) -> str:
+    return textwrap.fill(text, cell, break_long_words=False, break_on_hyphens=False)
 
 
-def _wrapped(text: str, indent: int = 0) -> str:
+def _wrapped(text: str, width: int, indent: int = 0) -> str:
     return textwrap.fill(
-        text, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False,
+        text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False,
         drop_whitespace=True, replace_whitespace=False,
     )  # fmt: skip

@@ -88,7 +88,7 @@ def _checkpoints() -> list[Finding]:
     for dataset in datasets:
         for model in models:
             file = fixtures.checkpoint(model, dataset)
-            state = str(file) if file.is_file() else "not trained"
+            state = f"in {file.parent}" if file.is_file() else "not trained"
             fix = None if file.is_file() else f"hqp train {model} --dataset {dataset}"
             found.append(Finding("checkpoint", f"{model} on {dataset}", file.is_file(), state, fix))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -54,6 +55,11 @@ def results(
     return make_results(dense, hqp, judgements=judgements)
 
 
+def wide(results: Results) -> str:
+    """The report with room for every column, whatever terminal the tests run in."""
+    return table.render(results, table.WIDEST)
+
+
 def cells(text: str, title: str) -> dict[str, list[str]]:
     """The rows of a table by method, split where columns are two spaces apart."""
     lines = text.partition(title)[2].partition("\n\n")[0].splitlines()
@@ -62,18 +68,18 @@ def cells(text: str, title: str) -> dict[str, list[str]]:
 
 
 def test_accuracy_and_size_of_each_row(results: Results) -> None:
-    rows = cells(table.render(results), "resnet18 on signs, 96x96: accuracy and size")
+    rows = cells(wide(results), "resnet18 on signs, 96x96: accuracy and size")
     assert rows["fp32"] == [
         "fp32", "cpu_openvino", "99.95", "0.00", "99.98", "–", "44.80", "1.00x", "11.20", "334.0", "0.0", "–",
     ]  # fmt: skip
     assert rows["hqp"] == [
-        "hqp", "cpu_openvino", "98.95", "0.50", "99.48", "90.00", "8.00", "5.60x", "7.90", "210.0", "25.0", "50.0",
+        "hqp", "cpu_openvino", "98.95", "0.50", "99.48", "5.00", "8.00", "5.60x", "7.90", "210.0", "25.0", "50.0",
     ]  # fmt: skip
-    assert "θ %: filters removed, of all; inner θ %: of those that no residual sum ties" in table.render(results)
+    assert "θ %: filters removed, of all; inner θ %: of those that no residual sum ties" in wide(results)
 
 
 def test_latency_and_verdicts_of_each_row(results: Results) -> None:
-    text = table.render(results)
+    text = wide(results)
     rows = cells(text, "resnet18: latency and gates")
     assert rows["fp32"] == [
         "fp32", "cpu_openvino", "2.000", "3.000", "3.000", "2.50x (2.50 to 2.50)", "–", "–", "(✓)", "(✗)",
@@ -85,7 +91,7 @@ def test_latency_and_verdicts_of_each_row(results: Results) -> None:
 
 
 def test_what_failed_and_why_is_told_below(results: Results) -> None:
-    text = table.render(results)
+    text = wide(results)
     assert (
         "gates: 1 passed, 1 failed, 1 inconclusive, 1 skipped\n"
         "  ✗ resnet18-hqp-cpu_openvino  speedup: speedup says fail\n"
@@ -96,9 +102,9 @@ def test_what_failed_and_why_is_told_below(results: Results) -> None:
 
 
 def test_ranking_cost_and_origin_are_told(results: Results) -> None:
-    text = table.render(results)
+    text = wide(results)
     assert "  hqp ranks by magnitude(norm=l2); 2 pruning steps given back\n" in text
-    assert "pruned %: top-1 after pruning and before quantising, on 'selection'" in text
+    assert "pruning pp: the drop after pruning and before quantising, on 'selection'" in text
     spent = next(line for line in text.splitlines() if "sensitivity 12.5, pruning 40.0" in line)
     assert spent.split()[-4:] == ["65,000", "13", "52.5", "26.2%"]
     assert "QAT: quantisation-aware training of resnet18, 150,000 images in 5 epochs, would take 200 s" in text
@@ -112,9 +118,9 @@ def test_images_that_were_left_out_are_told_once(
     make_measurement: Make, make_sidecar: Callable[..., object], make_results: MakeResults
 ) -> None:
     one = make_measurement(sidecar=make_sidecar(skipped_images=("val/a.jpg",)), skipped_images=("val/b.jpg",))
-    text = table.render(make_results(one, replace(one, case=DENSE)))
+    text = wide(make_results(one, replace(one, case=DENSE)))
     assert text.count("left out, since they could not be read: val/a.jpg, val/b.jpg") == 1
-    assert "left out" not in table.render(make_results(make_measurement()))
+    assert "left out" not in wide(make_results(make_measurement()))
 
 
 def test_the_bound_verdict_outranks_one_that_is_shown(
@@ -124,7 +130,7 @@ def test_the_bound_verdict_outranks_one_that_is_shown(
     judgements = (
         make_judgement(measurement, "speedup", "fail", bound=False), make_judgement(measurement, "speedup", "pass")
     )  # fmt: skip
-    text = table.render(make_results(measurement, judgements=judgements))
+    text = wide(make_results(measurement, judgements=judgements))
     assert cells(text, "latency and gates")["hqp"][-1] == "✓"
 
 
@@ -137,7 +143,7 @@ def test_what_was_not_measured_is_a_dash_and_never_zero(make_measurement: Make, 
         latency=replace(whole.latency, blocks=(), disturbed=("hot",)),
         sidecar=replace(whole.sidecar, pruned=None, costs=(), ranking=None),
     )
-    text = table.render(make_results(bare))
+    text = wide(make_results(bare))
     assert cells(text, "accuracy and size")["hqp"][2:6] == ["98.95", "–", "99.48", "–"]
     assert cells(text, "latency and gates")["hqp"][2:] == ["–"] * 5
     assert "resnet18-hqp-cpu_openvino: 1 disturbed blocks dropped, hot" in text
@@ -145,14 +151,15 @@ def test_what_was_not_measured_is_a_dash_and_never_zero(make_measurement: Make, 
 
 
 def test_a_run_without_a_measurement_still_says_where_it_comes_from(make_results: MakeResults) -> None:
-    text = table.render(make_results())
+    text = wide(make_results())
     assert "gates: none binds these cases" in text
     assert "pytest suites/signs.py" in text
 
 
-def test_long_names_and_reasons_stay_within_the_width(
+@pytest.fixture
+def long_results(
     make_measurement: Make, make_results: MakeResults, make_judgement: Callable[..., Judgement]
-) -> None:
+) -> Results:
     measurements = [
         make_measurement(case=Case("mobilenet_v3_large", method, device))
         for method in ("hqp", "magnitude") for device in ("cpu_openvino", "cpu_onnxruntime")
@@ -162,5 +169,42 @@ def test_long_names_and_reasons_stay_within_the_width(
     judgements = tuple(
         replace(row, verdict=replace(row.verdict, reason="a long reason " * 20)) for row in judgements if row.verdict
     )
-    text = table.render(make_results(*measurements, judgements=judgements, question="is it so? " * 30))
-    assert max(map(len, text.splitlines())) <= table.WIDTH
+    return make_results(*measurements, judgements=judgements, question="is it so? " * 30)
+
+
+@pytest.mark.parametrize("width", [80, 100, 150])
+def test_no_line_is_wider_than_the_terminal(long_results: Results, width: int) -> None:
+    lines = table.render(long_results, width).splitlines()
+    assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize(
+    ("width", "dropped"),
+    [
+        (80, ["inner θ %, params M, top-5 %, pruning pp", "p90 ms, p99 ms, peak MB", "passes, images, steps, s"]),
+        (100, ["inner θ %, params M", "p90 ms, p99 ms, peak MB", "passes"]),
+        (150, []),
+    ],
+)
+def test_columns_without_room_are_named(long_results: Results, width: int, dropped: list[str]) -> None:
+    lines = table.render(long_results, width).splitlines()
+    assert [line.partition("no room for: ")[2] for line in lines if "no room for" in line] == dropped
+
+
+def test_columns_that_must_stay_go_on_in_a_table_below(long_results: Results) -> None:
+    speed = table.render(long_results, 80).partition("latency and gates")[2].partition("\n\n")[0]
+    rows = [line.split() for line in speed.splitlines() if line.startswith("hqp") and "cpu_openvino" in line]
+    first, second = rows
+    assert first[:3] == ["hqp", "cpu_openvino", "2.000"]
+    assert second[:2] == ["hqp", "cpu_openvino"]
+    assert (*first, *second).count("✗") == 4
+
+
+def test_without_a_terminal_a_report_has_100_columns(long_results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    monkeypatch.setattr("os.get_terminal_size", _no_terminal)
+    assert table.render(long_results) == table.render(long_results, 100)
+
+
+def _no_terminal(_: int) -> os.terminal_size:
+    raise OSError("not a terminal")
