@@ -36,7 +36,7 @@ from hqp.records import (
 
 KINDS = (Sidecar, Results, Baseline)
 # Fields whose keys are not names of fields.
-MAPPINGS = (("versions",), ("machine",), ("facts",), ("split_digests",))
+MAPPINGS = (("versions",), ("machine",), ("facts",), ("split_digests",), ("divergences",))
 FIX = "make it anew"
 DIGEST = re.compile("[0-9a-f]{64}", re.ASCII)
 
@@ -99,7 +99,8 @@ RANKINGS = st.builds(
 PRUNINGS = st.builds(
     Pruning, st.lists(RANKINGS, max_size=2).map(tuple), FLOATS, st.sampled_from(["linear", "galloping"])
 )
-QUANTIZATIONS = st.builds(Quantization, st.sampled_from(["kl", "minmax"]), st.integers())
+CALIBRATIONS = st.lists(st.sampled_from(["kl", "percentile", "minmax"]), min_size=1, unique=True).map(tuple)
+QUANTIZATIONS = st.builds(Quantization, CALIBRATIONS, st.integers(), st.integers())
 RECIPES = st.builds(Recipe, st.text(max_size=9), st.none() | PRUNINGS, st.none() | QUANTIZATIONS, st.booleans())
 CASES = st.builds(Case, *[st.text(max_size=9)] * 3)
 FACTS = st.dictionaries(st.text(max_size=9), st.text(max_size=9), max_size=3)

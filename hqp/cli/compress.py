@@ -81,6 +81,7 @@ def _made(artifact: Any, device: str) -> str:
     kept += f", {sidecar.compression_ratio:.2f} times smaller"
     judged = f"top-1 {sidecar.compressed.top1:.2%}, FP32 {sidecar.baseline.top1:.2%} on '{sidecar.baseline.split}'"
     lines = [f"{artifact.path}: {kept}; {judged}"]
+    lines += [str(sidecar.calibrated)] if sidecar.calibrated else []
     lines += [str(sidecar.certificate)] if sidecar.certificate else []
     if sidecar.share_of_qat is not None:
         cost = f"made in {sidecar.seconds:,.0f} s of passes, {sidecar.share_of_qat:.1%}"

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from hqp import documents
-from hqp.compress import calibrate, export, groups, quantize, recover
+from hqp.compress import export, groups, int8, recover
 from hqp.compress.job import Draft, Job, Removal, calibration, stopwatch, taken
 from hqp.compress.memory import Parts
 from hqp.compress.statistics import layers
 from hqp.records import Cost, Recovery
 
 WEIGHTS, FILE, COST = "weights.safetensors", "model.onnx", "cost.json"
-
-
-@dataclass(frozen=True)
-class Ranges:
-    """Calibrated activation ranges, lowest and highest value by tensor."""
-
-    ranges: dict[str, tuple[float, float]]
-    cost: Cost
 
 
 def module(job: Job, draft: Draft, removal: Removal) -> nn.Module:
@@ -119,21 +109,12 @@ def _grams(job: Job, draft: Draft, model: nn.Module, how: Recovery) -> dict[str,
 def file(job: Job, draft: Draft, step: int) -> Path:
     """The file that is shipped after so many pruning steps."""
     if step not in draft.files:
-        draft.files[step] = _shippable(job, draft, draft.removals[step])
+        removal, how = draft.removals[step], job.recipe.quantization
+        draft.files[step] = exported(job, draft, removal)
+        if how is not None:
+            known = key(job, draft, removal)
+            draft.files[step], draft.calibrated[step] = int8.quantised(job, draft, how, draft.files[step], known)
     return draft.files[step]
-
-
-def _shippable(job: Job, draft: Draft, removal: Removal) -> Path:
-    plain, how = exported(job, draft, removal), job.recipe.quantization
-    if how is None:
-        return plain
-    ranges = _ranges(job, draft, plain, removal)
-    draft.spend(ranges.cost)
-
-    def build(folder: Path) -> None:
-        quantize.quantize(plain, folder / FILE, ranges.ranges, job.policy)
-
-    return job.store.make("quantized", _quantised_key(job, draft, removal), build) / FILE
 
 
 def exported(job: Job, draft: Draft, removal: Removal) -> Path:
@@ -161,23 +142,6 @@ def _exported(job: Job, known: Mapping[str, Any], build: Callable[[], tuple[nn.M
         return job.store.make("exported", known, write)
 
 
-def _ranges(job: Job, draft: Draft, plain: Path, removal: Removal) -> Ranges:
-    how = job.recipe.quantization
-    assert how is not None
-    images = taken(job, how.images)
-
-    def batches() -> Iterator[npt.NDArray[np.float32]]:
-        return (batch for _, batch in calibration(job, images))
-
-    def compute() -> Ranges:
-        cost = stopwatch("calibration")
-        with job.track("calibration", images) as advance:
-            ranges = calibrate.ranges(plain, batches, how.calibration, job.policy, advance)
-        return Ranges(ranges, cost(images, 1))
-
-    return job.store.record("ranges", _quantised_key(job, draft, removal), Ranges, compute)
-
-
 def key(job: Job, draft: Draft, removal: Removal) -> dict[str, Any]:
     """What a model without these channels depends on."""
     how, tuned = recovery(job, draft, removal), weights(draft, removal)
@@ -188,7 +152,3 @@ def key(job: Job, draft: Draft, removal: Removal) -> dict[str, Any]:
 def listed(removal: Removal) -> dict[str, list[int]]:
     """The channels that are gone, as a key holds them."""
     return {name: list(channels) for name, channels in removal.items()}
-
-
-def _quantised_key(job: Job, draft: Draft, removal: Removal) -> dict[str, Any]:
-    return {**key(job, draft, removal), "policy": asdict(job.policy), "how": vars(job.recipe.quantization)}

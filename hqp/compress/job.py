@@ -18,6 +18,7 @@ from hqp.compress import statistics
 from hqp.compress.training import TrainingRecipe
 from hqp.records import (
     Accuracy,
+    Calibrated,
     Certificate,
     Cost,
     Group,
@@ -45,7 +46,8 @@ class Job:
     ``key`` names the trained weights and the splits. ``scores`` maps each ranking of the recipe to its score function,
     and ``needs`` are what these must have measured. ``device`` names the device and its environment.
     In the runtime that an exported file is made for, ``evaluate`` gives its accuracy on ``selection``, ``test`` that on
-    the split of this name, and ``latency_ms`` its median latency. ``train_images`` is how many images there are to
+    the split of this name, ``outputs`` its logits for the first so many images of ``calibration``, and ``latency_ms``
+    its median latency. ``train_images`` is how many images there are to
     train on, ``train`` reads them, and ``training`` is how the model is trained. ``warn`` shows the user a line.
     """
 
@@ -67,6 +69,7 @@ class Job:
     device: str
     evaluate: Callable[[Path], Judged]
     test: Callable[[Path], Judged]
+    outputs: Callable[[Path, int], npt.NDArray[np.float32]]
     latency_ms: Callable[[Path], float]
     store: Store
     track: Track
@@ -85,9 +88,9 @@ Removal = Mapping[str, tuple[int, ...]]
 class Draft:
     """What the steps have made so far.
 
-    ``removals[k]`` are the channels gone after k steps, none for k = 0, and ``files[k]`` is what is shipped of them;
-    ``judged`` is its accuracy, by the step of the ledger and k. ``groups`` are those that may lose channels,
-    ``inner_filters`` the filters of all inner ones, kept or not.
+    ``removals[k]`` are the channels gone after k steps, none for k = 0, and ``files[k]`` is what is shipped of them,
+    ``calibrated[k]`` how, where it is INT8; ``judged`` is its accuracy, by the step of the ledger and k.
+    ``groups`` are those that may lose channels, ``inner_filters`` the filters of all inner ones, kept or not.
     ``tuned`` are the weights of those that were trained. ``dense`` is the accuracy of the trained model on
     ``selection``, and ``floor`` the least number of correct images with which the bound can hold. ``grams`` are what
     recovery needs, and ``latest`` is the module made last.
@@ -111,6 +114,7 @@ class Draft:
     certificate: Certificate | None = None
     dense_file: Path = Path()
     files: dict[int, Path] = field(default_factory=dict)
+    calibrated: dict[int, Calibrated] = field(default_factory=dict)
     judged: dict[tuple[str, int], Accuracy] = field(default_factory=dict)
     qat: Cost | None = None
     costs: dict[str, Cost] = field(default_factory=dict)

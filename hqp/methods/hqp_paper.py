@@ -8,5 +8,5 @@ from hqp.records import Pruning, Quantization, Ranking, Recipe
 recipe = Recipe(
     summary="Algorithm 1 of the paper, then INT8",
     pruning=Pruning(rankings=(Ranking("fisher"),), search="linear", confidence=None),
-    quantization=Quantization(),
+    quantization=Quantization(calibrations=("kl",)),
 )

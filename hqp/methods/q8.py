@@ -2,4 +2,4 @@
 
 from hqp.records import Quantization, Recipe
 
-recipe = Recipe(summary="INT8 only, calibrated by KL divergence", quantization=Quantization())
+recipe = Recipe(summary="INT8 only, calibrated so that it stays nearest to FP32", quantization=Quantization())

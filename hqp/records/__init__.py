@@ -4,7 +4,7 @@ A number carries its unit in its name; a ratio lies in 0 to 1 unless its docstri
 points end in ``_pp``. What could not be measured is ``None``, never zero.
 """
 
-from hqp.records.artifact import Artifact, Certificate, Cost, Judged, LayerRecord, Sidecar
+from hqp.records.artifact import Artifact, Calibrated, Certificate, Cost, Judged, LayerRecord, Sidecar
 from hqp.records.baseline import Baseline, BaselineEntry
 from hqp.records.canonical import SCHEMA_VERSION, Digest, digest_of, is_digest
 from hqp.records.data import DEFAULT_READING, SPLITS, Accuracy, Reading, Samples
@@ -22,6 +22,7 @@ from hqp.records.measurement import (
     Verdict,
 )
 from hqp.records.method import (
+    Calibration,
     FineTuning,
     Option,
     Policy,
@@ -44,6 +45,8 @@ __all__ = [
     "Baseline",
     "BaselineEntry",
     "Block",
+    "Calibrated",
+    "Calibration",
     "Case",
     "Certificate",
     "Cost",

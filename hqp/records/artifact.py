@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hqp.records.canonical import Digest
 from hqp.records.data import Accuracy, Reading
-from hqp.records.method import Policy, Recipe, Targets
+from hqp.records.method import Calibration, Policy, Recipe, Targets
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,24 @@ class Judged:
 
     accuracy: Accuracy
     cost: Cost
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Which calibration an INT8 file has, and how far from FP32 the file of each allowed one is.
+
+    ``divergences`` are mean KL divergences, in nats, of the class probabilities that the INT8 file gives for
+    calibration images from those of FP32; there are none where the recipe allows one calibration only.
+    """
+
+    calibration: Calibration
+    divergences: dict[Calibration, float]
+
+    def __str__(self) -> str:
+        if not self.divergences:
+            return f"INT8 calibrated by {self.calibration}"
+        told = ", ".join(f"{name} {value:.3g}" for name, value in self.divergences.items())
+        return f"INT8 calibrated by {self.calibration}, the nearest to FP32 in nats: {told}"
 
 
 @dataclass(frozen=True)
@@ -121,6 +139,7 @@ class Sidecar:
     accepted_steps: int
     shipped_steps: int
     policy: Policy | None
+    calibrated: Calibrated | None
     baseline: Accuracy
     pruned: Accuracy | None
     compressed: Accuracy | None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Option = str | bool | int | float
+Calibration = Literal["kl", "percentile", "minmax"]
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,15 @@ class Pruning:
 
 @dataclass(frozen=True)
 class Quantization:
-    """Static INT8: weights per channel and symmetric, activations per tensor over calibrated ranges."""
+    """Static INT8: weights per channel and symmetric, activations per tensor over calibrated ranges.
 
-    calibration: Literal["kl", "minmax"] = "kl"
+    The ranges are of the first ``images`` of ``calibration``. Of several ``calibrations`` the one is taken whose file
+    stays nearest to FP32 on the first ``compared`` of them, of equally near ones the first.
+    """
+
+    calibrations: tuple[Calibration, ...] = ("kl", "percentile", "minmax")
     images: int = 512
+    compared: int = 256
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 import hqp
 from hqp import catalog, documents
 from hqp.errors import HqpError, NotInstalled, command
@@ -105,6 +108,9 @@ def _job(context: Context, request: Request, found: Subject, recipe: Recipe, dat
         )
         return context.judged(file, request.device, held_out, found.size)
 
+    def outputs(file: Path, count: int) -> npt.NDArray[np.float32]:
+        return context.outputs(file, request.device, calibration.first(count), found.size, "distance from FP32")
+
     rankings = recipe.pruning.rankings if recipe.pruning else ()
     criteria = {ranking: catalog.load("criteria", ranking.criterion) for ranking in rankings}
     return Job(
@@ -126,6 +132,7 @@ def _job(context: Context, request: Request, found: Subject, recipe: Recipe, dat
         device=f"{request.device}-{context.environment(request.device).digest}",
         evaluate=evaluate,
         test=test,
+        outputs=outputs,
         latency_ms=lambda file: context.latency_ms(file, request.device),
         store=context.store,
         track=context.progress.track,
@@ -225,6 +232,7 @@ def _sidecar(context: Context, request: Request, found: Subject, job: Job, draft
         accepted_steps=draft.accepted,
         shipped_steps=draft.shipped,
         policy=job.policy if job.recipe.quantization else None,
+        calibrated=draft.calibrated.get(draft.shipped),
         baseline=draft.baseline,
         pruned=draft.pruned,
         compressed=draft.compressed,

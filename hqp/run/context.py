@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from hqp import catalog
 from hqp.errors import HqpError
@@ -107,9 +108,9 @@ class Context:
             session.time(WARMUPS)
             return float(np.median(session.time(TIMED)))
 
-    def _judge(self, file: Path, device: str, samples: Samples, size: int) -> Judged:
-        outputs, began = [], time.perf_counter()
-        step = f"accuracy on {samples.split}"
+    def outputs(self, file: Path, device: str, samples: Samples, size: int, step: str) -> npt.NDArray[np.float32]:
+        """The logits of a file for the images of a split, (n, classes), in the device's runtime."""
+        outputs = []
         with (
             self.session(file, device, streams=environment.usable_cores()) as session,
             self.progress.track(step, len(samples)) as advance,
@@ -118,14 +119,18 @@ class Context:
                 indices = range(start, min(start + EVALUATION_BATCH, len(samples)))
                 outputs.append(session.outputs(samples.normalised(samples.read(indices, size))))
                 advance(len(indices))
-        logits = np.concatenate(outputs)
+        return np.concatenate(outputs)
+
+    def _judge(self, file: Path, device: str, samples: Samples, size: int) -> Judged:
+        step, began = f"accuracy on {samples.split}", time.perf_counter()
+        logits = self.outputs(file, device, samples, size, step)
         if logits.shape[1] < len(samples.classes):
             raise HqpError(
                 f"{file} has {logits.shape[1]} outputs, {samples.dataset} has {len(samples.classes)} classes",
                 "a model trained on that dataset",
             )
-        cost = Cost(step, len(samples), 1, round(time.perf_counter() - began, 3))
-        return Judged(Accuracy.of(samples, logits), cost)
+        seconds = round(time.perf_counter() - began, 3)
+        return Judged(Accuracy.of(samples, logits), Cost(step, len(samples), 1, seconds))
 
 
 def data_root() -> Path | None:

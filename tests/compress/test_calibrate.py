@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from hqp.compress.calibrate import BINS, LEVELS, Distribution, kl_bins, ranges
+from hqp.compress import calibrate
+from hqp.compress.calibrate import BINS, LEVELS, MOST_CLIPPED, PERCENTILE, Distribution, kl_bins, percentile_bins
 from hqp.compress.export import export
 from hqp.errors import HqpError
-from hqp.records import Policy
+from hqp.records import Calibration, Policy
 
 torch.set_num_threads(1)
 
@@ -31,6 +32,15 @@ def fp32(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "fp32.onnx"
     export(model, 8, path)
     return path
+
+
+def ranges(
+    fp32: Path,
+    batches: Callable[[], Iterable[npt.NDArray[np.float32]]],
+    how: Calibration,
+    policy: Policy = calibrate.DEFAULT_POLICY,
+) -> dict[str, tuple[float, float]]:
+    return calibrate.ranges(calibrate.distributions(fp32, batches, policy), how, policy)
 
 
 def images(count: int, seed: int = 0) -> npt.NDArray[np.float32]:
@@ -98,7 +108,7 @@ def test_each_batch_is_counted_and_let_go_before_the_next_is_read(fp32: Path) ->
             events.append(f"read {count}")
             yield images(count)
 
-    ranges(fp32, batches, "kl", advance=lambda count: events.append(f"done {count}"))
+    calibrate.distributions(fp32, batches, advance=lambda count: events.append(f"done {count}"))
     assert events == ["read 2", "done 2", "read 3", "done 3"]
 
 
@@ -125,7 +135,7 @@ arrays = st.lists(st.lists(finite, min_size=1, max_size=20), min_size=1, max_siz
 def distribution(parts: list[list[float]]) -> Distribution:
     seen = Distribution("x")
     for part in parts:
-        seen.add(np.array(part, np.float32), with_counts=True)
+        seen.add(np.array(part, np.float32))
     return seen
 
 
@@ -172,6 +182,8 @@ def test_each_value_lies_in_its_bin() -> None:
 def kl_bins_by_definition(counts: npt.NDArray[np.float64], levels: int) -> int:
     found = []
     for kept in range(levels, len(counts) + 1):
+        if counts[kept:].sum() > MOST_CLIPPED * counts.sum():
+            continue
         reference = counts[:kept].copy()
         reference[-1] += counts[kept:].sum()
         group = np.arange(kept) * levels // kept
@@ -189,6 +201,7 @@ def kl_bins_by_definition(counts: npt.NDArray[np.float64], levels: int) -> int:
 
 @settings(max_examples=40, deadline=None)
 @example([0] * 10 + [2, 2], 2)
+@example([0, 0, 5000, 0, 0, 0, 1, 1, 0, 0, 0, 0], 2)
 @given(st.lists(st.sampled_from([0, 0, 1, 2, 3, 10, 100, 5000]), min_size=12, max_size=60), st.integers(2, 12))
 def test_the_threshold_is_the_one_of_the_definition(counts: list[int], levels: int) -> None:
     histogram = np.array(counts, float)
@@ -206,3 +219,35 @@ def test_the_tail_of_a_normal_distribution_is_cut() -> None:
     values[0] = 40
     seen = distribution([values.tolist()])
     assert 2.5 < seen.largest * kl_bins(seen.resampled(), LEVELS) / BINS < 6
+
+
+@pytest.mark.parametrize("low", [0.05, 0.13, 0.25, 0.5, 0.9])
+def test_an_activation_that_keeps_clear_of_zero_is_not_cut_away(low: float) -> None:
+    counts, _ = np.histogram(np.random.default_rng(0).uniform(low, 1, 200_000), BINS, (0, 1))
+    kept = kl_bins(counts.astype(float), 2 * LEVELS)
+    assert counts[kept:].sum() <= MOST_CLIPPED * counts.sum()
+    assert kept > 0.99 * BINS
+
+
+def test_a_spike_away_from_zero_is_no_place_to_cut() -> None:
+    values = np.maximum(np.random.default_rng(0).standard_normal(200_000), 0) + 1.5  # half of them are 1.5
+    seen = distribution([values.tolist()])
+    assert calibrate.ranges({"x": seen}, "kl")["x"][1] > 3.8
+
+
+def test_a_percentile_keeps_its_share_and_not_one_bin_more() -> None:
+    counts = np.ones(BINS)
+    assert percentile_bins(counts) == BINS
+    counts[:] = 0
+    counts[[3, 1000, BINS - 1]] = 1e6, 150, 50
+    share = 1 - PERCENTILE
+    assert 50 / counts.sum() < share < 200 / counts.sum()
+    assert percentile_bins(counts) == 1001
+
+
+def test_minmax_cuts_nothing_percentile_a_share_and_all_hold_zero() -> None:
+    values = np.concatenate([np.full(99_990, 1.0), np.full(9, 8.0), [-100.0]])
+    seen = {"x": distribution([values.tolist()])}
+    assert calibrate.ranges(seen, "minmax")["x"] == (-100.0, 8.0)
+    low, high = calibrate.ranges(seen, "percentile")["x"]
+    assert low == -high and 1.0 < high < 1.1

@@ -25,12 +25,12 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from hqp import onnx_rules
-from hqp.compress.calibrate import ranges
+from hqp.compress import calibrate
 from hqp.compress.export import export
 from hqp.compress.quantize import quantize, tensors
 from hqp.errors import HqpError
 from hqp.measure.environment import host_facts
-from hqp.records import Policy
+from hqp.records import Calibration, Policy
 
 torch.set_num_threads(1)
 
@@ -69,6 +69,12 @@ class Network(nn.Module):
         x = self.excite(self.depthwise(torch.relu(x + self.inner(x))))
         x = torch.relu(torch.cat([self.left(x), self.right(x)], 1))
         return self.head(nn.functional.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+def ranges(
+    fp32: Path, batches: Callable[[], Any], how: Calibration, policy: Policy = PER_RUNTIME
+) -> dict[str, tuple[float, float]]:
+    return calibrate.ranges(calibrate.distributions(fp32, batches, policy), how, policy)
 
 
 def images(count: int, seed: int) -> npt.NDArray[np.float32]:
