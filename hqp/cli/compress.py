@@ -52,7 +52,7 @@ def compress(
         float | None, typer.Option(help="Prune no further than to so many multiply-adds.", show_default=False)
     ] = None,
     target_sparsity: Annotated[
-        float | None, typer.Option(help="Prune no more than this share of all filters, 0 to 1.", show_default=False)
+        float | None, typer.Option(help="Prune no further than to this share of filters, 0 to 1.", show_default=False)
     ] = None,
     json: Json = False,
 ) -> None:

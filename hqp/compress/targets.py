@@ -7,12 +7,16 @@ from collections.abc import Callable
 from hqp.compress import bound, candidates, count, groups
 from hqp.compress.job import Draft, Job
 
+# A θ this far beyond the one that was asked for is told: two steps of 1% of the filters.
+COARSE = 0.02
+
 
 def stop(job: Job, draft: Draft, holds: Callable[[int], bool]) -> int:
     """The fewest pruning steps, of those shipped, that reach every target; all of them where no target is asked for.
 
-    ``holds`` tells whether the file after so many steps keeps the bound. Where a target is out of reach, the file that
-    came nearest within the bound is shipped.
+    ``holds`` tells whether the file after so many steps keeps the bound. Where that of the fewest steps does not, one
+    with more steps is shipped that does; but a θ that was asked for is not passed: there, steps are given back instead.
+    Where a target is out of reach, the file that came nearest within the bound is shipped.
     """
     if not reached(job, draft, draft.shipped):
         return draft.shipped
@@ -21,7 +25,37 @@ def stop(job: Job, draft: Draft, holds: Callable[[int], bool]) -> int:
         return not _missed(job, draft, draft.shipped - given_back)
 
     fewest = draft.shipped - bound.bisect(enough, 0, draft.shipped + 1)
-    return fewest if fewest == draft.shipped or holds(fewest) else draft.shipped
+    if fewest == draft.shipped or holds(fewest):
+        return fewest
+    if _sparsity_alone(job) is not None:
+        return bound.give_back(holds, fewest)
+    return _next_that_holds(holds, fewest, draft.shipped)
+
+
+def _next_that_holds(holds: Callable[[int], bool], step: int, last: int) -> int:
+    """A step from ``step`` on that holds, asked 0, 1, 3, 7, ... further on; ``last`` was seen to hold."""
+    stride = 1
+    while step < last and not holds(step):
+        step, stride = step + stride, 2 * stride
+    return min(step, last)
+
+
+def last(job: Job, draft: Draft) -> int:
+    """The pruning step beyond which the certificate must not go: the first of the θ asked for, or the last there is."""
+    wanted = _sparsity_alone(job)
+    steps = range(len(draft.removals))
+    enough = (step for step in steps if wanted is not None and sparsity(job, draft, step) >= wanted)
+    return next(enough, steps[-1])
+
+
+def _sparsity_alone(job: Job) -> float | None:
+    """The θ that is asked for, where nothing else is: only then is it a place to stop at, and not a least."""
+    return job.targets.sparsity if list(job.targets.asked()) == ["sparsity"] else None
+
+
+def sparsity(job: Job, draft: Draft, step: int) -> float:
+    """θ after so many steps: the share of all filters that is gone, 0 to 1."""
+    return groups.filters_removed(draft.groups, draft.removals[step]) / sum(groups.filters(job.model).values())
 
 
 def reached(job: Job, draft: Draft, step: int) -> bool:
@@ -30,10 +64,20 @@ def reached(job: Job, draft: Draft, step: int) -> bool:
 
 
 def tell(job: Job, draft: Draft) -> None:
-    """Says which targets the file that is shipped does not reach: the bound was in the way, or its certificate."""
-    missed = _missed(job, draft, draft.shipped) if job.targets.asked() else []
+    """Says which targets the file that is shipped does not reach, since the bound or its certificate was in the way.
+
+    A θ beyond the one that was asked for is said as well: pruning steps, of whole groups of channels, may be large.
+    """
+    if not job.targets.asked():
+        return
+    missed = _missed(job, draft, draft.shipped)
     if missed:
         job.warn(f"warning: within the bound {' and '.join(missed)}")
+    wanted, shipped = job.targets.sparsity, sparsity(job, draft, draft.shipped)
+    if wanted is not None and draft.shipped and shipped - wanted > COARSE:
+        before = sparsity(job, draft, draft.shipped - 1)
+        reason = f"the pruning step before has {_number(before)}" if before < wanted else "for the other targets"
+        job.warn(f"warning: sparsity {_number(shipped)} is shipped, beyond {_number(wanted)}: {reason}")
 
 
 def _missed(job: Job, draft: Draft, step: int) -> list[str]:
@@ -49,15 +93,11 @@ def _missed(job: Job, draft: Draft, step: int) -> list[str]:
 
 def _values(job: Job, draft: Draft, step: int) -> dict[str, Callable[[], float]]:
     file = candidates.file(job, draft, step)
-
-    def sparsity() -> float:
-        return groups.filters_removed(draft.groups, draft.removals[step]) / sum(groups.filters(job.model).values())
-
     return {
         "latency_ms": lambda: job.latency_ms(file),
         "bytes": lambda: float(file.stat().st_size),
         "macs": lambda: float(count.macs(file)),
-        "sparsity": sparsity,
+        "sparsity": lambda: sparsity(job, draft, step),
     }
 
 

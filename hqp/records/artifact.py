@@ -68,9 +68,10 @@ class LayerRecord:
 class Certificate:
     """What ``images`` of ``test`` say of the file that is shipped, in absolute points of top-1.
 
-    ``certified``: with probability at least 1 - ``alpha`` the drop is within Δmax. ``upper_pp`` is the one-sided limit
-    of ``drop_pp`` at that level. Where it is above Δmax, ``images_needed`` is about how many images would certify it,
-    if any number would. ``candidates`` is how many were tested on the way.
+    ``certified``: with probability at least 1 - ``alpha`` the drop is within Δmax. Nothing else is certified: these
+    images picked the file from ``candidates``, so ``upper_pp``, the one-sided limit of ``drop_pp`` at that level, may
+    flatter. Where it is above Δmax, ``images_needed`` is about how many images would certify the file, if any number
+    would.
     """
 
     alpha: float
@@ -83,12 +84,14 @@ class Certificate:
     candidates: int
 
     def __str__(self) -> str:
-        level, images = f"with probability {1 - self.alpha:.0%}", f"{self.images:,} images of 'test'"
-        shown = f"{level} the drop is below {self.upper_pp:.2f} pp, by {images}"
+        measured = f"measured {self.drop_pp:.2f}, limit {self.upper_pp:.2f}"
+        images = f"by {self.images:,} images of 'test'"
         if self.certified:
-            return f"certified: {shown}"
+            promise = f"with probability {1 - self.alpha:.0%} the drop is within {self.delta_max_pp:.2f} pp"
+            picked = " (not corrected for the choice of the step)" if self.candidates > 1 else ""
+            return f"certified: {promise}; {measured}{picked}, {images}"
         more = f"about {self.images_needed:,} images would" if self.images_needed else "more images would hardly"
-        return f"not certified: {shown}; {more} show it to be within {self.delta_max_pp:.2f} pp"
+        return f"not certified: {measured}, {images}; {more} show the drop to be within {self.delta_max_pp:.2f} pp"
 
 
 @dataclass(frozen=True)

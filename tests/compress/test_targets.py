@@ -10,11 +10,12 @@ import pytest
 from torch import nn
 
 from hqp.compress.job import Draft
-from hqp.compress.targets import stop, tell
+from hqp.compress.targets import last, stop, tell
 from hqp.records import Group, Member, Targets
 
 # Ten channels of one filter each, and the network's other layer.
 GROUP = Group("0", 10, (Member("0", "filter", tuple((one,) for one in range(10))),))
+REMOVALS: list[Any] = [{}, *({"0": tuple(range(step))} for step in range(1, 10))]
 MODEL = nn.Sequential(nn.Conv2d(3, 10, 1), nn.Conv2d(10, 10, 1), nn.Flatten(), nn.Linear(10, 2))
 
 
@@ -36,8 +37,7 @@ class Bench:
             warn=self.said.append,
             latency_ms=lambda file: 10.0 - int(file.name),
         )
-        removals: list[Any] = [{}, *({"0": tuple(range(step))} for step in range(1, 10))]
-        draft = Draft(groups=(GROUP,), removals=removals, shipped=shipped, files=self.files)
+        draft = Draft(groups=(GROUP,), removals=REMOVALS, shipped=shipped, files=self.files)
         stopped = stop(job, draft, self.holding.__contains__)
         draft.shipped = stopped if certified is None else certified
         tell(job, draft)
@@ -52,7 +52,7 @@ class Bench:
         ({"latency_ms": 6.5}, 4),
         ({"bytes": 500}, 5),
         ({"sparsity": 0.1}, 2),
-        ({"sparsity": 0.1, "bytes": 400}, 6),
+        ({"sparsity": 0.3, "bytes": 400}, 6),
         ({"latency_ms": 100.0}, 0),
     ],
 )
@@ -61,9 +61,15 @@ def test_no_more_is_pruned_than_the_targets_ask(tmp_path: Path, targets: dict[st
     assert bench.stop(8, **targets) == step and not bench.said
 
 
+def test_a_sparsity_that_another_target_passes_is_told(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    assert bench.stop(8, sparsity=0.1, bytes=400) == 6
+    assert bench.said == ["warning: sparsity 0.3 is shipped, beyond 0.1: for the other targets"]
+
+
 def test_what_is_out_of_reach_is_told(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
-    assert bench.stop(6, latency_ms=3.0, bytes=100, sparsity=0.2) == 6
+    assert bench.stop(6, latency_ms=3.0, bytes=100, sparsity=0.3) == 6
     assert bench.said == ["warning: within the bound latency_ms 4 is reached, not 3 and bytes 400 is reached, not 100"]
 
 
@@ -73,5 +79,27 @@ def test_a_target_that_the_certificate_gave_up_is_told(tmp_path: Path) -> None:
     assert bench.said == ["warning: within the bound latency_ms 5 is reached, not 4"]
 
 
-def test_a_step_that_breaks_the_bound_is_not_shipped_for_a_target(tmp_path: Path) -> None:
-    assert Bench(tmp_path, holding={8}).stop(8, latency_ms=7.0) == 8
+@pytest.mark.parametrize(("holding", "step"), [({8}, 8), ({5, 6, 7, 8}, 6), ({4, 8}, 4), ({5, 8}, 8)])
+def test_where_the_step_of_a_target_breaks_the_bound_a_deeper_one_that_holds_is_shipped(
+    tmp_path: Path, holding: set[int], step: int
+) -> None:
+    assert Bench(tmp_path, holding).stop(8, latency_ms=7.0) == step
+
+
+@pytest.mark.parametrize(("holding", "step"), [({1, 2, 8}, 2), ({1, 8}, 1), ({8}, 0)])
+def test_a_sparsity_that_breaks_the_bound_is_not_overshot(tmp_path: Path, holding: set[int], step: int) -> None:
+    bench = Bench(tmp_path, holding)
+    assert bench.stop(8, sparsity=0.12) == step, "3 channels of 20 filters would do"
+    assert bench.said == [f"warning: within the bound sparsity {step / 20:.3g} is reached, not 0.12"]
+
+
+def test_a_sparsity_that_a_coarse_step_overshoots_is_told(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    assert bench.stop(8, sparsity=0.02) == 1
+    assert bench.said == ["warning: sparsity 0.05 is shipped, beyond 0.02: the pruning step before has 0"]
+
+
+@pytest.mark.parametrize(("wanted", "step"), [(None, 9), (0.2, 4), (0.21, 5), (0.9, 9)])
+def test_the_certificate_goes_no_further_than_a_sparsity_that_is_asked_for(wanted: float | None, step: int) -> None:
+    job: Any = SimpleNamespace(model=MODEL, targets=Targets(sparsity=wanted))
+    assert last(job, Draft(groups=(GROUP,), removals=REMOVALS)) == step

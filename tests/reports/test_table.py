@@ -109,7 +109,10 @@ def test_ranking_cost_and_origin_are_told(results: Results) -> None:
     assert spent.split()[-4:] == ["65,000", "13", "52.5", "26.2%"]
     assert "QAT: quantisation-aware training of resnet18, 150,000 images in 5 epochs, would take 200 s" in text
     assert "  cpu_openvino: weights take 7 bits, since here kernels would saturate products of 8 (no VNNI)" in text
-    assert "  hqp on cpu_openvino: certified: with probability 95% the drop is below 1.32 pp, by 8,000 images" in text
+    assert (
+        "  hqp on cpu_openvino: certified: with probability 95% the drop is within 1.50 pp; measured 1.00, limit 1.32"
+        in text
+    )
     for told in ("a processor", "onnx 1.18.0, torch 2.9.0", "2026-03-01 12:00 UTC", "pytest suites/signs.py", "0.1.0"):
         assert told in text
 
