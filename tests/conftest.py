@@ -106,6 +106,7 @@ def sidecar_of(**changes: Any) -> Sidecar:
         pruned=kept,
         compressed=kept,
         certificate=None,
+        notes=(),
         verified_in="onnxruntime",
         versions={"torch": "2.9.0", "onnx": "1.18.0"},
         costs=(Cost("sensitivity", 5000, 1, 12.5), Cost("pruning", 60_000, 12, 40.0)),

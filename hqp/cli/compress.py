@@ -11,6 +11,21 @@ from hqp.cli.application import Dataset, Json, Skip, answer, app
 from hqp.errors import command
 
 Channels = tuple[float, float, float]
+TargetLatency = Annotated[
+    float | None, typer.Option(help="Prune no further than to this median latency.", show_default=False)
+]
+TargetBytes = Annotated[
+    float | None, typer.Option(help="Prune no further than to this size of the file.", show_default=False)
+]
+TargetMacs = Annotated[
+    float | None, typer.Option(help="Prune no further than to so many multiply-adds.", show_default=False)
+]
+TargetSparsity = Annotated[
+    float | None, typer.Option(help="Prune no further than to this share of filters, 0 to 1.", show_default=False)
+]
+RequireCertificate = Annotated[
+    bool, typer.Option("--require-certificate", help="Exit with 1 where 'test' does not certify the artefact.")
+]
 
 
 @app.command()
@@ -42,18 +57,11 @@ def compress(
         list[str] | None,
         typer.Option(metavar="PATTERN", help="Layers that lose no filter: 'layer4.*'.", show_default=False),
     ] = None,
-    target_latency_ms: Annotated[
-        float | None, typer.Option(help="Prune no further than to this median latency.", show_default=False)
-    ] = None,
-    target_bytes: Annotated[
-        float | None, typer.Option(help="Prune no further than to this size of the file.", show_default=False)
-    ] = None,
-    target_macs: Annotated[
-        float | None, typer.Option(help="Prune no further than to so many multiply-adds.", show_default=False)
-    ] = None,
-    target_sparsity: Annotated[
-        float | None, typer.Option(help="Prune no further than to this share of filters, 0 to 1.", show_default=False)
-    ] = None,
+    target_latency_ms: TargetLatency = None,
+    target_bytes: TargetBytes = None,
+    target_macs: TargetMacs = None,
+    target_sparsity: TargetSparsity = None,
+    require_certificate: RequireCertificate = False,
     json: Json = False,
 ) -> None:
     """Compress a trained model under the bound, and write its artefact."""
@@ -70,11 +78,14 @@ def compress(
         kept = tuple(keep or ())
         return run(Request(chosen, dataset, method, device, delta_max, seed, input_size, reading, kept, targets), out)
 
-    answer(make, json, lambda made: _made(made, device))
+    made = answer(make, json, lambda made: _made(made, device, require_certificate))
+    certificate = made.sidecar.certificate
+    if require_certificate and not (certificate and certificate.certified):
+        raise typer.Exit(1)
 
 
-def _made(artifact: Any, device: str) -> str:
-    """What an artefact is, and what to type next."""
+def _made(artifact: Any, device: str, certified: bool) -> str:
+    """What an artefact is, and what to type next; that it has no certificate only where it should be ``certified``."""
     sidecar = artifact.sidecar
     inner = "" if sidecar.inner_sparsity is None else f" ({sidecar.inner_sparsity:.1%} of the inner ones)"
     kept = f"θ {sidecar.sparsity:.1%} of {sidecar.filters:,} filters{inner}"
@@ -82,7 +93,9 @@ def _made(artifact: Any, device: str) -> str:
     judged = f"top-1 {sidecar.compressed.top1:.2%}, FP32 {sidecar.baseline.top1:.2%} on '{sidecar.baseline.split}'"
     lines = [f"{artifact.path}: {kept}; {judged}"]
     lines += [str(sidecar.calibrated)] if sidecar.calibrated else []
-    lines += [str(sidecar.certificate)] if sidecar.certificate else []
+    lines += sidecar.notes
+    if sidecar.certificate or certified:
+        lines.append(str(sidecar.certificate or f"not certified: {sidecar.method} tests nothing on 'test'"))
     if sidecar.share_of_qat is not None:
         cost = f"made in {sidecar.seconds:,.0f} s of passes, {sidecar.share_of_qat:.1%}"
         lines.append(f"{cost} of what quantisation-aware training would take")

@@ -90,14 +90,16 @@ class Draft:
 
     ``removals[k]`` are the channels gone after k steps, none for k = 0, and ``files[k]`` is what is shipped of them,
     ``calibrated[k]`` how, where it is INT8; ``judged`` is its accuracy, by the step of the ledger and k.
-    ``groups`` are those that may lose channels, ``inner_filters`` the filters of all inner ones, kept or not.
+    ``groups`` are those that may lose channels, ``removable`` the filters of all groups, kept or not, and
+    ``inner_filters`` those of the inner ones.
     ``tuned`` are the weights of those that were trained. ``dense`` is the accuracy of the trained model on
     ``selection``, and ``floor`` the least number of correct images with which the bound can hold. ``grams`` are what
-    recovery needs, and ``latest`` is the module made last.
+    recovery needs, and ``latest`` is the module made last. ``notes`` are what the user should know of the file.
     """
 
     measured: statistics.Sensitivities | None = None
     groups: tuple[Group, ...] = ()
+    removable: int = 0
     inner_filters: int = 0
     ranking: Ranking | None = None
     grams: dict[str, Tensor] | None = None
@@ -112,6 +114,7 @@ class Draft:
     compressed: Accuracy | None = None
     baseline: Accuracy | None = None
     certificate: Certificate | None = None
+    notes: tuple[str, ...] = ()
     dense_file: Path = Path()
     files: dict[int, Path] = field(default_factory=dict)
     calibrated: dict[int, Calibrated] = field(default_factory=dict)

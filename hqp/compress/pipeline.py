@@ -12,6 +12,7 @@ from math import sqrt
 
 from hqp.compress import bound, candidates, groups, passes, prune, saved, statistics, targets
 from hqp.compress.certify import certify
+from hqp.compress.explain import explain
 from hqp.compress.job import Draft, Job, Removal
 from hqp.compress.ledger import estimate_training
 from hqp.compress.rounds import deepen
@@ -54,7 +55,8 @@ def _warn_of_few_images(job: Job) -> None:
         if asked is None:
             continue
         if asked > len(job.calibration):
-            job.warn(f"warning: {what} asks for {asked} images, 'calibration' has {len(job.calibration)}")
+            origin = f" ({job.calibration.origin})" if job.calibration.origin else ""
+            job.warn(f"warning: {what} asks for {asked} images, 'calibration' has {len(job.calibration)}{origin}")
         known = len(set(labels[:asked].tolist()))
         if 2 * known < min(len(classes), asked):
             taken = f"the first {asked} images of 'calibration'"
@@ -78,6 +80,7 @@ def prune_under_bound(job: Job, draft: Draft) -> None:
         raise HqpError("the dense model was not judged to its end")
     draft.spend(*dense.costs)
     found = groups.find_groups(job.model, job.example)
+    draft.removable = groups.filters_of(found)
     draft.inner_filters = groups.filters_of(groups.inner(found))
     draft.groups = groups.without(found, pruning.keep, job.model)
     collected = collect(job, draft)
@@ -143,5 +146,6 @@ STEPS: tuple[Callable[[Job, Draft], None], ...] = (
     give_back,
     certify,
     ship,
+    explain,
     estimate_training,
 )

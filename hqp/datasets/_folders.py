@@ -76,7 +76,17 @@ def samples(dataset: str, parts: Parts, split: str, reading: Reading, own: Readi
     named = [(tree.names[index], tree.marks[index], int(tree.labels[index])) for index in indices]
     mean, std = reading.mean or own.mean or IMAGENET_MEAN, reading.std or own.std or IMAGENET_STD
     digest = digest_of([named, crop, reading.interpolation])
-    return Samples(dataset, split, tree.labels[indices], tree.classes, mean, std, digest, read)
+    labels, origin = tree.labels[indices], _origin(tree, split)
+    return Samples(dataset, split, labels, tree.classes, mean, std, digest, read, origin=origin)
+
+
+def _origin(tree: Tree, split: str) -> str:
+    """What the calibration images are cut from."""
+    if split != "calibration":
+        return ""
+    whole = len(tree.names)
+    share = "a tenth" if whole < CUT_SHARE * CUT_IMAGES else f"{CUT_IMAGES:,}"
+    return f"{share} of the {whole:,} images of {PurePosixPath(tree.place).name}"
 
 
 def _cut(parts: Parts, split: str, held_out: bool) -> tuple[Tree, npt.NDArray[np.intp]]:

@@ -104,7 +104,8 @@ class Sidecar:
     the pruning steps that ``selection`` accepts, ``shipped_steps`` those of the file: fewer where verification or the
     certificate gave some back, more where the certificate went beyond. ``source`` builds the model that ``model``
     names. ``split_digests`` name the images of each split, and ``skipped_images`` those of the splits that were used
-    which could not be read. ``qat_cost`` estimates what quantisation-aware training would take.
+    which could not be read. ``notes`` are sentences that the user should know: that the file breaks the bound, or why
+    nothing was removed. ``qat_cost`` estimates what quantisation-aware training would take.
     """
 
     schema_version: int
@@ -147,6 +148,7 @@ class Sidecar:
     pruned: Accuracy | None
     compressed: Accuracy | None
     certificate: Certificate | None
+    notes: tuple[str, ...]
     verified_in: str
     versions: dict[str, str]
     costs: tuple[Cost, ...]

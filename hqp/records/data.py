@@ -54,7 +54,7 @@ class Samples:
 
     ``labels`` is int64 of shape (n,). ``read(indices, size)`` gives uint8 RGB of shape (len(indices), size, size, 3).
     ``mean`` and ``std`` normalise images scaled to 0..1. ``digest`` names exactly the images of the split; ``skipped``
-    are the names of those that belong to it and could not be read.
+    are the names of those that belong to it and could not be read. ``origin`` says what they were cut from.
     """
 
     dataset: str
@@ -66,6 +66,7 @@ class Samples:
     digest: Digest
     read: Callable[[Sequence[int], int], npt.NDArray[np.uint8]]
     skipped: tuple[str, ...] = ()
+    origin: str = ""
 
     def __post_init__(self) -> None:
         if not is_digest(self.digest):

@@ -137,6 +137,7 @@ def _made(measurement: Measurement) -> Iterator[str]:
         )
     if sidecar.certificate:
         yield f"{sidecar.method} on {measurement.case.device}: {sidecar.certificate}"
+    yield from (f"{sidecar.method} on {measurement.case.device}: {note}" for note in sidecar.notes)
     skipped = sidecar.skipped_images + measurement.skipped_images
     if skipped:
         yield f"left out, since they could not be read: {', '.join(skipped)}"

@@ -237,6 +237,7 @@ def _sidecar(context: Context, request: Request, found: Subject, job: Job, draft
         pruned=draft.pruned,
         compressed=draft.compressed,
         certificate=draft.certificate,
+        notes=draft.notes,
         verified_in=request.device,
         versions=job.key["versions"] | {"runtime": context.environment(request.device).facts["runtime"]},
         costs=tuple(draft.costs.values()),

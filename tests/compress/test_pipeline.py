@@ -14,10 +14,13 @@ from hqp.records import Pruning, Quantization, Ranking, Recipe, Recovery, Sample
 CLASSES = tuple("abcdefgh")
 
 
-def said(labels: list[int], recovery: int = 64, quantization: int = 32, images: int | None = None) -> list[str]:
+def said(
+    labels: list[int], recovery: int = 64, quantization: int = 32, images: int | None = None, origin: str = ""
+) -> list[str]:
     told: list[str] = []
+    colours = (0.0,) * 3, (1.0,) * 3
     samples = Samples(
-        "x", "calibration", np.array(labels), CLASSES, (0, 0, 0), (1, 1, 1), "d" * 64, lambda *_: np.empty(0)
+        "x", "calibration", np.array(labels), CLASSES, *colours, "d" * 64, lambda *_: np.empty(0), origin=origin
     )
     pruning = Pruning((Ranking("fisher"),), images=images, recovery=Recovery(images=recovery))
     recipe = Recipe("x", pruning=pruning, quantization=Quantization(images=quantization))
@@ -32,6 +35,9 @@ def test_enough_images_of_all_classes_are_nothing_to_tell() -> None:
 
 def test_fewer_images_than_asked_for_are_told() -> None:
     assert said([*range(8)] * 5) == ["warning: recovery asks for 64 images, 'calibration' has 40"]
+    assert said([*range(8)] * 5, origin="a tenth of the 400 images of train") == [
+        "warning: recovery asks for 64 images, 'calibration' has 40 (a tenth of the 400 images of train)"
+    ]
     assert said([*range(8)] * 8, images=65) == ["warning: sensitivity asks for 65 images, 'calibration' has 64"]
 
 

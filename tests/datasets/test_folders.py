@@ -55,6 +55,8 @@ def test_no_image_that_judges_was_trained_on_and_the_splits_are_whole(photos: Pa
     held = {"train": 108, "calibration": 12, "selection": 12, "test": 30}
     assert sizes == (held if held_out else {"train": 120, "calibration": 12, "selection": 15, "test": 15})
     assert len({samples.digest for samples in splits.values()}) == 4
+    origins = {split: samples.origin for split, samples in splits.items() if samples.origin}
+    assert origins == {"calibration": "a tenth of the 120 images of train"}
     # The images of `val` are those of `train` with the same number: only within one part do two splits never meet.
     train, calibration, selection, test = (images_of(splits[split]) for split in SPLITS)
     assert calibration < train
@@ -248,6 +250,7 @@ def test_cifar10_in_torchvision_s_layout_is_judged_by_its_md5(tmp_path: Path) ->
 def test_the_cifar10_of_the_data_root_has_its_images(data_root: Path) -> None:
     held = {split: cifar10.load(split, data_root, Reading(held_out=True)) for split in SPLITS}
     assert [len(held[split]) for split in ("train", "calibration", "selection")] == [45_000, 5_000, 5_000]
+    assert held["calibration"].origin == "5,000 of the 50,000 images of cifar10_train.tar"
     assert held["test"].classes[:3] == ("airplane", "automobile", "bird")
     first = held["test"].read([0, 1], 32)
     assert first.shape == (2, 32, 32, 3) and first.std() > 20

@@ -39,6 +39,7 @@ def results(
     sidecar = make_sidecar(
         ranking="magnitude(norm=l2)",
         shipped_steps=28,
+        notes=("the bound is broken: INT8 alone loses 74.40 pp",),
         certificate=Certificate(0.05, 1.5, True, 1.0, 1.321, 8000, None, 2),
         qat_cost=Cost("quantisation-aware training", 150_000, 5, 200.0),
         policy=Policy(weight_bits=7, saturates_without="vnni"),
@@ -113,6 +114,7 @@ def test_ranking_cost_and_origin_are_told(results: Results) -> None:
         "  hqp on cpu_openvino: certified: with probability 95% the drop is within 1.50 pp; measured 1.00, limit 1.32"
         in text
     )
+    assert "  hqp on cpu_openvino: the bound is broken: INT8 alone loses 74.40 pp\n" in text
     for told in ("a processor", "onnx 1.18.0, torch 2.9.0", "2026-03-01 12:00 UTC", "pytest suites/signs.py", "0.1.0"):
         assert told in text
 

@@ -71,6 +71,25 @@ def test_rounds_with_training_go_deeper_and_say_what_they_took(artefacts: dict[s
         assert cost["images"] == 512 * cost["passes"] and cost["passes"] % epochs == 0 < cost["passes"]
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--method", "q8", "--delta-max", "3"), 0, "certified: with probability 95% the drop is within 3.00 pp"),
+        (("--method", "q8", "--delta-max", "0.01"), 1, "not certified: measured"),
+        (("--method", "fp32"), 1, "not certified: fp32 tests nothing on 'test'"),
+    ],
+)
+def test_a_certificate_that_is_required_and_missing_is_exit_code_1(
+    project: Path, run: Any, tmp_path: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    done = run(*COMPRESS, *words, "--require-certificate", "--out", str(tmp_path / "out"))
+    assert done.returncode == code, done.stderr
+    assert f"\n{said}" in done.stdout and "next: hqp bench" in done.stdout
+    assert (tmp_path / "out/model.onnx").is_file(), "the artefact is written all the same"
+    certificate = json.loads((tmp_path / "out/hqp.json").read_text())["certificate"]
+    assert (certificate is not None and certificate["certified"]) == (code == 0)
+
+
 def test_measuring_needs_no_torch(artefacts: dict[str, Path], run: Any) -> None:
     words = [str(artefacts[method]) for method in ("fp32", "hqp")]
     done = run("-c", WITHOUT_TORCH, "bench", *words, "--device", "cpu_onnxruntime", "--json")
