@@ -183,14 +183,9 @@ def _write(folder: Path, context: Context, request: Request, found: Subject, job
 
 
 def _sidecar(context: Context, request: Request, found: Subject, job: Job, draft: Draft) -> Sidecar:
-    from hqp.compress import count, groups
+    from hqp.compress import count
 
     assert draft.baseline is not None
-    filters = sum(groups.filters(job.model).values())
-    removed = groups.filters_removed(draft.groups, draft.removals[draft.shipped])
-    inner, inner_filters = groups.inner(draft.groups), draft.inner_filters
-    names = {group.name for group in inner}
-    inner_removal = {name: gone for name, gone in draft.removals[draft.shipped].items() if name in names}
     model_bytes, fp32_bytes = draft.file.stat().st_size, draft.dense_file.stat().st_size
     return Sidecar(
         schema_version=SCHEMA_VERSION,
@@ -223,11 +218,7 @@ def _sidecar(context: Context, request: Request, found: Subject, job: Job, draft
         fp32_parameters=count.parameters(draft.dense_file),
         macs=count.macs(draft.file),
         fp32_macs=count.macs(draft.dense_file),
-        filters=filters,
-        kept_filters=filters - removed,
-        sparsity=removed / filters,
-        inner_filters=inner_filters,
-        inner_sparsity=groups.filters_removed(inner, inner_removal) / inner_filters if inner_filters else None,
+        **_filters(job, draft),
         ranking=str(draft.ranking) if draft.ranking else None,
         accepted_steps=draft.accepted,
         shipped_steps=draft.shipped,
@@ -243,6 +234,24 @@ def _sidecar(context: Context, request: Request, found: Subject, job: Job, draft
         costs=tuple(draft.costs.values()),
         qat_cost=draft.qat,
     )
+
+
+def _filters(job: Job, draft: Draft) -> dict[str, Any]:
+    """How many filters the model had, and how many of them are gone, by the fields of the sidecar."""
+    from hqp.compress import groups
+
+    removal, filters = draft.removals[draft.shipped], sum(groups.filters(job.model).values())
+    removed = groups.filters_removed(draft.groups, removal)
+    inner = groups.inner(draft.groups)
+    names = {group.name for group in inner}
+    inner_removed = groups.filters_removed(inner, {name: gone for name, gone in removal.items() if name in names})
+    return {
+        "filters": filters,
+        "kept_filters": filters - removed,
+        "sparsity": removed / filters,
+        "inner_filters": draft.inner_filters,
+        "inner_sparsity": inner_removed / draft.inner_filters if draft.inner_filters else None,
+    }
 
 
 def compress(request: Request, out: Path) -> Artifact:
