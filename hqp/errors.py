@@ -6,6 +6,9 @@ import shlex
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+# Of names, so that a message stays a line or two: libraries have hundreds of models.
+MOST_LISTED = 24
+
 
 def command(*words: object) -> str:
     """A command line to be typed: names and paths are quoted for a shell."""
@@ -28,13 +31,20 @@ class HqpError(Exception):
 
 
 class UnknownName(HqpError):
-    """A name that nothing answers to; the message lists the nearest ones, or all."""
+    """A name that nothing answers to; the message lists the nearest ones, or all of a few where none is near."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], fix: str = "hqp list") -> None:
-        known = sorted(known)
-        near = get_close_matches(name, known, n=3, cutoff=0.5)
-        right = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"
-        super().__init__(f"unknown {kind} '{name}'", right, fix)
+        super().__init__(f"unknown {kind} '{name}'", _known(name, sorted(known)), fix)
+
+
+def _known(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    if len(known) <= MOST_LISTED:
+        return f"there are: {', '.join(known) or 'none'}"
+    nearest = get_close_matches(name, known, n=3, cutoff=0.0)
+    return f"there are {len(known):,}; the nearest: {', '.join(nearest)}"
 
 
 class NotInstalled(HqpError):

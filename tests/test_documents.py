@@ -121,8 +121,9 @@ def test_any_record_comes_back_equal(examples: dict[type, Any], kind: type, data
     record = examples[kind]
     if kind is Sidecar:
         changed = replace(
-            record, recipe=data.draw(RECIPES), sparsity=data.draw(FLOATS), ranking=data.draw(st.none() | st.text()),
-            seed=data.draw(st.integers()), versions=data.draw(FACTS), mean=data.draw(st.tuples(FLOATS, FLOATS, FLOATS)),
+            record, recipe=data.draw(RECIPES), sparsity=data.draw(st.floats(0, 1)), seed=data.draw(st.integers(0)),
+            ranking=data.draw(st.none() | st.text()), versions=data.draw(FACTS),
+            mean=data.draw(st.tuples(FLOATS, FLOATS, FLOATS)),
         )  # fmt: skip
     elif kind is Results:
         changed = replace(
@@ -214,6 +215,32 @@ def test_a_value_of_another_type_is_refused_and_its_place_is_named(examples: dic
 
             message = refused(changed(text, path, put), kind)
             assert "NaN" in message or "Infinity" in message or f"damaged at '{path[0]}" in message, (path, wrong)
+
+
+OUT_OF_RANGE = {
+    "input_size": (-3, 0, 7, 4097),
+    "num_classes": (0,),
+    "seed": (-1,),
+    "model_bytes": (0, -1),
+    "fp32_bytes": (0,),
+    "compression_ratio": (0.0, -1.0),
+    "filters": (-1,),
+    "sparsity": (-0.1, 1.1),
+    "inner_sparsity": (1.1,),
+    "delta_max_pp": (0.0, 101.0),
+    "std": ([0.5, 0.0, 0.5],),
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(field, value) for field in OUT_OF_RANGE for value in OUT_OF_RANGE[field]]
+)
+def test_a_number_out_of_its_range_is_refused(examples: dict[type, Any], field: str, value: Any) -> None:
+    def put(place: Any, key: Any) -> None:
+        place[key] = value
+
+    message = refused(changed(documents.to_json(examples[Sidecar]), (field,), put), Sidecar)
+    assert f"damaged at '{field}" in message
 
 
 PATHS = st.sampled_from(["/etc/passwd", "../" * 9, "b" * 63, "b" * 65, "B" * 64, "b" * 64 + "\n", "é" * 64, ""])

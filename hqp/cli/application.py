@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json as json_format
+import re
 import shutil
 import sys
 import textwrap
@@ -11,6 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+from typer.exceptions import TyperException
+
+from hqp.cli import streams
+from hqp.errors import HqpError
 
 Answer = TypeVar("Answer")
 
@@ -30,8 +36,32 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]
 Dataset = Annotated[str, typer.Option(help="The dataset's name; `image_folder:PATH` is one of your own.")]
 Skip = Annotated[int, typer.Option(metavar="N", help="Leave out up to N unreadable images of each split, and say so.")]
+# What numpy, torch and Python all take.
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The seed of whatever is random.")]
 Baselines = Annotated[Path, typer.Option(help="Where baselines are kept.")]
 ResultsFile = Annotated[Path, typer.Argument(metavar="RESULTS", help="A results file.", show_default=False)]
+
+
+def run(words: list[str]) -> int:
+    """The exit code of a command line, once the commands are registered.
+
+    Raises:
+        HqpError: the words are no command line.
+    """
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("hqp", words) as context:
+            return command.invoke(context) or 0
+    except typer.Exit as end:
+        return end.exit_code
+    except TyperException as error:
+        raise _usage_error(error) from None
+
+
+def _usage_error(error: TyperException) -> HqpError:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "hqp"
+    return HqpError(error.format_message().rstrip("."), fix=f"{command} --help")
 
 
 def answer(make: Callable[[], Answer], json: bool, text: Callable[[Answer], str]) -> Answer:
@@ -39,15 +69,16 @@ def answer(make: Callable[[], Answer], json: bool, text: Callable[[Answer], str]
     with redirect_stdout(sys.stderr):
         made = make()
         shown = _to_json(made) if json else text(made)
-    sys.stdout.write(shown if shown.endswith("\n") else shown + "\n")
-    sys.stdout.flush()
+    streams.write(shown if shown.endswith("\n") else shown + "\n")
     return made
 
 
 def _to_json(answer: Any) -> str:
+    """JSON in ASCII, so that it is the same document whatever encoding standard output has."""
     from hqp import documents
 
-    return documents.list_to_json(answer) if isinstance(answer, tuple) else documents.to_json(answer)
+    text = documents.list_to_json(answer) if isinstance(answer, tuple) else documents.to_json(answer)
+    return re.sub(r"[^\x00-\x7f]", lambda sign: json_format.dumps(sign[0])[1:-1], text)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hqp.cli.application import Dataset, Json, Skip, answer, app
+from hqp.cli.application import Dataset, Json, Seed, Skip, answer, app
 from hqp.errors import command
 
 Channels = tuple[float, float, float]
@@ -46,7 +46,7 @@ def compress(
         int | None,
         typer.Option(help="Outputs of the model; by default as its weights have.", show_default=False),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The seed of whatever is random.")] = 0,
+    seed: Seed = 0,
     input_size: Annotated[
         int | None, typer.Option(help="Height and width in pixels, instead of the model's.", show_default=False)
     ] = None,

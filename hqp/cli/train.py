@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hqp.cli.application import Dataset, Json, Skip, answer, app
+from hqp.cli.application import Dataset, Json, Seed, Skip, answer, app
 from hqp.errors import command
 
 
@@ -16,7 +16,7 @@ def train(
     model: Annotated[str, typer.Argument(help="The model's name.", show_default=False)],
     dataset: Dataset = "signs",
     out: Annotated[Path, typer.Option(help="Where OUT/DATASET/MODEL.safetensors and its card go.")] = Path("fixtures"),
-    seed: Annotated[int, typer.Option(help="The seed of the start, the order and the augmentation.")] = 0,
+    seed: Seed = 0,
     skip_unreadable: Skip = 0,
     json: Json = False,
 ) -> None:

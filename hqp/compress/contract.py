@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hqp.errors import HqpError
+from hqp.foreign import foreign
 
 # What a forward pass raises on an input that does not suit the network.
 FORWARD_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError)
@@ -41,16 +42,9 @@ def require_classifier(model: nn.Module, size: int, classes: int) -> None:
         raise HqpError(f"forward of the model needs {len(needed)} inputs ({', '.join(needed)})", "one batch of images")
     parameter = next(model.parameters())
     image = torch.zeros(1, 3, size, size, dtype=parameter.dtype, device=parameter.device)
-    try:
-        with torch.inference_mode():
-            output = model(image)
-    except FORWARD_ERRORS as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise HqpError(
-            f"the network cannot take an image of {size}x{size} pixels: {reason}",
-            "the size it was made for",
-            "--input-size 224",
-        ) from error
+    refused = f"the network cannot take an image of {size}x{size} pixels"
+    with foreign(refused, "the size it was made for", "--input-size 224"), torch.inference_mode():
+        output = model(image)
     _require_logits(output, classes)
 
 

@@ -56,6 +56,7 @@ def export(model: nn.Module, input_size: int, path: Path) -> None:
     _require_room(model)
     traced = _trace(model, torch.zeros(1, 3, input_size, input_size))
     _name_weights(traced.graph, _shapes(traced, input_size))
+    _require_dependence(traced)
     content = traced.SerializeToString(deterministic=True)
     onnx.checker.check_model(content, full_check=True)
     _require_static(traced)
@@ -160,6 +161,12 @@ def _own(node: NodeProto, constants: dict[str, TensorProto]) -> list[TensorProto
             node.input[place] = tensor.name
             owned.append(tensor)
     return owned
+
+
+def _require_dependence(traced: ModelProto) -> None:
+    """Refuses logits that no node computes once constants are folded: for torch they are the same for every image."""
+    if not any(OUTPUT in node.output for node in traced.graph.node):
+        raise _untraceable("its logits come from the image through numpy or Python's numbers, not by torch alone")
 
 
 def _require_static(model: ModelProto) -> None:

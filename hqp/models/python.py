@@ -12,13 +12,16 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable
+from functools import partial
+from inspect import BoundArguments
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from hqp.errors import HqpError
+from hqp.foreign import foreign
 from hqp.models import Architecture
-from hqp.records import digest_of
+from hqp.records import LARGEST_INPUT, SMALLEST_INPUT, digest_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 requires = ("torch",)
 argument = "FILE.py:FUNCTION"
 EXAMPLE = "nets/mine.py:build"
+DEFAULT_SIZE = 224
 # What modules from files are called in this process.
 OWN = "hqp_model_"
 
@@ -44,17 +48,51 @@ def bind(argument: str) -> Architecture:
     if not callable(function):
         raise HqpError(f"{place} has no function '{name}'", f"def {name}(num_classes)")
     return Architecture(
-        _builder(function),
-        getattr(module, "input_size", 224),
+        _builder(function, argument),
+        _input_size(module, place),
         digest=_digest(module),
         training=getattr(module, "training", {}),
         training_on=getattr(module, "training_on", {}),
     )
 
 
-def _builder(function: Callable[..., nn.Module]) -> Callable[[int], nn.Module]:
-    takes_number = bool(inspect.signature(function).parameters)
-    return function if takes_number else lambda num_classes: function()
+def _builder(function: Callable[..., nn.Module], name: str) -> Callable[[int], nn.Module]:
+    """The function as one of the number of classes, which it may take by name, by place or not at all.
+
+    Raises:
+        HqpError: it needs other arguments.
+    """
+    with foreign(f"{name} cannot be called"):
+        signature = inspect.signature(function)
+    ways: tuple[Callable[[int], BoundArguments], ...] = (
+        lambda classes: signature.bind(num_classes=classes),
+        lambda classes: signature.bind(classes),
+        lambda classes: signature.bind(),
+    )
+    for bind in ways:
+        try:
+            bind(0)
+        except TypeError:
+            continue
+        return partial(_built, function, name, bind)
+    right = f"def {name.rpartition(':')[2]}(num_classes)"
+    raise HqpError(f"{name}{signature} needs other arguments than the number of classes", right)
+
+
+def _built(
+    function: Callable[..., nn.Module], name: str, bind: Callable[[int], BoundArguments], num_classes: int
+) -> nn.Module:
+    arguments = bind(num_classes)
+    with foreign(f"{name} does not build a model of {num_classes} classes"):
+        return function(*arguments.args, **arguments.kwargs)
+
+
+def _input_size(module: ModuleType, place: str) -> int:
+    size = getattr(module, "input_size", DEFAULT_SIZE)
+    if type(size) is not int or not SMALLEST_INPUT <= size <= LARGEST_INPUT:
+        right = f"a whole number of pixels from {SMALLEST_INPUT} to {LARGEST_INPUT}, the height and the width"
+        raise HqpError(f"input_size of {place} is {size!r}", right, f"input_size = {DEFAULT_SIZE}")
+    return size
 
 
 def _from_file(file: Path) -> ModuleType:
@@ -68,19 +106,16 @@ def _from_file(file: Path) -> ModuleType:
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
+        with foreign(f"{file} cannot be imported", "code that runs in this environment"):
+            spec.loader.exec_module(module)
         return module
-    except (ImportError, SyntaxError) as error:
-        raise HqpError(f"{file} cannot be imported ({error})", "code that runs in this environment") from None
     finally:
         sys.path.remove(folder)
 
 
 def _installed(name: str) -> ModuleType:
-    try:
+    with foreign(f"{name} cannot be imported", "a module of this environment", EXAMPLE):
         return importlib.import_module(name)
-    except (ImportError, SyntaxError) as error:
-        raise HqpError(f"{name} cannot be imported ({error})", "a module of this environment", EXAMPLE) from None
 
 
 def _digest(module: ModuleType) -> str:

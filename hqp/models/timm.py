@@ -27,7 +27,8 @@ def bind(argument: str) -> Architecture:
 
     name = argument.partition(".")[0]
     if not timm.is_model(name):
-        raise UnknownName("model of timm", argument, timm.list_models(), fix="")
+        fix = 'python -c "import timm; print(*timm.list_models(), sep=chr(10))"'
+        raise UnknownName("model of timm", argument, timm.list_models(), fix)
     size = int(_config(argument)["input_size"][-1])
     return Architecture(partial(_build, name), size, partial(_pretrained, argument))
 

@@ -33,7 +33,8 @@ def bind(argument: str) -> Architecture:
     from torchvision import models
 
     if argument not in names():
-        raise UnknownName("model of torchvision", argument, names(), fix="")
+        fix = 'python -c "from torchvision import models; print(*models.list_models(models), sep=chr(10))"'
+        raise UnknownName("model of torchvision", argument, names(), fix)
     offered = models.get_model_weights(argument)
     weights = next(iter(offered)) if len(offered) else None
     size = int(_transforms(weights).crop_size[0]) if weights else 224

@@ -35,10 +35,13 @@ from hqp.records.method import (
     Targets,
 )
 from hqp.records.pruning import Group, Member, Statistics
+from hqp.records.ranges import LARGEST_INPUT, SMALLEST_INPUT
 
 __all__ = [
     "DEFAULT_READING",
+    "LARGEST_INPUT",
     "SCHEMA_VERSION",
+    "SMALLEST_INPUT",
     "SPLITS",
     "Accuracy",
     "Artifact",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hqp.records.canonical import Digest
 from hqp.records.data import Accuracy, Reading
 from hqp.records.method import Calibration, Policy, Recipe, Targets
+from hqp.records.ranges import Count, Deviation, Pixels, Points, Ratio, Seconds, Share, Some
 
 
 @dataclass(frozen=True)
@@ -14,9 +15,9 @@ class Cost:
     """What one step took. ``images`` counts images seen over all ``passes`` of it."""
 
     step: str
-    images: int
-    passes: int
-    seconds: float
+    images: Count
+    passes: Count
+    seconds: Seconds
 
 
 @dataclass(frozen=True)
@@ -118,30 +119,30 @@ class Sidecar:
     skipped_images: tuple[str, ...]
     method: str
     recipe: Recipe
-    seed: int
-    input_size: int
-    num_classes: int
+    seed: Count
+    input_size: Pixels
+    num_classes: Some
     mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    delta_max_pp: float
+    std: tuple[Deviation, Deviation, Deviation]
+    delta_max_pp: Points
     targets: Targets
     checkpoint_sha256: Digest
     model_sha256: Digest
-    model_bytes: int
-    fp32_bytes: int
-    compression_ratio: float
-    parameters: int
-    fp32_parameters: int
-    macs: int
-    fp32_macs: int
-    filters: int
-    kept_filters: int
-    sparsity: float
-    inner_filters: int
-    inner_sparsity: float | None
+    model_bytes: Some
+    fp32_bytes: Some
+    compression_ratio: Ratio
+    parameters: Count
+    fp32_parameters: Count
+    macs: Count
+    fp32_macs: Count
+    filters: Count
+    kept_filters: Count
+    sparsity: Share
+    inner_filters: Count
+    inner_sparsity: Share | None
     ranking: str | None
-    accepted_steps: int
-    shipped_steps: int
+    accepted_steps: Count
+    shipped_steps: Count
     policy: Policy | None
     calibrated: Calibrated | None
     baseline: Accuracy

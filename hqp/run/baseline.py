@@ -9,7 +9,7 @@ from hqp.baselines import Difference
 from hqp.errors import HqpError, Incomparable, command
 from hqp.records import Baseline, Results
 
-RESULTS_FIX = "nox -s bench"
+RESULTS_FIX = "pytest suites"
 
 
 def read_results(path: Path) -> Results:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hqp import catalog, documents
 from hqp.errors import HqpError, command
-from hqp.records import DEFAULT_READING, Digest, Reading, Recipe, Targets
+from hqp.records import DEFAULT_READING, LARGEST_INPUT, SMALLEST_INPUT, Digest, Reading, Recipe, Targets
 from hqp.run import fixtures
 from hqp.run.context import Context, data_root, device_of
 from hqp.store import sha256_of
@@ -82,8 +83,9 @@ def resolve(request: Request) -> Recipe:
     catalog.load("runtimes", device_of(request.device).runtime)
     if not 0 < request.delta_max_pp <= 100:
         raise HqpError(f"Δmax is {request.delta_max_pp} points", "above 0 and at most 100", "--delta-max 1.5")
-    if request.input_size is not None and request.input_size < 8:
-        raise HqpError(f"the input size is {request.input_size} pixels", "8 or more", "--input-size 96")
+    if request.input_size is not None and not SMALLEST_INPUT <= request.input_size <= LARGEST_INPUT:
+        right = f"from {SMALLEST_INPUT} to {LARGEST_INPUT}"
+        raise HqpError(f"the input size is {request.input_size} pixels", right, "--input-size 96")
     file = model.file or request.trained_by_us
     if not model.pretrained and not file.is_file():
         train = command("hqp", "train", model.source, "--dataset", request.dataset)
@@ -98,9 +100,9 @@ def _recipe(request: Request) -> Recipe:
         asked = "that --keep could keep" if request.keep else "to reach a target"
         raise HqpError(f"{request.method} removes no filters {asked}", "a method that prunes", "--method hqp")
     for name, value in targets.items():
-        if value <= 0 or (name == "sparsity" and value >= 1):
-            option = f"--target-{name.replace('_', '-')}"
-            raise HqpError(f"{option} is {value:g}", "above 0 and below 1" if name == "sparsity" else "above 0")
+        most, right = (1.0, "above 0 and below 1") if name == "sparsity" else (math.inf, "a finite number above 0")
+        if not 0 < value < most:
+            raise HqpError(f"--target-{name.replace('_', '-')} is {value:g}", right)
     if not request.keep or recipe.pruning is None:
         return recipe
     return replace(recipe, pruning=replace(recipe.pruning, keep=recipe.pruning.keep + request.keep))

@@ -228,9 +228,15 @@ class Counting(Branching):
         return self.head(x.flatten(1)) + x.nonzero().sum(0)[:1] * 0
 
 
+class ThroughNumpy(Branching):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.from_numpy(x.flatten(1).numpy()))
+
+
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
+        (ThroughNumpy, "through numpy"),
         (Counting, "depends on the image"),
         (Branching, "gives other logits"),
         (Single, "gives other logits"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import urllib.error
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def test_a_changed_file_is_another_model(own: Path) -> None:
         ("resnet18:50", r"'resnet18:50' is no model; resnet18"),
         ("absent/net.py:build", r"there is no file absent/net.py"),
         ("net.py", r"'net.py' names no function; FILE.py:FUNCTION"),
-        ("absent.module:build", r"absent.module cannot be imported \(No module named 'absent'\)"),
+        ("absent.module:build", r"absent.module cannot be imported \(ModuleNotFoundError: No module named 'absent'\)"),
         ("renset18", r"unknown model 'renset18'; did you mean resnet18"),
     ],
 )
@@ -110,10 +111,74 @@ def test_a_file_without_the_function_or_with_an_error_is_refused(own: Path) -> N
         catalog.load("models", f"{own}:build")
 
 
+RUNS = "code that runs in this environment"
+BROKEN = {
+    'raise RuntimeError("boom")': f"net.py cannot be imported (RuntimeError: boom, net.py line 1); {RUNS}",
+    "import sys\nsys.exit(0)": f"net.py cannot be imported (SystemExit: 0, net.py line 2); {RUNS}",
+    "class Odd(Exception): ...\nraise Odd": f"net.py cannot be imported (Odd, net.py line 2); {RUNS}",
+    "width = a": f"net.py cannot be imported (NameError: name 'a' is not defined, net.py line 1); {RUNS}",
+    "def build(a, b): ...": (
+        "net.py:build(a, b) needs other arguments than the number of classes; def build(num_classes)"
+    ),
+    "def build(*, classes): ...": (
+        "net.py:build(*, classes) needs other arguments than the number of classes; def build(num_classes)"
+    ),
+    "def build(n):\n    return nn.Linear(3, n)": (
+        "net.py:build does not build a model of 5 classes (NameError: name 'nn' is not defined, net.py line 2)"
+    ),
+    "def build(n):\n    import sys\n    sys.exit(0)": (
+        "net.py:build does not build a model of 5 classes (SystemExit: 0, net.py line 3)"
+    ),
+    "from torch import nn\ndef build(n):\n    return nn.Conv2d(3, 4, groups=2)": (
+        "net.py:build does not build a model of 5 classes (TypeError: Conv2d.__init__() missing 1 required positional "
+        "argument: 'kernel_size', net.py line 3)"
+    ),
+    **{
+        f"input_size = {size}\ndef build(n): ...": (
+            f"input_size of net.py is {size}; a whole number of pixels from 8 to 4096, the height and the width; "
+            "try: input_size = 224"
+        )
+        for size in ("'32'", "-3", "(32, 32)", "None", "32.0", "True", "7", "4097")
+    },
+}
+
+
+@pytest.mark.parametrize(("text", "said"), BROKEN.items())
+def test_a_file_that_breaks_is_told_in_one_line_with_its_place(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.py").write_text(text)
+    with pytest.raises(HqpError) as refused:
+        catalog.load("models", "net.py:build").build(5)
+    assert str(refused.value) == said
+
+
+@pytest.mark.parametrize(
+    "arguments", ["num_classes", "n", "n, width=8", "width=8, num_classes=2", "*sizes", "**options", "*, num_classes"]
+)
+def test_the_number_of_classes_is_given_by_name_or_by_place(arguments: str, tmp_path: Path) -> None:
+    names = "num_classes n sizes options"
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        f"def build({arguments}):\n"
+        f"    given = [value for name, value in locals().items() if name in '{names}'.split()][0]\n"
+        "    (given,) = given.values() if type(given) is dict else given if type(given) is tuple else (given,)\n"
+        "    return nn.Linear(3, given)\n"
+    )
+    assert catalog.load("models", f"{tmp_path}/net.py:build").build(5).out_features == 5
+
+
 def test_an_unknown_model_of_timm_is_refused() -> None:
     pytest.importorskip("timm")
     with pytest.raises(UnknownName, match="did you mean"):
         catalog.load("models", "timm:mobilenetv4_conv_smal")
+    with pytest.raises(UnknownName) as refused:
+        catalog.load("models", "timm:nope")
+    assert re.fullmatch(
+        r"unknown model of timm 'nope'; there are [\d,]+; the nearest: (\w+, ){2}\w+; try: python -c .*",
+        str(refused.value),
+    )
 
 
 def test_weights_that_cannot_be_downloaded_are_refused_in_one_line(

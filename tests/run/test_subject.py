@@ -134,7 +134,7 @@ def test_a_mistake_is_refused_in_one_line(repository: Path, capsys: Any, words: 
 def test_an_input_size_that_the_network_cannot_take_is_refused(repository: Path, capsys: Any) -> None:
     save(catalog.load("models", "net.py:large").build(2), "large.pt")
     code, said = compress(capsys, "net.py:large", "--weights", "large.pt")
-    assert code == 2 and "the network cannot take an image of 16x16 pixels: " in said
+    assert code == 2 and "the network cannot take an image of 16x16 pixels (" in said
 
 
 def test_labels_outside_the_head_are_refused(repository: Path, capsys: Any) -> None:

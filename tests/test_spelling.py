@@ -1,0 +1,32 @@
+"""What an encoding lacks is spelt out, never an error."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hqp import spelling
+
+
+@pytest.mark.parametrize(
+    ("encoding", "expected"),
+    [
+        ("utf-8", "θ 40% × – Δmax ✓ ✗ …"),
+        ("cp1252", "theta 40% × – delta max + x …"),
+        ("ascii", "theta 40% x - delta max + x ..."),
+    ],
+)
+def test_signs_become_letters(encoding: str, expected: str) -> None:
+    assert spelling.legible("θ 40% × – Δmax ✓ ✗ …", encoding) == expected
+
+
+def test_what_has_no_spelling_is_escaped() -> None:
+    assert spelling.legible("a 鳥 \udcff", "ascii") == r"a \u9ce5 \udcff"
+
+
+@given(st.text(), st.sampled_from(["ascii", "cp1252", "latin-1", "utf-8", "cp932"]))
+def test_any_text_can_be_printed_in_any_encoding(text: str, encoding: str) -> None:
+    shown = spelling.legible(text, encoding)
+    assert shown == text or encoding != "utf-8"
+    shown.encode(encoding)
