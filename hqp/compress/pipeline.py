@@ -23,10 +23,14 @@ from hqp.records import Group, Pruning, Ranking, Statistics
 CHANCE_DEVIATIONS = 3
 
 
-def run(job: Job) -> Draft:
-    """The finished draft of a job: its file, and all that the sidecar says of it."""
+def run(job: Job, begin: Callable[[str], object] = str) -> Draft:
+    """The finished draft of a job: its file, and all that the sidecar says of it.
+
+    ``begin`` is told the name of each step before it runs.
+    """
     draft = Draft()
     for step in STEPS:
+        begin(step.__name__)
         step(job, draft)
     return draft
 

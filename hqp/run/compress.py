@@ -51,10 +51,12 @@ def artifact(context: Context, request: Request) -> Artifact:
 
     def build(folder: Path) -> None:
         _require_engine()
-        from hqp.compress import pipeline
+        from hqp.compress import pipeline, plan
 
         job = _job(context, request, found, recipe, data)
-        _write(folder, context, request, found, job, pipeline.run(job))
+        with context.progress.whole(plan.expected(job)) as begin:
+            draft = pipeline.run(job, begin)
+        _write(folder, context, request, found, job, draft)
 
     folder = context.store.make("artifacts", key, build)
     made = artifacts.read(folder)

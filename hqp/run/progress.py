@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
+from rich.text import Text
+
+from hqp.run.remaining import Remaining, rounded
 
 # A step that takes less is not worth a line in a log.
 SHORTEST_LOGGED_S = 1.0
+PERCENT = 100
+
+
+class LeftColumn(ProgressColumn):
+    """How long a task will still take: of the whole by what its stages were expected to be, else by its own speed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._by_speed = TimeRemainingColumn()
+
+    def render(self, task: Task) -> RenderableType:
+        """The cell of a task."""
+        remaining = task.fields.get("remaining")
+        if remaining is None:
+            return self._by_speed(task)
+        seconds = remaining.seconds
+        return Text(f"about {rounded(seconds)} left" if seconds is not None else "", style="progress.remaining")
 
 
 @dataclass
@@ -22,6 +42,7 @@ class Progress:
     console: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
     _bars: Bars | None = None
     _place: str = ""
+    _remaining: Remaining | None = None
 
     @contextmanager
     def case(self, name: str, number: int, total: int) -> Iterator[None]:
@@ -38,8 +59,31 @@ class Progress:
             self._bars, self._place = None, ""
 
     def _live(self) -> Bars:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), LeftColumn())
         return Bars(*columns, console=self.console, transient=True)
+
+    @contextmanager
+    def whole(self, works: Mapping[str, float]) -> Iterator[Callable[[str], None]]:
+        """While stages of these expected works run, by name; the caller says which of them begins."""
+        self._remaining = remaining = Remaining(works)
+        bars = self._bars
+        task = bars.add_task("  all of it", total=PERCENT, remaining=remaining) if bars else None
+
+        def begin(stage: str) -> None:
+            remaining.begin(stage)
+            if bars is not None and task is not None:
+                bars.update(task, completed=round(PERCENT * remaining.share_done))
+
+        try:
+            yield begin
+        finally:
+            self._remaining = None
+            if bars is not None and task is not None:
+                bars.remove_task(task)
+
+    def _left(self) -> str:
+        seconds = self._remaining.seconds if self._remaining else None
+        return f"; about {rounded(seconds)} left" if seconds is not None else ""
 
     def say(self, line: str) -> None:
         """Shows a line that the user should read."""
@@ -60,4 +104,4 @@ class Progress:
         yield lambda units: None
         seconds = time.perf_counter() - start
         if seconds >= SHORTEST_LOGGED_S:
-            self.say(f"{step}: {seconds:.0f} s")
+            self.say(f"{step}: {seconds:.0f} s{self._left()}")

@@ -1,0 +1,66 @@
+"""How long a run of several stages will still take, by the work that each was expected to be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+# A stage that took less than this share of what it was expected to take was found in the store, and tells no speed.
+LEAST_SHARE = 0.02
+
+
+class Remaining:
+    """Learns from the stages that are done how many seconds a unit of work takes.
+
+    ``works`` are the expected units of work of all stages, by name, in the order in which they run. ``clock`` gives
+    seconds.
+    """
+
+    def __init__(self, works: Mapping[str, float], clock: Callable[[], float] = time.perf_counter) -> None:
+        self._ahead = dict(works)
+        self._all = sum(works.values())
+        self._clock = clock
+        self._stage_work = 0.0
+        self._began = clock()
+        self._learnt_work = self._learnt_seconds = 0.0
+
+    def begin(self, stage: str) -> None:
+        """The stage before has ended, and this one begins."""
+        self._learn()
+        self._stage_work = self._ahead.pop(stage, 0.0)
+        self._began = self._clock()
+
+    def _learn(self) -> None:
+        took = self._clock() - self._began
+        unit = self._unit_seconds
+        if unit is not None and took < LEAST_SHARE * unit * self._stage_work:
+            return
+        self._learnt_work += self._stage_work
+        self._learnt_seconds += took if self._stage_work else 0.0
+
+    @property
+    def _unit_seconds(self) -> float | None:
+        return self._learnt_seconds / self._learnt_work if self._learnt_work else None
+
+    @property
+    def seconds(self) -> float | None:
+        """What is left, in seconds; ``None`` before the first stage is done."""
+        unit = self._unit_seconds
+        if unit is None:
+            return None
+        of_stage = max(unit * self._stage_work - (self._clock() - self._began), 0.0)
+        return of_stage + unit * sum(self._ahead.values())
+
+    @property
+    def share_done(self) -> float:
+        """The share of the whole work that is in stages that are done, 0 to 1."""
+        return 1 - (self._stage_work + sum(self._ahead.values())) / self._all if self._all else 0.0
+
+
+def rounded(seconds: float) -> str:
+    """A duration as one says it: ``20 s``, ``4 min``, ``2 h``."""
+    if seconds < 90:
+        return f"{max(10, 10 * round(seconds / 10))} s"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
