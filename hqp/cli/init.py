@@ -1,0 +1,31 @@
+"""``hqp init``: a first suite and the workflow that runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hqp.cli.application import Dataset, Json, answer, app
+
+
+@app.command()
+def init(
+    model: Annotated[
+        str, typer.Option(help="resnet18, torchvision:NAME, timm:NAME or path/to/file.py:build.")
+    ] = "mobilenet_v3_small",
+    weights: Annotated[str | None, typer.Option(help="The model's weight file.", show_default=False)] = None,
+    dataset: Dataset = "signs",
+    device: Annotated[str, typer.Option(help="The device that the suite measures on.")] = "cpu_openvino",
+    name: Annotated[str, typer.Option(help="The suite goes to suites/NAME.py.")] = "first",
+    json: Json = False,
+) -> None:
+    """Write a first suite and a CI workflow that runs it."""
+
+    def make() -> Any:
+        from hqp.run.init import init as write
+
+        return [str(file) for file in write(Path(), name, model, weights, dataset, device)]
+
+    answer(make, json, lambda files: "\n".join([*(f"wrote {file}" for file in files), f"next: pytest {files[0]}"]))
