@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from hqp.errors import HqpError
 from hqp.records import Case
+
+# What follows a weight file's path to name a state dict in it.
+ENTRY = re.compile(r"(?<=.):([A-Za-z_]\w*)$")
 
 Names = str | tuple[str, ...] | None
 
@@ -50,8 +54,9 @@ class Model:
     """A model with weights of one's own: ``Model("nets/mine.py:build", weights="mine.safetensors", name="mine")``.
 
     ``source`` says what builds it, as on the command line; ``name``, by default ``source``, stands in tests and gates.
-    Without ``weights`` or ``pretrained``, the weights are those that ``hqp train`` wrote. ``num_classes`` is the number
-    of outputs, where it is neither the dataset's number of classes nor can be read from the weights.
+    Of a checkpoint with several state dicts one is named, ``weights="mine.pt:state_dict_ema"``. Without ``weights`` or
+    ``pretrained``, the weights are those that ``hqp train`` wrote. ``num_classes`` is the number of outputs, where it
+    is neither the dataset's number of classes nor can be read from the weights.
     """
 
     source: str
@@ -71,7 +76,13 @@ class Model:
     @property
     def file(self) -> Path | None:
         """The weight file that was named."""
-        return Path(self.weights) if self.weights is not None else None
+        return Path(ENTRY.sub("", self.weights)) if self.weights is not None else None
+
+    @property
+    def entry(self) -> str:
+        """The entry of the weight file that was named, or ''."""
+        named = ENTRY.search(self.weights or "")
+        return named[1] if named else ""
 
 
 @dataclass(frozen=True)

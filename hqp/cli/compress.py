@@ -39,7 +39,7 @@ def compress(
     delta_max: Annotated[float, typer.Option(help="Δmax: how much top-1 may be lost, in absolute points.")] = 1.5,
     device: Annotated[str, typer.Option(help="The device it will run on.")] = "cpu_openvino",
     weights: Annotated[
-        str | None, typer.Option(help="A weight file, instead of what `hqp train` wrote.", show_default=False)
+        str | None, typer.Option(help="A weight file, or FILE:ENTRY of a checkpoint.", show_default=False)
     ] = None,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="Take the weights that the library offers.")] = False,
     num_classes: Annotated[

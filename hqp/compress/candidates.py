@@ -37,6 +37,8 @@ def made(job: Job, draft: Draft, removal: Removal) -> tuple[nn.Module, Cost | No
 
 def _made(job: Job, draft: Draft, removal: Removal) -> nn.Module:
     tuned = weights(draft, removal)
+    if tuned is None and not removal:  # what loses nothing needs no copy, which not every network has
+        return job.model
     if tuned is None:
         return recovered(job, draft, job.model, removal, recovery(job, draft, removal))
     from safetensors.torch import load_file

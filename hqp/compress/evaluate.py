@@ -11,8 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from hqp.compress import layout
 from hqp.compress.memory import Parts
-from hqp.compress.modes import evaluating
+from hqp.compress.modes import evaluating, most_at_once
 from hqp.errors import HqpError
 from hqp.records import Accuracy, Samples
 
@@ -34,20 +35,31 @@ def accuracy(
 
     The answer is exact: ``None`` comes once so many images are wrong that the floor is out of reach, and only then.
     Images are read batch by batch at ``input_size`` pixels; ``advance`` gets the number of images just done. The
-    model's training mode is restored; its weights are laid out channels last, as the images are, which makes a CPU
-    about a third faster. A batch that memory does not hold is halved, which ``say`` is told.
+    model's training mode is restored; its weights are laid out as the images are. A batch that memory does not hold is
+    halved, which ``say`` is told.
 
     Raises:
         HqpError: the split is empty.
     """
     if not len(samples):
         raise HqpError(f"split '{samples.split}' of '{samples.dataset}' is empty", "at least one image")
-    with evaluating(model.to(memory_format=torch.channels_last)):
-        return _judged(model, samples, input_size, batch_size, floor_correct, advance, Parts(say))
+    device = next(model.parameters()).device
+    order = layout.fitted(model, torch.zeros(1, 3, input_size, input_size, device=device))
+
+    def outputs(images: npt.NDArray[np.float32], part: slice) -> npt.NDArray[np.float32]:
+        # Not inference_mode: what the network keeps of this pass must be fit for gradients.
+        with torch.no_grad():
+            batch = torch.from_numpy(images[part]).to(device, memory_format=order)
+            logits: npt.NDArray[np.float32] = model(batch).float().cpu().numpy()
+        return logits
+
+    with evaluating(model):
+        parts = Parts(say, most_at_once(model))
+        return _judged(outputs, samples, input_size, batch_size, floor_correct, advance, parts)
 
 
 def _judged(
-    model: nn.Module,
+    logits: Callable[[npt.NDArray[np.float32], slice], npt.NDArray[np.float32]],
     samples: Samples,
     input_size: int,
     batch_size: int,
@@ -62,18 +74,10 @@ def _judged(
         indices = range(start, min(start + batch_size, len(samples)))
         batch = replace(samples, labels=samples.labels[indices.start : indices.stop])
         images = samples.normalised(samples.read(indices, input_size))
-        outputs.append(np.concatenate(parts.each(len(images), partial(_outputs, model, images))))
+        outputs.append(np.concatenate(parts.each(len(images), partial(logits, images))))
         reachable -= len(batch) - Accuracy.of(batch, outputs[-1]).correct
         if advance is not None:
             advance(len(indices))
         if reachable < floor:
             return None
     return Accuracy.of(samples, np.concatenate(outputs))
-
-
-def _outputs(model: nn.Module, images: npt.NDArray[np.float32], part: slice) -> npt.NDArray[np.float32]:
-    device = next(model.parameters()).device
-    with torch.inference_mode():
-        batch = torch.from_numpy(images[part]).to(device, memory_format=torch.channels_last)
-        outputs: npt.NDArray[np.float32] = model(batch).float().cpu().numpy()
-    return outputs

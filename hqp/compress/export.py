@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import warnings
 from pathlib import Path
@@ -17,6 +16,7 @@ from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
 from hqp import documents, onnx_rules
+from hqp.compress.copies import copied
 from hqp.compress.modes import evaluating
 from hqp.errors import HqpError
 from hqp.onnx_rules import WEIGHTED
@@ -188,7 +188,7 @@ def _verify(model: nn.Module, content: bytes, input_size: int) -> None:
     single = _logits(model, image)
     if np.abs(got - single).max() <= TOLERANCE * np.abs(single).max():
         return
-    exact = _logits(copy.deepcopy(model).double(), image.astype(np.float64))
+    exact = _logits(copied(model).double(), image.astype(np.float64))
     limit = np.maximum(TOLERANCE * np.abs(exact).max(), 2 * np.abs(single - exact).max())
     if not np.abs(got - exact).max() <= limit:
         raise _untraceable("the traced graph gives other logits, or NaN")

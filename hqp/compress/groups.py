@@ -6,7 +6,6 @@ group once, compares with the model in which they are masked, and refuses a mode
 
 from __future__ import annotations
 
-import copy
 import fnmatch
 import random
 from collections import defaultdict
@@ -19,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from hqp.compress import attention
 from hqp.compress.contract import FORWARD_ERRORS
+from hqp.compress.copies import copied
 from hqp.compress.statistics import Layer, layers, norms
 from hqp.compress.tracing.labels import Cuts
 from hqp.compress.tracing.tracer import Role, Slot, Tied, channels, first_filter
@@ -72,7 +72,7 @@ def find_groups(model: nn.Module, example: Tensor) -> tuple[Group, ...]:
         HqpError: the model cannot be traced, or removing channels differs from masking them.
     """
     last = output_layer(model)
-    traced = copy.deepcopy(model).cpu().double().eval()
+    traced = copied(model).cpu().double().eval()
     probe = torch.rand(example.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     _randomise(traced)
     culprit = ""
@@ -158,7 +158,7 @@ def remove(
     if groups is None:
         groups = find_groups(model, example) if channels else ()
     lost = removed(groups, channels)
-    smaller = copy.deepcopy(model)
+    smaller = copied(model)
     for name, part in _parts(smaller).items():
         gone = {role: lost.get((name, role), frozenset()) for role in ("filter", "norm", "input")}
         if any(gone.values()):
@@ -175,7 +175,7 @@ def grown(dense: nn.Module, smaller: nn.Module, removed: Removed) -> nn.Module:
 
     It gives the logits of ``smaller``.
     """
-    whole, small, left = copy.deepcopy(dense), _parts(smaller), smaller.state_dict()
+    whole, small, left = copied(dense), _parts(smaller), smaller.state_dict()
     for name, values in whole.state_dict().items():
         if name in left and left[name].shape == values.shape:
             values.copy_(left[name])
@@ -336,7 +336,7 @@ def _randomise(model: nn.Module) -> None:
 
 @torch.no_grad()
 def _agree(model: nn.Module, example: Tensor, groups: Sequence[Group], channels: Mapping[str, Sequence[int]]) -> bool:
-    masked = copy.deepcopy(model)
+    masked = copied(model)
     lost = removed(groups, channels)
     for name, layer in layers(masked).items():
         if isinstance(layer, nn.Linear) or layer.groups == 1:

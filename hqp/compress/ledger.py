@@ -7,12 +7,12 @@ quantisation does not flatter HQP.
 
 from __future__ import annotations
 
-import copy
 import itertools
 
 import torch
 import torch.nn.functional as F
 
+from hqp.compress.copies import copied
 from hqp.compress.job import Draft, Job, calibration, stopwatch
 from hqp.records import Cost
 
@@ -34,7 +34,7 @@ def estimate_training(job: Job, draft: Draft) -> None:
 
 def training_steps(job: Job) -> Cost:
     """Fifty ordinary training steps of a copy of the model, on calibration images."""
-    model = copy.deepcopy(job.model).train()
+    model = copied(job.model).train()
     optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE)
     batches = itertools.cycle(calibration(job, len(job.calibration)))
     cost, seen = stopwatch("training steps"), 0

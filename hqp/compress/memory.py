@@ -20,8 +20,9 @@ CPU_OUT_OF_MEMORY = "can't allocate memory"
 class Parts:
     """Does batches whole, or where memory does not hold them in parts; the size that fits is kept for the next."""
 
-    def __init__(self, say: Callable[[str], None] = lambda line: None) -> None:
-        self._say, self._most = say, sys.maxsize
+    def __init__(self, say: Callable[[str], None] = lambda line: None, most: int = sys.maxsize) -> None:
+        """``most`` images are done at once, however many memory holds."""
+        self._say, self._most = say, most
 
     def each(self, count: int, work: Callable[[slice], Result]) -> list[Result]:
         """What ``work`` gives for the parts of a batch of ``count`` images, in their order.
@@ -38,7 +39,8 @@ class Parts:
                 start += size
                 continue
             except RuntimeError as error:
-                _require_lack_of_memory(error)
+                if not lacks_memory(error):
+                    raise
             # Here the error is gone, and with it all that its frames held.
             self._halve(size)
         return done
@@ -64,7 +66,8 @@ class Parts:
             try:
                 return work(parts())
             except RuntimeError as error:
-                _require_lack_of_memory(error)
+                if not lacks_memory(error):
+                    raise
             self._halve(size)
 
     def _halve(self, size: int) -> None:
@@ -74,7 +77,6 @@ class Parts:
         self._say(f"out of memory: batches of {self._most} images from here on")
 
 
-def _require_lack_of_memory(error: RuntimeError) -> None:
-    """Raises the error again where it says anything else."""
-    if not isinstance(error, torch.OutOfMemoryError) and CPU_OUT_OF_MEMORY not in str(error):
-        raise error
+def lacks_memory(error: Exception) -> bool:
+    """Whether PyTorch raised it for lack of memory."""
+    return isinstance(error, torch.OutOfMemoryError) or CPU_OUT_OF_MEMORY in str(error)

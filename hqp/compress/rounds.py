@@ -11,7 +11,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from hqp import documents
@@ -105,7 +104,7 @@ def _trained(job: Job, draft: Draft, how: FineTuning, base: nn.Module, removal: 
 
             recipe = _recipe(job, how)
             device = training.device()
-            smaller.to(device, memory_format=torch.channels_last)
+            smaller.to(device)
             teacher = training.Teacher(job.model.to(device), how.teacher) if how.teacher else None
             seconds = training.fit(
                 smaller, images, recipe, seed=job.seed, state=state, on_step=count, teacher=teacher, say=job.warn

@@ -48,7 +48,7 @@ def trial(build: Callable[[int], nn.Module], input_size: int, score: Score) -> T
     start = time.perf_counter()
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = plain.plain(build(CLASSES).eval())
+        network = plain.plain(contract.module(build, CLASSES, input_size))
         images = torch.randn(IMAGES, 3, input_size, input_size)
     filters = sum(groups.filters(network).values())
     parameters = sum(parameter.numel() for parameter in network.parameters())

@@ -116,7 +116,7 @@ def _job(context: Context, request: Request, found: Subject, recipe: Recipe, dat
     rankings = recipe.pruning.rankings if recipe.pruning else ()
     criteria = {ranking: catalog.load("criteria", ranking.criterion) for ranking in rankings}
     return Job(
-        model=trained(request, found, len(selection.classes)),
+        model=trained(request, found, len(selection.classes), context.progress.say),
         key=data,
         recipe=recipe,
         policy=context.policy(request.device),

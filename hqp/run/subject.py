@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -191,6 +192,7 @@ def identity(request: Request, found: Subject) -> dict[str, Any]:
     """What names the trained model in the store, beside the images and the engine."""
     return {
         "checkpoint": sha256_of(found.checkpoint),
+        "entry": request.model.entry,
         "model": request.model.source,
         "num_classes": request.model.num_classes,
         "code": getattr(found.plugin, "digest", ""),
@@ -199,21 +201,24 @@ def identity(request: Request, found: Subject) -> dict[str, Any]:
     }
 
 
-def trained(request: Request, found: Subject, classes: int) -> nn.Module:
+def trained(
+    request: Request, found: Subject, classes: int, say: Callable[[str], None] = lambda line: None
+) -> nn.Module:
     """The model with its weights, in evaluation mode, seen to give one row of logits for an image.
 
     It has as many outputs as asked for, else as its weights have, else one for each of the dataset's ``classes``.
+    ``say`` is told where it is changed, or not judged as its author may expect.
 
     Raises:
         HqpError: the weights do not fit, or the model is no classifier of that many classes at that input size.
     """
     from hqp.compress import contract, groups, plain, weights
 
-    state = weights.read(found.checkpoint)
-    model: nn.Module = contract.module(found.plugin.build, request.model.num_classes or classes)
-    head = state.get(f"{groups.output_layer(model)}.weight")
+    state = weights.read(found.checkpoint, request.model.entry)
+    model: nn.Module = contract.module(found.plugin.build, request.model.num_classes or classes, found.size, say)
+    head = weights.named_as(model, state).get(f"{groups.output_layer(model)}.weight")
     if request.model.num_classes is None and head is not None and head.shape[0] != classes:
-        model = contract.module(found.plugin.build, head.shape[0])
+        model = contract.module(found.plugin.build, head.shape[0], found.size)
     weights.fill(model, state, str(found.checkpoint))
-    contract.require_classifier(model, found.size, classes)
+    contract.require_classifier(model, found.size, classes, say)
     return plain.plain(model)

@@ -151,7 +151,9 @@ def build_network(run: Training) -> Training:
     from hqp.compress.training import start
 
     classes = len(run.samples["train"].classes)
-    return replace(run, network=start(run.plugin.build, classes, seed=run.seed, threads=run.threads))
+    say = partial(run.console.print, highlight=False)
+    network = start(run.plugin.build, classes, run.recipe.sizes, seed=run.seed, threads=run.threads, say=say)
+    return replace(run, network=network)
 
 
 def fit_network(run: Training) -> Training:

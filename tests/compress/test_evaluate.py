@@ -85,6 +85,23 @@ def test_giving_up_is_exact(pairs: list[tuple[int, int]], floor: int, batch_size
     assert reader.read_indices == list(range(sum(done)))
 
 
+def test_a_norm_without_statistics_sees_each_image_alone_as_the_file_does() -> None:
+    class Normed(Painted):
+        """Of a batch of one colour nothing is left, of two colours something; the answer is which of them."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm2d(3, track_running_stats=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            left = self.norm(x[:, :, :1, :1].expand(-1, -1, 2, 2))[:, 0, 0, 0].abs() > 0.5
+            return torch.stack([left, ~left], 1) * self.scale
+
+    answers = [0, 6, 0, 6]
+    found = accuracy(Normed(), samples_of([1, 1, 1, 1], Reader(answers)), 4, batch_size=4)
+    assert found is not None and found.correct == 4
+
+
 def test_the_training_mode_is_restored() -> None:
     model = Painted().train()
     assert accuracy(model, samples_of([1], Reader([1])), 2) is not None

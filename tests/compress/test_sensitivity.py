@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from hqp.compress import sensitivity
+from hqp.compress import filter_gradients
 from hqp.compress.sensitivity import Sensitivities, filter_sensitivity, measured_layers, sensitivities
 from hqp.errors import HqpError
 
@@ -247,11 +247,13 @@ def test_the_cheaper_route_is_taken_and_both_give_the_same(positions: int, gram:
     delta = torch.randn(3, positions, 12, dtype=torch.float64)
     with torch.no_grad():
         outputs = layer(inputs)
-        assert sensitivity._by_gram(layer, outputs) is gram
+        assert filter_gradients.by_gram(layer, outputs) is gram
         gradients = torch.einsum("ntd,ntc->ncd", inputs, delta)
         expected = torch.stack([gradients.square().sum((0, 2)), (gradients * layer.weight).sum(2).square().sum(0)])
         for given in (outputs, None):
-            torch.testing.assert_close(sensitivity.squared(layer, inputs, given, delta), expected, rtol=1e-12, atol=0)
+            torch.testing.assert_close(
+                filter_gradients.squared(layer, inputs, given, delta), expected, rtol=1e-12, atol=0
+            )
 
 
 def test_gram_and_gradients_share_no_product(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,8 +263,8 @@ def test_gram_and_gradients_share_no_product(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(Tensor, "__matmul__", lambda a, b: products.append(tuple(a.shape)) or original(a, b))
     inputs, delta = torch.randn(3, 5, 10), torch.randn(3, 5, 12)
     with torch.no_grad():
-        sensitivity.squared(nn.Linear(10, 12), inputs, torch.randn(3, 5, 12), delta)
-        sensitivity.squared(nn.Linear(10, 12), inputs, None, delta)
+        filter_gradients.squared(nn.Linear(10, 12), inputs, torch.randn(3, 5, 12), delta)
+        filter_gradients.squared(nn.Linear(10, 12), inputs, None, delta)
     assert products == [(3, 1, 5, 10), (3, 1, 5, 5), (3, 12, 5)]
 
 
@@ -308,6 +310,30 @@ class Overwritten(Twice):
         return self.head(out.flatten(1))
 
 
+class Frozen(Twice):
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.layer(x).flatten(1))
+
+
+class Detached(Twice):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.layer(x).detach().flatten(1))
+
+
+class InNumpy(Twice):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.from_numpy(self.layer(x).numpy()).flatten(1))
+
+
+class Aside(Twice):
+    """With a layer whose output nobody uses."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.layer(x)
+        return self.head(x.flatten(1))
+
+
 def shared() -> nn.Module:
     model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.Flatten(), Head(3))
     model[1].weight = model[0].weight
@@ -327,6 +353,9 @@ def poisoned() -> nn.Module:
         (Unused, "layer 'layer' took no part"),
         (Overwritten, "the input of layer 'layer' is overwritten"),
         (shared, "layers '0' and '1' share their weight"),
+        (Frozen, "the network gives no gradients, .*: the loss depends on no layer; a forward pass without no_grad"),
+        (Detached, "the network gives no gradients, .*: they end between layer 'layer' and the logits"),
+        (InNumpy, r"the network gives no gradients, .*: Can't call numpy\(\) on Tensor that requires grad"),
         (poisoned, "the sensitivity of layer 'stem' is not finite"),
     ],
 )
@@ -335,6 +364,22 @@ def test_what_cannot_be_exact_is_refused(model: Callable[[], nn.Module], message
     with pytest.raises(HqpError, match=message):
         filter_sensitivity(broken, [batch(2, torch.float32)])
     assert broken.training and all(not module._forward_hooks for module in broken.modules())
+
+
+def test_a_layer_that_the_logits_do_not_depend_on_has_none() -> None:
+    found = filter_sensitivity(Aside().eval(), [batch(2, torch.float32)])
+    assert torch.equal(found.pop("layer"), torch.zeros(3, dtype=torch.float64))
+    assert all(bool((values > 0).all()) for values in found.values())
+
+
+def test_images_do_not_see_each_other_in_a_norm_without_statistics() -> None:
+    model = Residual().eval()
+    model.norm = nn.BatchNorm2d(6, track_running_stats=False)
+    images, labels = batch(3, torch.float32)
+    together = filter_sensitivity(model, [(images, labels)])
+    apart = filter_sensitivity(model, [(images[i : i + 1], labels[i : i + 1]) for i in range(3)])
+    for name, values in together.items():
+        assert torch.equal(values, apart[name])
 
 
 def test_no_image_is_refused() -> None:

@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from hqp.compress import training
 from hqp.compress.training import Images, Step, TrainingRecipe, count_correct, fit
+from hqp.compress.training.images import augmented, batch
+from hqp.compress.training.optimizer import optimizer_of, set_learning_rate
 from hqp.errors import Damaged, HqpError
 
 RECIPE = TrainingRecipe(phases=((16, 2), (24, 1)), batch=16)
@@ -103,7 +104,7 @@ def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
 
 def test_the_seconds_of_finished_epochs_are_kept_over_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 1_000, 10))
-    monkeypatch.setattr("hqp.compress.training.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("hqp.compress.training.course.time.perf_counter", lambda: next(clock))
     state = tmp_path / "tiny.pt"
     with pytest.raises(Killed):
         fit(network(), images(), RECIPE, state=state, on_step=kill_at(3, 1))
@@ -189,10 +190,10 @@ def test_every_step_is_reported_once_with_its_size() -> None:
 
 
 def test_the_learning_rate_rises_then_falls_to_nearly_nothing() -> None:
-    optimizer = training._optimizer(network(), RECIPE)
+    optimizer = optimizer_of(network(), RECIPE)
     rates = []
     for step in range(100):
-        training._set_learning_rate(optimizer, RECIPE, step, 100)
+        set_learning_rate(optimizer, RECIPE, step, 100)
         rates.append(optimizer.param_groups[0]["lr"])
     assert rates[0] == pytest.approx(RECIPE.learning_rate / 20)
     assert int(np.argmax(rates)) == 19
@@ -202,7 +203,7 @@ def test_the_learning_rate_rises_then_falls_to_nearly_nothing() -> None:
 
 
 def test_only_matrices_and_kernels_are_decayed() -> None:
-    decayed, free = training._optimizer(network(), RECIPE).param_groups
+    decayed, free = optimizer_of(network(), RECIPE).param_groups
     assert [p.ndim for p in decayed["params"]] == [4, 2]
     assert all(p.ndim == 1 for p in free["params"])
     assert len(free["params"]) == 4
@@ -215,9 +216,9 @@ def test_inputs_are_normalised_and_scaled_down_without_aliasing() -> None:
     sample = Images(
         lambda chosen: stripes[np.asarray(chosen)], np.zeros(1, np.int64), (0.5, 0.5, 0.5), (0.5, 0.25, 0.25), "stripes"
     )
-    inputs, _ = training._batch(sample, [0], 8, torch.device("cpu"))
+    inputs, _ = batch(sample, [0], 8, torch.device("cpu"))
     assert inputs[0, :, 0, 0].tolist() == [1, 2, 2]
-    small, _ = training._batch(sample, [0], 4, torch.device("cpu"))
+    small, _ = batch(sample, [0], 4, torch.device("cpu"))
     assert small.abs().max() < 0.3, "stripes of one pixel average to grey"
 
 
@@ -225,14 +226,14 @@ def test_augmentation_of_nothing_changes_nothing() -> None:
     still = replace(RECIPE, shift=0.0, scale=0.0, brightness=0.0, contrast=0.0)
     inputs = torch.rand(3, 3, 16, 16)
     draws = torch.Generator().manual_seed(0)
-    assert torch.allclose(training._augment(inputs, still, draws), inputs, atol=1e-4)
-    assert not torch.allclose(training._augment(inputs, RECIPE, draws), inputs, atol=1e-2)
+    assert torch.allclose(augmented(inputs, still, draws), inputs, atol=1e-4)
+    assert not torch.allclose(augmented(inputs, RECIPE, draws), inputs, atol=1e-2)
 
 
 def test_flipping_mirrors_some_images_and_only_them() -> None:
     still = replace(RECIPE, shift=0.0, scale=0.0, brightness=0.0, contrast=0.0, flip=True)
     inputs = torch.rand(40, 3, 16, 16)
-    found = training._augment(inputs, still, torch.Generator().manual_seed(0))
+    found = augmented(inputs, still, torch.Generator().manual_seed(0))
     flipped = [torch.allclose(one, image.flip(2), atol=1e-4) for one, image in zip(found, inputs, strict=True)]
     kept = [torch.allclose(one, image, atol=1e-4) for one, image in zip(found, inputs, strict=True)]
     assert all(a != b for a, b in zip(flipped, kept, strict=True)) and 10 < sum(flipped) < 30
@@ -240,7 +241,7 @@ def test_flipping_mirrors_some_images_and_only_them() -> None:
 
 def test_erasing_greys_a_square_of_each_image() -> None:
     still = replace(RECIPE, shift=0.0, scale=0.0, brightness=0.0, contrast=0.0, erase=0.5)
-    found = training._augment(torch.ones(40, 3, 16, 16), still, torch.Generator().manual_seed(0))
+    found = augmented(torch.ones(40, 3, 16, 16), still, torch.Generator().manual_seed(0))
     grey = (found.abs() < 1e-4).flatten(1).float().mean(1)
     assert grey.max() == 0.25 and 0.0625 <= grey.min() < 0.25, "at an edge, part of the square lies outside"
 
@@ -256,9 +257,9 @@ def test_images_are_spread_over_all_of_them() -> None:
 def test_counting_leaves_the_last_batch_in_and_agrees_with_the_outputs() -> None:
     model = network().eval()
     sample = images(37)
-    inputs, labels = training._batch(sample, range(37), 24, torch.device("cpu"))
+    inputs, labels = batch(sample, range(37), 24, torch.device("cpu"))
     expected = int((model(inputs).argmax(1) == labels).sum())
-    assert count_correct(model, sample, 24, batch=10) == expected
+    assert count_correct(model, sample, 24, at_once=10) == expected
 
 
 def test_a_loss_that_is_no_number_ends_the_training() -> None:

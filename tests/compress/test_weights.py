@@ -11,8 +11,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper, save_model
 from safetensors.torch import save, save_file
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from hqp.compress import weights
 from hqp.errors import Damaged, HqpError
@@ -51,20 +53,63 @@ def test_a_pickle_with_code_in_it_is_refused_and_not_run(tmp_path: Path, monkeyp
     assert not Path("ran").exists()
 
 
-@pytest.mark.parametrize("wrapped", [False, True])
-@pytest.mark.parametrize("prefix", ["", "module."])
-def test_a_training_script_s_checkpoint_is_understood(tmp_path: Path, wrapped: bool, prefix: str) -> None:
-    state = network().state_dict()
+@pytest.mark.parametrize("entry", ["", "state_dict", "model", "model_state_dict", "state_dict_ema"])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
+def test_a_training_script_s_checkpoint_is_understood(tmp_path: Path, entry: str, prefix: str) -> None:
+    state, path = network().state_dict(), tmp_path / "weights.pt"
     named = {f"{prefix}{name}": value for name, value in state.items()}
-    torch.save({"epoch": 3, "state_dict": named} if wrapped else named, tmp_path / "weights.pt")
-    read = weights.read(tmp_path / "weights.pt")
-    assert read.keys() == state.keys()
-    assert all(torch.equal(read[name], value) for name, value in state.items())
+    others = {"epoch": 3, "best": torch.tensor(0.7), "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]}}
+    torch.save({**others, entry: named} if entry else named, path)
+    model = network()
+    weights.fill(model, weights.read(path), "weights.pt")
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in state.items())
+    if entry:
+        assert weights.read(path, entry).keys() == named.keys()
 
 
-def test_a_layer_that_is_called_module_keeps_its_name(tmp_path: Path) -> None:
-    torch.save({"module.a": torch.zeros(1), "b": torch.zeros(1)}, tmp_path / "weights.pt")
-    assert weights.read(tmp_path / "weights.pt").keys() == {"module.a", "b"}
+def test_an_averaged_model_s_count_is_no_weight() -> None:
+    averaged, model = AveragedModel(network()), network()
+    weights.fill(model, averaged.state_dict(), "swa.pt")
+    assert torch.equal(model.state_dict()["0.weight"], averaged.module[0].weight)
+
+
+class Inner(nn.Module):
+    """Whose only child is called as DataParallel calls what it holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.module = network()
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, nn.DataParallel])
+def test_a_layer_that_is_called_module_keeps_its_name(wrap: Any) -> None:
+    trained, model = Inner(), Inner()
+    weights.fill(model, wrap(trained).state_dict(), "weights.pt")
+    assert torch.equal(model.state_dict()["module.0.weight"], trained.state_dict()["module.0.weight"])
+
+
+def test_of_two_weights_that_fit_one_name_none_is_taken() -> None:
+    state = {**network().state_dict(), "module.0.weight": torch.zeros(4, 3, 3, 3)}
+    with pytest.raises(HqpError, match=r"module\.0\.weight is not in the model"):
+        weights.fill(network(), state, "weights.pt")
+
+
+def test_of_several_state_dicts_one_is_asked_for(tmp_path: Path) -> None:
+    path, raw, averaged = tmp_path / "timm.pt", network().state_dict(), network().state_dict()
+    torch.save({"epoch": 3, "state_dict": raw, "state_dict_ema": averaged}, path)
+    with pytest.raises(HqpError) as refused:
+        weights.read(path)
+    assert str(refused.value) == (
+        f"{path} holds 2 state dicts: state_dict, state_dict_ema; one of them by name;"
+        f" try: --weights {path}:state_dict_ema"
+    )
+    for entry, state in (("state_dict", raw), ("state_dict_ema", averaged)):
+        assert torch.equal(weights.read(path, entry)["0.weight"], state["0.weight"])
+    with pytest.raises(HqpError, match="has no state dict 'ema'; its state dicts are state_dict, state_dict_ema"):
+        weights.read(path, "ema")
+    save_file(raw, tmp_path / "plain.safetensors")
+    with pytest.raises(HqpError, match="has no state dict 'ema'; it is no checkpoint of several entries"):
+        weights.read(tmp_path / "plain.safetensors", "ema")
 
 
 def test_a_count_that_only_training_reads_may_be_absent() -> None:
@@ -77,9 +122,12 @@ def test_a_count_that_only_training_reads_may_be_absent() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"epoch": 3, "model": {}}, "holds a dict of epoch, model; names and tensors, or such a state dict under"),
+        ({"epoch": 3, "model": {}}, "holds a dict of epoch, model; names and tensors, or a checkpoint with such an"),
         ({}, "holds a dict of nothing"),
-        ({"state_dict": {"weight": 3}}, "holds a dict of weight"),
+        ({"state_dict": {"weight": 3}}, "holds a dict of state_dict"),
+        ({"a": torch.zeros(1), "epoch": 3}, "holds a state dict in which 'epoch' is the int 3; tensors alone"),
+        ({"model": {"a": torch.zeros(1), "b": [1]}}, r"other\.pt:model holds a state dict in which 'b' is list"),
+        (3, "holds the int 3"),
         ([torch.zeros(2)], "holds list"),
         (torch.zeros(2), "holds Tensor"),
     ],
@@ -88,6 +136,47 @@ def test_what_is_no_state_dict_is_refused_with_what_it_is(tmp_path: Path, conten
     torch.save(content, tmp_path / "other.pt")
     with pytest.raises(HqpError, match=said):
         weights.read(tmp_path / "other.pt")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty; a state dict or safetensors"),
+        (b"my weights\n", r"is damaged or no weight file \(it begins with b'my weights"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "is a pointer of Git LFS, .* try: git lfs pull"),
+        (b"\x89HDF\r\n\x1a\n", "is HDF5, as Keras writes it"),
+        (b"\x93NUMPY\x01\x00", "is a NumPy array"),
+        (b"PK\x03\x04 and no more", "is damaged or no weight file"),
+    ],
+)
+def test_a_file_of_another_kind_is_known_by_its_content(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "weights.pt").write_bytes(content)
+    with pytest.raises(HqpError, match=said):
+        weights.read(tmp_path / "weights.pt")
+
+
+def test_safetensors_are_read_under_any_name(tmp_path: Path) -> None:
+    state = network().state_dict()
+    (tmp_path / "weights.pt").write_bytes(save(state))
+    assert torch.equal(weights.read(tmp_path / "weights.pt")["0.weight"], state["0.weight"])
+    torch.save(state, tmp_path / "weights.safetensors")
+    assert torch.equal(weights.read(tmp_path / "weights.safetensors")["0.weight"], state["0.weight"])
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
+def test_an_onnx_file_is_called_one(tmp_path: Path, name: str) -> None:
+    graph = helper.make_graph([], "empty", [], [])
+    save_model(helper.make_model(graph), tmp_path / name)
+    with pytest.raises(HqpError, match="is an ONNX file, and HQP prunes modules of torch"):
+        weights.read(tmp_path / name)
+
+
+@pytest.mark.filterwarnings("ignore")  # that torch has newer ways
+def test_torchscript_is_called_so_and_not_run(tmp_path: Path) -> None:
+    torch.jit.script(network()).save(tmp_path / "weights.pt")
+    with pytest.raises(HqpError, match="is TorchScript, which holds code") as refused:
+        weights.read(tmp_path / "weights.pt")
+    assert "weights_only" not in str(refused.value)
 
 
 def test_a_missing_file_says_what_makes_it(tmp_path: Path) -> None:
@@ -103,6 +192,12 @@ def test_a_missing_file_says_what_makes_it(tmp_path: Path) -> None:
         (lambda state: state.update({"3.weight": torch.zeros(5, 4)}), r"3.weight is \(5, 4\), not \(2, 4\)"),
         (lambda state: state["3.weight"].fill_(float("nan")), "holds NaN or infinity in 3.weight"),
         (lambda state: state["0.weight"].fill_(float("inf")), "holds NaN or infinity in 0.weight"),
+        (lambda state: state.update({"0.weight": state["0.weight"].to(torch.int8)}), "holds int8 in 0.weight; float"),
+        (lambda state: state.update({"0.bias": state["0.bias"].to(torch.complex64)}), "holds complex64 in 0.bias"),
+        (lambda state: state.update({"0.bias": state["0.bias"].to(torch.float8_e4m3fn)}), "holds float8_e4m3fn in 0"),
+        (lambda state: state.update({"3.weight": state["3.weight"].to_sparse()}), "holds no plain tensor in 3.weight"),
+        (lambda state: state.update({"3.weight": state["3.weight"].to("meta")}), "holds no plain tensor in 3.weight"),
+        (lambda state: state["1.running_var"][2:].fill_(-0.1), "a negative variance in 1.running_var; variances of 0"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(change: Any, said: str) -> None:
@@ -118,5 +213,5 @@ def test_a_file_cut_off_anywhere_is_damaged(tmp_path_factory: pytest.TempPathFac
     whole = save(network().state_dict())
     path = tmp_path_factory.mktemp("cut") / "weights.safetensors"
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
-    with pytest.raises(Damaged, match="is damaged or no weight file"):
+    with pytest.raises(Damaged, match=r"is damaged or no weight file|is empty"):
         weights.read(path)

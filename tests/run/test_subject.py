@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from PIL import Image
@@ -99,6 +100,23 @@ def test_the_number_of_outputs_is_read_from_the_weights(repository: Path, capsys
     assert code == 0, said
     code, said = compress(capsys, "net.py:build", "--weights", "three.pt", "--num-classes", "2", out="other")
     assert code == 2 and "three.pt does not fit the model" in said
+
+
+def test_one_state_dict_of_a_checkpoint_is_chosen(repository: Path, capsys: Any) -> None:
+    two, three = (torch.load(f"{name}.pt", weights_only=True) for name in ("two", "three"))
+    torch.save({"state_dict": two, "state_dict_ema": three}, "both.pt")
+    code, said = compress(capsys, "net.py:build", "--weights", "both.pt")
+    assert code == 2 and "both.pt holds 2 state dicts: state_dict, state_dict_ema" in said
+    for entry, outputs in (("state_dict", 2), ("state_dict_ema", 3)):
+        code, _ = compress(capsys, "net.py:build", "--weights", f"both.pt:{entry}", out=entry)
+        model = onnx.load(Path(entry, "model.onnx"))
+        assert code == 0 and model.graph.output[0].type.tensor_type.shape.dim[1].dim_value == outputs
+
+
+def test_a_network_of_half_precision_says_what_becomes_of_it(repository: Path, capsys: Any) -> None:
+    Path("half.py").write_text("import net\ndef build(n):\n    return net.build(n).half()\n")
+    code, said = compress(capsys, "half.py:build", "--weights", "two.pt")
+    assert code == 0 and said.count("the model's weights are float16: float32 from here on") == 1
 
 
 def test_a_model_that_is_right_by_chance_is_warned_of(repository: Path, capsys: Any) -> None:

@@ -1,0 +1,78 @@
+"""The images of a training: read, normalised, and augmented by draws of a generator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hqp.compress.training.recipe import TrainingRecipe
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Labelled images, labels int64 (n,), and the mean and deviation that normalise them.
+
+    ``read(indices)`` gives uint8 (len(indices), h, w, 3).
+    """
+
+    read: Callable[[Sequence[int]], npt.NDArray[np.uint8]]
+    labels: npt.NDArray[np.int64]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def spread(self, count: int) -> Images:
+        """So many of them at even distances, or all: of all classes, also where these lie one after the other."""
+        chosen = np.arange(min(count, len(self))) * len(self) // min(count, len(self))
+        read = self.read
+        return replace(
+            self, labels=self.labels[chosen], read=lambda indices: read(chosen[np.asarray(indices)].tolist())
+        )
+
+
+def batch(images: Images, chosen: Sequence[int], size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The network's input, float32 (n, 3, size, size), and the labels."""
+    pixels = torch.from_numpy(np.ascontiguousarray(images.read(chosen))).to(device).permute(0, 3, 1, 2)
+    inputs = pixels.to(torch.float32)
+    if inputs.shape[-2:] != (size, size):
+        inputs = functional.interpolate(inputs, (size, size), mode="bilinear", antialias=True)
+    mean = torch.tensor(images.mean, device=device).view(1, 3, 1, 1) * 255
+    std = torch.tensor(images.std, device=device).view(1, 3, 1, 1) * 255
+    labels = torch.from_numpy(images.labels[np.asarray(chosen)]).to(device)
+    return (inputs - mean) / std, labels
+
+
+def augmented(inputs: Tensor, recipe: TrainingRecipe, draws: torch.Generator) -> Tensor:
+    """The images moved, zoomed, brightened and given more or less contrast, each by draws of its own; some mirrored."""
+    count = len(inputs)
+    draw = (torch.rand((count, 5), generator=draws) * 2 - 1).to(inputs.device)
+    placed = torch.zeros((count, 2, 3), device=inputs.device)
+    placed[:, 0, 0] = placed[:, 1, 1] = torch.exp(draw[:, 0] * math.log1p(recipe.scale))
+    if recipe.flip:
+        placed[:, 0, 0] *= (torch.randint(2, (count,), generator=draws) * 2 - 1).to(inputs.device)
+    placed[:, :, 2] = draw[:, 1:3] * 2 * recipe.shift
+    grid = functional.affine_grid(placed, list(inputs.shape), align_corners=False)
+    moved = functional.grid_sample(inputs, grid, padding_mode="border", align_corners=False)
+    if recipe.erase:
+        moved = moved * _windows(moved, recipe.erase, draws)
+    gain = 1 + recipe.contrast * draw[:, 3].view(-1, 1, 1, 1)
+    moved = moved * gain + recipe.brightness * draw[:, 4].view(-1, 1, 1, 1)
+    return moved
+
+
+def _windows(images: Tensor, side: float, draws: torch.Generator) -> Tensor:
+    """1 where an image stays and 0 in a square about a random centre (cutout, DeVries and Taylor, 2017)."""
+    centres = torch.rand((2, len(images), 1), generator=draws).to(images.device)
+    down, across = ((torch.arange(length, device=images.device) + 0.5) / length for length in images.shape[-2:])
+    inside = ((down - centres[0]).abs() < side / 2)[:, :, None] & ((across - centres[1]).abs() < side / 2)[:, None, :]
+    return (~inside)[:, None].to(images.dtype)
