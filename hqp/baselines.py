@@ -1,13 +1,16 @@
 """What a suite measured and meant to keep: ``<root>/<device>/<environment>/<suite>.json``, read, written, compared.
 
-Numbers of two environments are never compared: whatever would is refused with the keys that differ.
+Beside them lie the artefacts that they name, ``files/<sha256>.onnx``. Numbers of two environments are never compared:
+whatever would is refused with the keys that differ.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +19,7 @@ from hqp.errors import Damaged, HqpError, Incomparable, command
 from hqp.records import SCHEMA_VERSION, Baseline, BaselineEntry, Case, Environment, Measurement, Results
 
 UPDATE = "hqp baseline update"
+FILES = "files"
 
 # Names become folders and files: none may climb out, hide itself, or mean something to a shell.
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*")
@@ -27,13 +31,29 @@ def path_of(root: Path, device: str, environment: Environment, suite: str) -> Pa
     Raises:
         HqpError: the device or the suite has a name that no file may have.
     """
-    return root / _name("device", device) / environment.digest / f"{_name('suite', suite)}.json"
+    return root / _name("device", device) / environment.digest / f"{suite_name(suite)}.json"
+
+
+def suite_name(name: str) -> str:
+    """The name of a suite, whose parts, joined by ``/``, can name folders and a file.
+
+    Raises:
+        HqpError: one of them cannot.
+    """
+    for part in name.split("/"):
+        _name("suite", part)
+    return name
 
 
 def _name(kind: str, name: str) -> str:
     if not NAME.fullmatch(name):
         raise HqpError(f"{kind} name {name!r} cannot name a file", "letters, digits and _ . : - are right")
     return name
+
+
+def file_name(sha256: str) -> str:
+    """What an artefact of a baseline is called beside it."""
+    return f"{sha256}.onnx"
 
 
 def read(path: Path) -> Baseline:
@@ -66,10 +86,15 @@ def find(root: Path, device: str, environment: Environment, suite: str) -> Basel
     path = path_of(root, device, environment, suite)
     if not path.exists():
         return None
+    baseline = _read_of(path, device, suite)
+    _require_same(environment, baseline.environment, str(path), _anew(path))
+    return baseline
+
+
+def _read_of(path: Path, device: str, suite: str) -> Baseline:
     baseline = read(path)
     if (baseline.suite, baseline.device) != (suite, device):
         raise Damaged(f"{path} is of suite {baseline.suite} on {baseline.device}", f"{suite} on {device}", _anew(path))
-    _require_same(environment, baseline.environment, str(path), _anew(path))
     return baseline
 
 
@@ -80,13 +105,32 @@ def _require_same(here: Environment, there: Environment, name: str, fix: str) ->
 
 
 def others(root: Path, device: str, suite: str) -> tuple[Baseline, ...]:
-    """The baselines of a suite on a device in all environments, by path, to say what sets this one apart.
+    """The baselines of a suite on a device in all environments, by path.
 
     Raises:
-        Damaged: one of the files is none.
+        Damaged: one of the files is none, or is of another suite or device than its place says.
     """
-    paths = (root / _name("device", device)).glob(f"*/{_name('suite', suite)}.json")
-    return tuple(read(path) for path in sorted(paths))
+    paths = (root / _name("device", device)).glob(f"*/{suite_name(suite)}.json")
+    return tuple(_read_of(path, device, suite) for path in sorted(paths))
+
+
+def latest(root: Path, device: str, suite: str, environment: Environment | None) -> Baseline | None:
+    """The baseline whose artefacts a suite is judged against: that of this environment, or else the latest of any.
+
+    Where its file stands does not matter, only what it says; its numbers are for its own environment.
+
+    Raises:
+        Damaged: see ``others``.
+    """
+    recorded = others(root, device, suite)
+    here = [baseline for baseline in recorded if baseline.environment == environment]
+    return max(here or recorded, key=lambda baseline: baseline.date, default=None)
+
+
+def devices(root: Path, suite: str) -> tuple[str, ...]:
+    """The devices on which a suite has a baseline."""
+    paths = root.glob(f"*/*/{suite_name(suite)}.json")
+    return tuple(sorted({path.relative_to(root).parts[0] for path in paths}))
 
 
 def from_results(results: Results) -> tuple[Baseline, ...]:
@@ -138,8 +182,29 @@ def update(root: Path, results: Results) -> tuple[Path, ...]:
         for baseline in from_results(results)
     ]
     for path, baseline in placed:
-        documents.write(path, baseline)
+        documents.write_bytes(path, _text(baseline).encode())
     return tuple(path for path, _ in placed)
+
+
+def _text(baseline: Baseline) -> str:
+    """The JSON of a baseline with one block a line, so that its diff can be read."""
+    return _laid_out(json.loads(documents.to_json(baseline)), "") + "\n"
+
+
+def _laid_out(value: Any, indent: str) -> str:
+    inner = indent + " "
+    if isinstance(value, dict) and value:
+        lines = [f"{json.dumps(key)}: {_laid_out(item, inner)}" for key, item in value.items()]
+        return "{\n" + ",\n".join(inner + line for line in lines) + f"\n{indent}}}"
+    if isinstance(value, list) and value:
+        lines = [_laid_out(item, inner) if _is_deep(item) else json.dumps(item, ensure_ascii=False) for item in value]
+        return "[\n" + ",\n".join(inner + line for line in lines) + f"\n{indent}]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_deep(item: Any) -> bool:
+    """Whether an item of a list holds more than lists of numbers, as a block does."""
+    return isinstance(item, dict) and any(isinstance(inner, dict) for inner in item.values())
 
 
 @dataclass(frozen=True)

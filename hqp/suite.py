@@ -3,17 +3,48 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from hqp.errors import HqpError
-from hqp.records import Case
+from hqp.records import Case, Limit
 
 # What follows a weight file's path to name a state dict in it.
 ENTRY = re.compile(r"(?<=.):([A-Za-z_]\w*)$")
 
 Names = str | tuple[str, ...] | None
+
+# A file that declares a suite.
+DECLARES = re.compile(r"^suite\b[^=\n]*=\s*(hqp\.)?Suite\(", re.MULTILINE)
+# The fewest blocks from which the ratio of two times can be bounded at 90% (stats/signed_rank.py).
+FEWEST_ROUNDS = 5
+# What a number of a suite may be; those that are not said are None.
+NUMBERS = {
+    "delta_max_pp": Limit(0.01, 100, "absolute points of top-1"),
+    "input_size": Limit(8, 10_000, "pixels", whole=True),
+    "skip_unreadable": Limit(0, 1_000_000_000, "images", whole=True),
+    "test_images": Limit(1, 1_000_000_000, "images", whole=True),
+    "seed": Limit(0, 2**32 - 1, "what random choices start from", whole=True),
+    "warmups": Limit(0, 100_000, "inferences that are not counted", whole=True),
+    "rounds": Limit(FEWEST_ROUNDS, 10_000, "fewer bound no ratio of times, more never end", whole=True),
+    "iterations": Limit(1, 100_000, "inferences of a round", whole=True),
+}
+
+
+def _refuse_to_be_a_script() -> None:
+    """Ends ``python suites/x.py``, which would do nothing, with how a suite is run; a script that runs it goes on."""
+    frame = sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__") == __name__:
+        frame = frame.f_back
+    file = frame.f_globals.get("__file__")
+    if frame.f_globals.get("__name__") != "__main__" or file is None:
+        return
+    text = Path(file).read_text(encoding="utf-8", errors="replace")
+    if DECLARES.search(text) and "__main__" not in text:
+        sys.stderr.write(f"hqp: error: {sys.argv[0]} is a suite, which pytest runs; try: pytest {sys.argv[0]}\n")
+        sys.exit(2)
 
 
 def _names(value: Names) -> tuple[str, ...] | None:
@@ -68,8 +99,8 @@ class Model:
     def __post_init__(self) -> None:
         if self.weights is not None and self.pretrained:
             raise HqpError(f"{self.source} is to have weights of a file and pretrained ones", "one of them")
-        if self.num_classes is not None and self.num_classes < 1:
-            raise HqpError(f"num_classes is {self.num_classes}", "1 or more")
+        if self.num_classes is not None:
+            Limit(1, 1_000_000, "outputs", whole=True).require("num_classes of a model", self.num_classes)
         if not self.name:
             object.__setattr__(self, "name", self.source)
 
@@ -85,6 +116,14 @@ class Model:
         return named[1] if named else ""
 
 
+def _require_names(field: str, value: object) -> None:
+    if not isinstance(value, tuple) or not value or not all(isinstance(one, str | Model) for one in value):
+        raise HqpError(f"{field} of a suite is {value!r}", "a tuple of names is right", f'{field}=("…",)')
+    names = tuple(one.name if isinstance(one, Model) else one for one in value)
+    if len(set(names)) < len(names):
+        raise HqpError(f"{field} of a suite names one twice: {names}", "each name once")
+
+
 @dataclass(frozen=True)
 class Suite:
     """Models x devices x methods on one dataset, and the gates that judge them.
@@ -93,7 +132,8 @@ class Suite:
     ``skip_unreadable`` images of a split may be unreadable; where nothing is said, model and dataset decide.
     ``delta_max_pp`` is the bound under which methods prune, in absolute points of top-1. ``test_images`` of the split
     ``test``, its first ones, judge accuracy; all of them where nothing is said. ``rounds`` fresh pairs of
-    sessions are timed per case, ``iterations`` inferences each after ``warmups`` uncounted ones.
+    sessions are timed per case, ``iterations`` inferences each after ``warmups`` uncounted ones. ``keep`` are name
+    patterns of layers that lose no filter. Paths start at pytest's rootdir, wherever pytest is started.
     """
 
     models: tuple[str | Model, ...]
@@ -102,6 +142,7 @@ class Suite:
     methods: tuple[str, ...]
     gates: tuple[Gate, ...]
     delta_max_pp: float = 1.5
+    keep: tuple[str, ...] = ()
     input_size: int | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
@@ -113,19 +154,17 @@ class Suite:
     iterations: int = 5
 
     def __post_init__(self) -> None:
+        _refuse_to_be_a_script()
         for field in ("models", "devices", "methods"):
+            _require_names(field, getattr(self, field))
+        if not isinstance(self.gates, tuple) or not all(isinstance(gate, Gate) for gate in self.gates):
+            raise HqpError(f"gates of a suite is {self.gates!r}", "a tuple of gates is right", "gates=(Gate(…),)")
+        if not isinstance(self.keep, tuple) or not all(isinstance(name, str) for name in self.keep):
+            raise HqpError(f"keep of a suite is {self.keep!r}", "a tuple of layers' names", 'keep=("stem.*",)')
+        for field, limit in NUMBERS.items():
             value = getattr(self, field)
-            if isinstance(value, str | Model) or not value:
-                raise HqpError(f"{field} of a suite is {value!r}", "a tuple of names is right", f'{field}=("…",)')
-            names = tuple(one.name if isinstance(one, Model) else one for one in value)
-            if len(set(names)) < len(names):
-                raise HqpError(f"{field} of a suite names one twice: {names}", "each name once")
-        for field in ("test_images", "rounds", "iterations"):
-            value = getattr(self, field)
-            if value is not None and value < 1:
-                raise HqpError(f"{field} of a suite is {value}", "1 or more")
-        if not self.delta_max_pp > 0:
-            raise HqpError(f"delta_max_pp is {self.delta_max_pp}", "points of top-1 above 0", "delta_max_pp=1.5")
+            if value is not None or field not in ("input_size", "test_images"):
+                limit.require(f"{field} of a suite", value)
 
     def cases(self) -> Iterator[Case]:
         """Every case, model by model, the methods of one model in the order in which they are declared."""

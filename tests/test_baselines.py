@@ -12,7 +12,7 @@ import pytest
 from hqp import baselines, documents
 from hqp.baselines import Difference
 from hqp.errors import Damaged, HqpError, Incomparable
-from hqp.records import Baseline, Case, Environment, Measurement, Results
+from hqp.records import Baseline, Block, Case, Environment, Measurement, Results
 
 Make = Callable[..., Measurement]
 MakeResults = Callable[..., Results]
@@ -88,6 +88,51 @@ def test_a_baseline_whose_environment_was_edited_is_refused(tmp_path: Path, resu
         baselines.find(tmp_path, "cpu_openvino", HERE, "signs")
 
 
+def test_the_latest_is_of_this_environment_or_else_the_newest_of_any(tmp_path: Path, results: Results) -> None:
+    old, new, mine = (
+        replace(
+            results,
+            date=f"2026-0{month}-01 12:00 UTC",
+            measurements=tuple(
+                replace(measurement, environment=Environment({**HERE.facts, "governor": governor}))
+                for measurement in results.measurements
+            ),
+        )
+        for month, governor in ((4, "powersave"), (5, "schedutil"), (3, "performance"))
+    )
+    for recorded in (new, old):
+        baselines.update(tmp_path, recorded)
+    found = baselines.latest(tmp_path, "cpu_openvino", "signs", HERE)
+    assert found is not None and found.date == "2026-05-01 12:00 UTC"
+    baselines.update(tmp_path, mine)
+    (tmp_path / "cpu_openvino" / HERE.digest).rename(tmp_path / "cpu_openvino" / "renamed")
+    for environment, date in ((HERE, mine.date), (None, new.date)):
+        found = baselines.latest(tmp_path, "cpu_openvino", "signs", environment)
+        assert found is not None and found.date == date
+    assert baselines.latest(tmp_path, "cpu_openvino", "other", HERE) is None
+
+
+def test_suites_of_one_file_name_in_two_folders_have_a_baseline_each(tmp_path: Path, results: Results) -> None:
+    (path, _) = baselines.update(tmp_path, replace(results, suite="vision/suites/signs"))
+    assert path == tmp_path / "cpu_onnxruntime" / HERE.digest / "vision/suites/signs.json"
+    assert baselines.latest(tmp_path, "cpu_openvino", "signs", HERE) is None
+    assert baselines.latest(tmp_path, "cpu_openvino", "vision/suites/signs", HERE) is not None
+    assert baselines.devices(tmp_path, "vision/suites/signs") == ("cpu_onnxruntime", "cpu_openvino")
+    assert baselines.devices(tmp_path, "signs") == ()
+
+
+def test_a_changed_block_changes_one_line_of_the_file(tmp_path: Path, results: Results) -> None:
+    path = baselines.update(tmp_path, results)[0]
+    before = path.read_text().splitlines()
+    (entry,) = baselines.read(path).entries
+    blocks = (Block((1.0, 2.0), (3.0, 4.0)), *entry.latency.blocks[1:])
+    measurement = replace(results.measurements[2], latency=replace(entry.latency, blocks=blocks))
+    baselines.update(tmp_path, replace(results, measurements=(measurement,)))
+    after = path.read_text().splitlines()
+    changed = [new for old, new in zip(before, after, strict=True) if old != new]
+    assert changed == ['     {"reference_ms": [1.0, 2.0], "candidate_ms": [3.0, 4.0]},']
+
+
 @pytest.mark.parametrize(
     ("changes", "wrong"),
     [
@@ -110,7 +155,9 @@ def test_a_baseline_that_contradicts_its_place_is_damaged(
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../up", "/root", "a\\b", ".hidden", "-rf", "a b", "a\n", "ä"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a//b", "a/../b", "a/", "../up", "/root", "a\\b", ".hidden", "-rf", "a b", "a\n", "ä"]
+)
 def test_a_name_that_could_leave_its_folder_is_refused(tmp_path: Path, results: Results, name: str) -> None:
     with pytest.raises(HqpError, match="suite name"):
         baselines.find(tmp_path, "cpu_openvino", HERE, name)

@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 from hqp import catalog
-from hqp.records import Device, Recipe
+from hqp.records import Device, Limit, Recipe
 from hqp.runtimes import RuntimeSession
 
 Contract = Callable[[ModuleType], Iterator[str]]
@@ -169,8 +169,8 @@ def devices(module: ModuleType) -> Iterator[str]:
 
 
 def gates(module: ModuleType) -> Iterator[str]:
-    """``check(measurement, *, limits)`` gives a verdict; limits are keyword-only numbers; ``needs``."""
-    yield from is_names(module, "needs", ("baseline",))
+    """``check(measurement, *, limits)`` gives a verdict; limits are keyword-only numbers with ranges; ``needs``."""
+    yield from is_names(module, "needs", ("fp32", "baseline_latency", "baseline_accuracy"))
     check = getattr(module, "check", None)
     if not inspect.isfunction(check):
         yield "check is no function"
@@ -181,6 +181,10 @@ def gates(module: ModuleType) -> Iterator[str]:
     for limit in list(inspect.signature(check).parameters.values())[1:]:
         if annotation(limit.annotation) != "float":
             yield f"limit {limit.name} is no float"
+    ranges = getattr(module, "limits", None)
+    sound = isinstance(ranges, dict) and all(isinstance(one, Limit) and one.why for one in ranges.values())
+    if not sound or list(ranges) != [name for name, _ in found[1:]]:  # type: ignore[arg-type]
+        yield f"limits are {ranges!r}"
     yield from returns(module, "check", "Verdict")
 
 
@@ -259,7 +263,12 @@ PLANTED = (
     (
         "gates",
         "needs = 'baseline'\ndef check(measurement, max_pp: float, *, min_pp: int): pass",
-        ["needs is 'baseline'", "check takes", "limit min_pp is no", "check does not return"],
+        ["needs is 'baseline'", "check takes", "limit min_pp is no", "limits are None", "check does not return"],
+    ),
+    (
+        "gates",
+        "needs = ()\nlimits = {'max_pp': (0, 1)}\ndef check(measurement, *, max_pp: float) -> 'Verdict': pass",
+        ["limits are {'max_pp': (0, 1)}", "check does not return"],
     ),
     (
         "reports",

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hqp.cli.application import Baselines, Json, ResultsFile, answer, app, table
 
+if TYPE_CHECKING:
+    from hqp.baselines import Difference
+
 baseline_app = typer.Typer(help="Stored baselines: what regression is judged against.")
 app.add_typer(baseline_app, name="baseline")
 
+Artefacts = Annotated[
+    Path | None,
+    typer.Option("--artefacts", metavar="DIR", help="Where their artefacts are kept: `files` below the baselines."),
+]
+StoreFolder = Annotated[Path, typer.Option("--store", metavar="DIR", help="The store of the run.")]
+
 
 @baseline_app.command("update")
-def update_baseline(results: ResultsFile, baselines: Baselines = Path("baselines"), json: Json = False) -> None:
-    """Make a run's measurements the baselines of its suite."""
+def update_baseline(
+    results: ResultsFile,
+    baselines: Baselines = Path("baselines"),
+    artefacts: Artefacts = None,
+    store: StoreFolder = Path(".hqp"),
+    json: Json = False,
+) -> None:
+    """Make a run's measurements the baselines of its suite, and keep its artefacts beside them."""
     from hqp.run.baseline import update
 
-    answer(lambda: update(results, baselines), json, "\n".join)
+    answer(lambda: update(results, baselines, artefacts, store), json, "\n".join)
 
 
 @baseline_app.command("diff")
@@ -26,8 +42,39 @@ def diff_baseline(results: ResultsFile, baselines: Baselines = Path("baselines")
     """Show in what a run differs from the baselines of its suite."""
     from hqp.run.baseline import diff
 
-    def text(found: Any) -> str:
-        rows = [(str(one.case), one.what, str(one.old), "->", str(one.new)) for one in found]
-        return table(rows) if rows else "no difference"
+    answer(lambda: diff(results, baselines), json, readable)
 
-    answer(lambda: diff(results, baselines), json, text)
+
+# How a reviewer reads each fact of a case: its name, and a value of it.
+FACTS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "model_sha256": ("artefact", lambda digest: str(digest)[:12]),
+    "model_bytes": ("bytes", lambda count: f"{count:,}"),
+    "sparsity": ("θ", lambda share: f"{100 * share:.1f}%"),
+    "split_digest": ("test images", lambda digest: str(digest)[:12]),
+    "total": ("images", lambda count: f"{count:,}"),
+    "correct": ("top-1 hits", lambda count: f"{count:,}"),
+    "correct_top5": ("top-5 hits", lambda count: f"{count:,}"),
+    "median_latency_ms": ("median", lambda ms: f"{ms:.3f} ms"),
+}
+
+
+def readable(differences: tuple[Difference, ...]) -> str:
+    """The differences, case by case: what it was, what it is, and by how much a number changed."""
+    if not differences:
+        return "no difference"
+    parts = []
+    for case in dict.fromkeys(difference.case for difference in differences):
+        rows = [_row(difference) for difference in differences if difference.case == case]
+        parts.append(f"{case}\n{table(rows)}")
+    return "\n\n".join(parts)
+
+
+def _row(difference: Difference) -> tuple[str, ...]:
+    name, form = FACTS[difference.what]
+    old, new = ("–" if side is None else form(side) for side in (difference.old, difference.new))
+    return f"  {name}", old, "->", new, _change(difference.old, difference.new)
+
+
+def _change(old: object, new: object) -> str:
+    numbers = isinstance(old, int | float) and isinstance(new, int | float) and old
+    return f"{100 * (new / old - 1):+.1f}%" if numbers else ""  # type: ignore[operator]

@@ -4,8 +4,10 @@ A file defines
 
 * ``check(measurement: Measurement, *, <limits>) -> Verdict``: its keyword-only arguments, floats, are the limits that a
   suite may set; those without a default must be set;
-* ``needs``: what must be measured for it beyond the case itself: ``()`` or ``("baseline",)``, a rerun beside the
-  artefact of the stored baseline.
+* ``limits``: the range of each of them, ``{"max_pp": Limit(0, 50, "why nothing beyond it can ever fail")}``;
+* ``needs``: what must be measured for it beyond the case itself: ``"fp32"``, the same model's FP32 file, which such a
+  gate therefore does not judge; ``"baseline_latency"`` and ``"baseline_accuracy"``, the artefact of the stored baseline
+  rerun beside the case.
 
 A gate raises ``NotApplicable`` where there is nothing to judge; no other exception becomes a verdict.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import ceil, floor
 
-from hqp.records import Estimate, PairedLatency
+from hqp.records import Estimate, Outcome, PairedLatency, Rerun
 from hqp.stats import noninferiority, signed_rank
 
 UP, DOWN = ceil, floor
@@ -46,3 +46,29 @@ def too_few(latency: PairedLatency) -> str:
 def more_rounds(rounds: int | None) -> str:
     """How many rounds would settle a ratio."""
     return f"about rounds={rounds} in the suite would decide" if rounds else "more rounds would hardly decide"
+
+
+def more_images(images: int | None) -> str:
+    """How many images would settle a share or a difference of shares."""
+    return f"about {images:,} images would decide" if images else "more images would hardly decide"
+
+
+def baseline(rerun: Rerun) -> str:
+    """The baseline's artefact, and that it ran here wherever it was recorded."""
+    if not rerun.elsewhere:
+        return "the baseline's artefact"
+    return f"the baseline's artefact (recorded with another {', '.join(rerun.elsewhere)}; rerun here)"
+
+
+def missing(rerun: Rerun) -> str:
+    """That the baseline's artefact could not be rerun, and what brings it."""
+    return f"artefact missing: {rerun.missing}"
+
+
+def exact_bytes(count: int, max_bytes: float) -> tuple[Outcome, str, Estimate]:
+    """Whether a count of bytes, which has no interval, is at most a limit, and how that reads."""
+    estimate = Estimate(float(count), float(count), float(count), confidence=1.0)
+    outcome = noninferiority.at_most(estimate, max_bytes)
+    if outcome == "pass":
+        return outcome, f"{count:,} bytes, within {max_bytes:,.0f}", estimate
+    return outcome, f"{count:,} bytes, above {max_bytes:,.0f}; max_bytes={count} would pass", estimate

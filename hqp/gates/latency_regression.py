@@ -4,31 +4,34 @@ from __future__ import annotations
 
 from hqp.errors import NotApplicable
 from hqp.gates import _wording
-from hqp.records import Measurement, Verdict
+from hqp.records import Limit, Measurement, Verdict
 from hqp.stats import noninferiority, power, signed_rank
 
-needs: tuple[str, ...] = ("baseline",)
+needs: tuple[str, ...] = ("baseline_latency",)
+limits = {"margin": Limit(0, 1, "the share of the baseline's time that may be added; twice the time must fail")}
 
 
 def check(measurement: Measurement, *, margin: float) -> Verdict:
     """Passes where the whole interval of the artefact's time over the baseline's is at most 1 + ``margin``.
 
     Raises:
-        NotApplicable: there is no baseline of this case in this environment.
+        NotApplicable: no baseline of this case was ever recorded.
     """
-    if measurement.baseline is None:
-        raise NotApplicable(f"no baseline of {measurement.case} in this environment", fix="hqp baseline update")
-    blocks = measurement.baseline.blocks
+    rerun, given = measurement.baseline, {"margin": margin}
+    if rerun is None:
+        raise NotApplicable(f"no baseline of {measurement.case} was recorded", fix="hqp baseline update")
+    if rerun.latency is None:
+        return Verdict("latency_regression", "inconclusive", _wording.missing(rerun), None, given)
+    blocks = rerun.latency.blocks
     slower = signed_rank.block_ratio(
         [block.candidate_ms for block in blocks], [block.reference_ms for block in blocks], noninferiority.CONFIDENCE
     )
-    limits = {"margin": margin}
     if slower is None:
-        return Verdict("latency_regression", "inconclusive", _wording.too_few(measurement.baseline), None, limits)
+        return Verdict("latency_regression", "inconclusive", _wording.too_few(rerun.latency), None, given)
     outcome = noninferiority.at_most(slower, 1 + margin)
     places = _wording.decimals(slower, 1 + margin)
     limit = f"{1 + margin:.{places}f}x"
-    reason = f"{_wording.interval(slower, 'x', places)} the time of the baseline's artefact "
+    reason = f"{_wording.interval(slower, 'x', places)} the time of {_wording.baseline(rerun)} "
     if outcome == "pass":
         reason += f"is within {limit}"
     elif outcome == "fail":
@@ -36,4 +39,4 @@ def check(measurement: Measurement, *, margin: float) -> Verdict:
     else:
         rounds = power.samples_to_decide(slower, 1 + margin, len(blocks))
         reason += f"may be above or within {limit} after {len(blocks)} blocks; {_wording.more_rounds(rounds)}"
-    return Verdict("latency_regression", outcome, reason, slower, limits)
+    return Verdict("latency_regression", outcome, reason, slower, given)

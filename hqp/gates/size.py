@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from hqp.gates import _wording
-from hqp.records import Estimate, Measurement, Verdict
+from hqp.records import Estimate, Limit, Measurement, Verdict
 from hqp.stats import noninferiority
 
-needs: tuple[str, ...] = ()
+needs: tuple[str, ...] = ("fp32",)
+limits = {"max_ratio": Limit(0.001, 1, "a share of FP32's bytes; 1 is FP32's own size")}
 
 
 def check(measurement: Measurement, *, max_ratio: float) -> Verdict:

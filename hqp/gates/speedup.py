@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from hqp.errors import NotApplicable
 from hqp.gates import _wording
-from hqp.records import Measurement, Verdict
+from hqp.records import Limit, Measurement, Verdict
 from hqp.stats import noninferiority, power, signed_rank
 
-needs: tuple[str, ...] = ()
+needs: tuple[str, ...] = ("fp32",)
+limits = {"min_ratio": Limit(0.5, 1000, "times as fast as FP32; below half its speed nothing is asked")}
 
 
 def check(measurement: Measurement, *, min_ratio: float) -> Verdict:
@@ -22,9 +23,9 @@ def check(measurement: Measurement, *, min_ratio: float) -> Verdict:
     estimate = signed_rank.block_ratio(
         [block.reference_ms for block in blocks], [block.candidate_ms for block in blocks], noninferiority.CONFIDENCE
     )
-    limits = {"min_ratio": min_ratio}
+    given = {"min_ratio": min_ratio}
     if estimate is None:
-        return Verdict("speedup", "inconclusive", _wording.too_few(measurement.latency), None, limits)
+        return Verdict("speedup", "inconclusive", _wording.too_few(measurement.latency), None, given)
     outcome = noninferiority.at_least(estimate, min_ratio)
     places = _wording.decimals(estimate, min_ratio)
     limit = f"the required {min_ratio:.{places}f}x"
@@ -36,4 +37,4 @@ def check(measurement: Measurement, *, min_ratio: float) -> Verdict:
     else:
         rounds = power.samples_to_decide(estimate, min_ratio, len(blocks))
         reason += f"may be above or below {limit} after {len(blocks)} blocks; {_wording.more_rounds(rounds)}"
-    return Verdict("speedup", outcome, reason, estimate, limits)
+    return Verdict("speedup", outcome, reason, estimate, given)

@@ -8,6 +8,7 @@ from hqp.records.artifact import Artifact, Calibrated, Certificate, Cost, Judged
 from hqp.records.baseline import Baseline, BaselineEntry
 from hqp.records.canonical import SCHEMA_VERSION, Digest, digest_of, is_digest
 from hqp.records.data import DEFAULT_READING, SPLITS, Accuracy, Reading, Samples
+from hqp.records.limit import Limit
 from hqp.records.measurement import (
     Block,
     Case,
@@ -18,6 +19,7 @@ from hqp.records.measurement import (
     Measurement,
     Outcome,
     PairedLatency,
+    Rerun,
     Results,
     Verdict,
 )
@@ -62,6 +64,7 @@ __all__ = [
     "Judged",
     "Judgement",
     "LayerRecord",
+    "Limit",
     "Measurement",
     "Member",
     "Option",
@@ -74,6 +77,7 @@ __all__ = [
     "Reading",
     "Recipe",
     "Recovery",
+    "Rerun",
     "Results",
     "Rounds",
     "Samples",

@@ -38,11 +38,15 @@ class Environment:
         """Twelve hexadecimal digits that name the environment."""
         return digest_of(self.facts)[:12]
 
+    def differing(self, other: Environment) -> tuple[str, ...]:
+        """The facts in which two environments differ."""
+        keys = sorted(self.facts.keys() | other.facts.keys())
+        return tuple(key for key in keys if self.facts.get(key) != other.facts.get(key))
+
     def differences(self, other: Environment) -> list[str]:
         """``key: mine, theirs`` for each fact in which two environments differ."""
-        keys = sorted(self.facts.keys() | other.facts.keys())
-        pairs = ((key, self.facts.get(key, "absent"), other.facts.get(key, "absent")) for key in keys)
-        return [f"{key}: {mine}, {theirs}" for key, mine, theirs in pairs if mine != theirs]
+        facts = ((key, self.facts.get(key, "absent"), other.facts.get(key, "absent")) for key in self.differing(other))
+        return [f"{key}: {mine}, {theirs}" for key, mine, theirs in facts]
 
 
 @dataclass(frozen=True)
@@ -88,12 +92,28 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Rerun:
+    """What the artefact of a case's baseline does here and now, beside the candidate.
+
+    ``elsewhere`` are the facts in which the environment that recorded it differs from this one. ``missing`` says, where
+    its file was needed and is not at hand, which file that is and what brings it. ``latency`` and ``accuracy`` are
+    ``None`` until a gate needs them.
+    """
+
+    model_sha256: Digest
+    elsewhere: tuple[str, ...] = ()
+    missing: str = ""
+    latency: PairedLatency | None = None
+    accuracy: Accuracy | None = None
+
+
+@dataclass(frozen=True)
 class Measurement:
     """All that was measured of a case: its artefact, beside FP32 of the same model on the same device.
 
     Where no FP32 file is at hand, ``fp32_accuracy`` is ``None`` and ``latency`` compares the artefact with itself.
-    ``baseline`` is a rerun beside the artefact of the stored baseline; ``None`` where there is none. ``skipped_images``
-    belong to the split that judged, and could not be read.
+    ``baseline`` is what the artefact of the stored baseline does beside it, where a gate asked for that and a baseline
+    was ever recorded. ``skipped_images`` belong to the split that judged, and could not be read.
     """
 
     case: Case
@@ -104,7 +124,7 @@ class Measurement:
     fp32_accuracy: Accuracy | None
     fp32_bytes: int
     peak_memory_bytes: int | None
-    baseline: PairedLatency | None = None
+    baseline: Rerun | None = None
     skipped_images: tuple[str, ...] = ()
 
 

@@ -8,6 +8,7 @@ from hqp import baselines, documents
 from hqp.baselines import Difference
 from hqp.errors import HqpError, Incomparable, command
 from hqp.records import Baseline, Results
+from hqp.store import Store, sha256_of
 
 RESULTS_FIX = "pytest suites"
 
@@ -22,11 +23,15 @@ def read_results(path: Path) -> Results:
     return documents.read(path, Results, RESULTS_FIX)
 
 
-def update(results: Path, root: Path) -> tuple[str, ...]:
+def update(results: Path, root: Path, files: Path | None = None, store: Path = Path(".hqp")) -> tuple[str, ...]:
     """Makes a run's measurements the baselines of its suite, and says in which files they stand.
 
+    Their artefacts are copied from the store to ``files``, by default below ``root``, so that they can be rerun beside
+    later ones on any machine.
+
     Raises:
-        HqpError: a stored baseline has cases that the run did not measure; a partial run replaces no whole one.
+        HqpError: a stored baseline has cases that the run did not measure, since a partial run replaces no whole one;
+            the store does not hold an artefact of the run.
     """
     read = read_results(results)
     for new in baselines.from_results(read):
@@ -35,7 +40,32 @@ def update(results: Path, root: Path) -> tuple[str, ...]:
         if lost:
             place = baselines.path_of(root, new.device, new.environment, new.suite)
             raise HqpError(f"{results} lacks {', '.join(lost)} of the baseline {place}", "a run of the whole suite")
-    return tuple(str(path) for path in baselines.update(root, read))
+    kept = _artefacts(read, Store(store))
+    copied = [_copied(sha256, file, files or root / baselines.FILES) for sha256, file in kept.items()]
+    return tuple(str(path) for path in (*baselines.update(root, read), *copied))
+
+
+def _artefacts(read: Results, store: Store) -> dict[str, Path]:
+    """The stored file of each artefact of a run, by digest."""
+    kept = {}
+    for measurement in read.measurements:
+        sha256 = measurement.sidecar.model_sha256
+        file = store.kept(sha256)
+        if file is None:
+            raise HqpError(
+                f"the artefact of {measurement.case} ({sha256[:12]}) is not in {store.root}",
+                "the store of the run, which keeps it",
+                "--store DIR, or run the suite again",
+            )
+        kept[sha256] = file
+    return kept
+
+
+def _copied(sha256: str, file: Path, folder: Path) -> Path:
+    place = folder / baselines.file_name(sha256)
+    if not place.is_file() or sha256_of(place) != sha256:
+        documents.write_bytes(place, file.read_bytes())
+    return place
 
 
 def diff(results: Path, root: Path) -> tuple[Difference, ...]:

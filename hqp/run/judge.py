@@ -21,9 +21,13 @@ class Bound:
     gate: Gate
     plugin: ModuleType
 
+    def binds(self, case: Case) -> bool:
+        """Whether the verdict on a case passes or fails the suite; FP32 is not judged against itself."""
+        return self.gate.binds(case) and case.method not in self.plugin.needs
+
     def judge(self, measurement: Measurement) -> Judgement:
         """The verdict on a case, or why there is nothing to judge."""
-        bound = self.gate.binds(measurement.case)
+        bound = self.binds(measurement.case)
         try:
             verdict = self.plugin.check(measurement, **dict(self.gate.limits))
         except NotApplicable as nothing:
@@ -49,44 +53,69 @@ def request(suite: Suite, case: Case) -> Request:
         suite.seed,
         suite.input_size,
         reading,
+        keep=suite.keep if _prunes(case.method) else (),
         test_images=suite.test_images,
     )
+
+
+def _prunes(method: str) -> bool:
+    return catalog.load("methods", method).recipe.pruning is not None
 
 
 def resolve(suite: Suite) -> tuple[Bound, ...]:
     """The gates of a suite, after every name and every limit of it was found right.
 
     Raises:
-        HqpError: a name is unknown, a gate binds no case, a limit is unknown, missing or no number.
+        HqpError: a name is unknown; a gate binds no case, or one that it cannot judge; a limit is unknown, missing or
+            beyond the range in which it can fail; nothing prunes that ``keep`` could hold back.
     """
     for case in suite.cases():
         subject.resolve(request(suite, case))
-    bounds = tuple(Bound(gate, _plugin(suite, gate)) for gate in suite.gates)
-    seen: set[tuple[str, Case]] = set()
-    for gate in suite.gates:
-        for case in filter(gate.binds, suite.cases()):
-            if (gate.name, case) in seen:
-                raise HqpError(f"two gates '{gate.name}' bind {case}", "one gate of a name for each case")
-            seen.add((gate.name, case))
+    if suite.keep and not any(_prunes(method) for method in suite.methods):
+        raise HqpError("keep of a suite is set, and none of its methods removes filters", "a method that prunes")
+    bounds = tuple(_bound(suite, gate) for gate in suite.gates)
+    _require_one_of_a_name(suite, bounds)
     return bounds
 
 
-def _plugin(suite: Suite, gate: Gate) -> ModuleType:
+def _require_one_of_a_name(suite: Suite, bounds: tuple[Bound, ...]) -> None:
+    seen: set[tuple[str, Case]] = set()
+    for bound in bounds:
+        for case in filter(bound.binds, suite.cases()):
+            if (bound.gate.name, case) in seen:
+                raise HqpError(f"two gates '{bound.gate.name}' bind {case}", "one gate of a name for each case")
+            seen.add((bound.gate.name, case))
+
+
+def _bound(suite: Suite, gate: Gate) -> Bound:
+    """A gate whose names are the suite's, that has a case to judge, and whose limits can fail."""
     known = {"methods": suite.methods, "models": tuple(suite.named_models), "devices": suite.devices}
     for field, there in known.items():
         for name in getattr(gate, field) or ():
             if name not in there:
                 raise UnknownName(f"{field[:-1]} of gate '{gate.name}'", name, there, fix="")
-    plugin = catalog.require("gates", gate.name)
-    parameters = inspect.signature(plugin.check).parameters.values()
-    limits = {item.name: item.default for item in parameters if item.kind is item.KEYWORD_ONLY}
+    bound = Bound(gate, catalog.require("gates", gate.name))
+    against = set(bound.plugin.needs) & set(gate.methods or ())
+    if against:
+        raise HqpError(
+            f"gate '{gate.name}' compares with {against.pop()}, and cannot judge it against itself", "other methods"
+        )
+    if not any(map(bound.binds, suite.cases())):
+        raise HqpError(f"gate '{gate.name}' binds no case of the suite", "a method that it can judge")
+    _require_limits(bound)
+    return bound
+
+
+def _require_limits(bound: Bound) -> None:
+    gate, ranges = bound.gate, getattr(bound.plugin, "limits", None)
+    if ranges is None:
+        raise HqpError(f"gate '{gate.name}' states no ranges of its limits", 'limits = {"max_…": Limit(…)} in its file')
     given = dict(gate.limits)
     for name, value in given.items():
-        if name not in limits:
-            raise UnknownName(f"limit of gate '{gate.name}'", name, limits, fix="")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
-            raise HqpError(f"limit {name} of gate '{gate.name}' is {value!r}", "a finite number")
-    for name, default in limits.items():
-        if default is inspect.Parameter.empty and name not in given:
+        if name not in ranges:
+            raise UnknownName(f"limit of gate '{gate.name}'", name, ranges, fix="")
+        ranges[name].require(f"limit {name} of gate '{gate.name}'", value)
+    for name, parameter in inspect.signature(bound.plugin.check).parameters.items():
+        wanted = parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
+        if wanted and name not in given:
             raise HqpError(f"gate '{gate.name}' has no {name}", fix=f'Gate("{gate.name}", {name}=…)')
-    return plugin

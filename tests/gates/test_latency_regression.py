@@ -8,7 +8,7 @@ import pytest
 
 from hqp.errors import NotApplicable
 from hqp.gates import latency_regression
-from hqp.records import Measurement, PairedLatency
+from hqp.records import Measurement, PairedLatency, Rerun
 
 Make = Callable[..., Measurement]
 MakeLatency = Callable[..., PairedLatency]
@@ -31,7 +31,7 @@ def test_outcome_and_reason(
     make_measurement: Make, make_latency: MakeLatency, slower: float, outcome: str, reason: str
 ) -> None:
     rerun = make_latency([[3.0]] * 21, [[3.0 * slower * noise] for noise in NOISE])
-    verdict = latency_regression.check(make_measurement(baseline=rerun), margin=0.05)
+    verdict = latency_regression.check(make_measurement(baseline=Rerun("b" * 64, latency=rerun)), margin=0.05)
     assert (verdict.gate, verdict.outcome, verdict.limits) == ("latency_regression", outcome, {"margin": 0.05})
     assert verdict.reason == reason
 
@@ -40,19 +40,36 @@ def test_the_stored_numbers_play_no_part(make_measurement: Make, make_latency: M
     """The artefact's time beside FP32 may be anything: only the rerun beside the baseline's artefact counts."""
     rerun = make_latency([[3.0]] * 20, [[3.0]] * 20)
     slow = make_latency([[1.0]] * 20, [[99.0]] * 20)
-    assert latency_regression.check(make_measurement(baseline=rerun, latency=slow), margin=0.05).outcome == "pass"
+    measurement = make_measurement(baseline=Rerun("b" * 64, latency=rerun), latency=slow)
+    assert latency_regression.check(measurement, margin=0.05).outcome == "pass"
 
 
 def test_too_few_blocks_are_inconclusive(make_measurement: Make, make_latency: MakeLatency) -> None:
-    verdict = latency_regression.check(make_measurement(baseline=make_latency([[1.0]], [[9.0]])), margin=0.05)
+    rerun = Rerun("b" * 64, latency=make_latency([[1.0]], [[9.0]]))
+    verdict = latency_regression.check(make_measurement(baseline=rerun), margin=0.05)
     assert (verdict.outcome, verdict.estimate) == ("inconclusive", None)
     assert verdict.reason == "too few blocks to bound a ratio: 1; rounds=5 or more in the suite, when idle"
 
 
 def test_without_a_baseline_it_says_how_to_record_one(make_measurement: Make) -> None:
-    assert latency_regression.needs == ("baseline",)
+    assert latency_regression.needs == ("baseline_latency",)
     with pytest.raises(NotApplicable) as refused:
         latency_regression.check(make_measurement(), margin=0.05)
-    assert str(refused.value) == (
-        "no baseline of resnet18-hqp-cpu_openvino in this environment; try: hqp baseline update"
+    assert str(refused.value) == ("no baseline of resnet18-hqp-cpu_openvino was recorded; try: hqp baseline update")
+
+
+def test_it_says_that_an_artefact_recorded_elsewhere_was_rerun_here(
+    make_measurement: Make, make_latency: MakeLatency
+) -> None:
+    rerun = Rerun("b" * 64, ("cpu", "runtime"), latency=make_latency([[3.0]] * 20, [[3.0]] * 20))
+    assert latency_regression.check(make_measurement(baseline=rerun), margin=0.05).reason == (
+        "1.00x (90% interval 1.00 to 1.00) the time of the baseline's artefact (recorded with another cpu, runtime; "
+        "rerun here) is within 1.05x"
     )
+
+
+def test_where_the_artefact_is_missing_it_says_what_brings_it(make_measurement: Make) -> None:
+    rerun = Rerun("b" * 64, missing="there is no files/bb.onnx; try: git checkout -- files/bb.onnx")
+    verdict = latency_regression.check(make_measurement(baseline=rerun), margin=0.05)
+    assert (verdict.outcome, verdict.estimate) == ("inconclusive", None)
+    assert verdict.reason == "artefact missing: there is no files/bb.onnx; try: git checkout -- files/bb.onnx"

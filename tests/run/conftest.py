@@ -94,7 +94,7 @@ suite = Suite(
     gates=(
         Gate("accuracy_drop", methods="hqp", max_pp=10.0),
         Gate("size", methods="hqp", max_ratio=0.9),
-        Gate("latency_regression", methods=("fp32", "hqp"), margin=20.0),
+        Gate("latency_regression", methods=("fp32", "hqp"), margin=1.0),
     ),
 )
 '''

@@ -1,0 +1,117 @@
+"""The pytest plug-in: one test per case and gate that binds it, and one coverage test per suite.
+
+A ``.py`` file that declares a suite is one where it stands in a folder named ``suites`` or is asked for by name. It is
+collected into ``suites/signs.py::CASE::GATE``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hqp.errors import HqpError
+from hqp.plugin.items import RUNS, SuiteFile, SuiteItem
+from hqp.plugin.places import OPTIONS, is_suite, results_file
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+    from hqp.records import Results
+
+MISTAKE = 2
+
+# Each suite's results, and what could not be written of them.
+RESULTS = pytest.StashKey[list["Results"]]()
+UNWRITTEN = pytest.StashKey[list[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options stand on the command line or, without the dashes, in the ini file."""
+    group = parser.getgroup("hqp", "compressed neural networks")
+    for name, (default, text) in OPTIONS.items():
+        group.addoption(f"--hqp-{name}", metavar="DIR", help=f"{text} (default: {default})")
+        parser.addini(f"hqp_{name}", text)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(
+    file_path: Path, parent: pytest.Collector
+) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """A suite file becomes its cases and gates, and is no module of test functions besides."""
+    collectors = yield
+    asked = parent.session.isinitpath(file_path)
+    return [SuiteFile.from_parent(parent, path=file_path)] if is_suite(file_path, asked) else collectors
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Where results go is tried before the work."""
+    from hqp.run import results
+
+    if session.config.option.collectonly:
+        return
+    wanted = {item.run for item in session.items if isinstance(item, SuiteItem)}
+    for run in session.config.stash.get(RUNS, []):
+        if run in wanted:
+            try:
+                results.require_place(results_file(session.config, run.name))
+            except HqpError as error:
+                pytest.exit(f"hqp: error: {error}", returncode=MISTAKE)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """What was measured is written, also where the run was interrupted."""
+    from hqp import documents
+
+    stash = session.config.stash
+    made = [run.results() for run in stash.get(RUNS, [])]
+    stash[RESULTS] = [results for results in made if results.measurements]
+    stash[UNWRITTEN] = []
+    for results in stash[RESULTS]:
+        path = results_file(session.config, results.suite)
+        try:
+            documents.write(path, results)
+            _summarise_job(results)
+        except OSError as error:
+            # The tables are printed all the same: they are all that is left of the run.
+            stash[UNWRITTEN].append(f"hqp: error: {error.filename or path} was not written: {error.strerror}")
+            session.exitstatus = MISTAKE
+
+
+def _summarise_job(results: Results) -> None:
+    """On GitHub, the report stands on the job's page."""
+    from hqp import catalog
+
+    page = os.environ.get("GITHUB_STEP_SUMMARY")
+    if page:
+        with Path(page).open("a", encoding="utf-8") as file:
+            file.write(catalog.load("reports", "markdown").render(results))
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
+    """The tables of each suite, where its results are, and what to type next."""
+    from hqp import catalog
+    from hqp.run.results import shown
+
+    unwritten = config.stash.get(UNWRITTEN, [])
+    for results in config.stash.get(RESULTS, []):
+        terminalreporter.section(f"suite {results.suite}")
+        terminalreporter.write_line(catalog.load("reports", "table").render(results))
+        if not unwritten:
+            path = shown(results_file(config, results.suite))
+            terminalreporter.write_line(f"results  {path}   (hqp report {path})")
+    for line in unwritten:
+        terminalreporter.write_line(line, red=True)
+
+
+def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """An interrupted run loses only the step it was in."""
+    import sys
+
+    # pytest ends a session of its own accord with a subclass.
+    if type(excinfo.value) is KeyboardInterrupt:
+        sys.stderr.write("\nhqp: stopped; every finished step is kept, the same command goes on from there\n")

@@ -1,0 +1,180 @@
+"""What a suite file is collected into: cases, their gates, and one coverage test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hqp.errors import HqpError
+from hqp.plugin import places
+
+if TYPE_CHECKING:
+    from _pytest._code.code import TerminalRepr
+
+    from hqp.records import Case, Judgement
+    from hqp.run.judge import Bound
+    from hqp.run.suite import SuiteRun
+
+RUNS = pytest.StashKey[list["SuiteRun"]]()
+
+
+class GateFailed(Exception):
+    """A verdict that is not a pass; its text is the reason."""
+
+
+class SuiteFile(pytest.File):
+    """A file that declares ``suite``."""
+
+    run: SuiteRun
+
+    def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
+        _refuse_processes(self.config)
+        self.run = self._run()
+        self.config.stash.setdefault(RUNS, []).append(self.run)
+        for case in self.run.cases:
+            if self.run.binding(case):
+                yield CaseCollector.from_parent(self, name=str(case), case=case)
+        yield CoverageItem.from_parent(self, name="coverage")
+
+    def _run(self) -> SuiteRun:
+        from hqp.run.context import Context
+        from hqp.run.reruns import Stored
+        from hqp.run.suite import SuiteRun
+        from hqp.store import Store
+        from hqp.suite import Suite
+
+        config, name = self.config, places.suite_name(self.config, self.path)
+        record_command = places.record_command(config, name)
+        with places.at_rootdir(config):
+            module = _module(self.path)
+            suite = getattr(module, "suite", None)
+            if not isinstance(suite, Suite):
+                raise HqpError(f"{self.path.name} declares no suite", "suite = Suite(…)", "from hqp import Gate, Suite")
+            question = " ".join((module.__doc__ or self.path.stem).split())
+            context = Context(Store(places.folder(config, "store")))
+            stored = Stored(name, places.folder(config, "baselines"), places.folder(config, "artefacts"))
+            return SuiteRun(question, suite, context, stored, record_command)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
+        return _one_line(excinfo, self.config) or super().repr_failure(excinfo)
+
+
+def _module(path: Path) -> Any:
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location(f"hqp_suite_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise HqpError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _refuse_processes(config: pytest.Config) -> None:
+    """Cases are measured one after the other in this one process, which holds what was measured."""
+    if hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None):
+        raise HqpError("suites cannot run under xdist: cases side by side disturb each other", fix="pytest -n 0")
+    if getattr(config.option, "forked", False):
+        raise HqpError("suites cannot run under --forked: what a child measures is lost", fix="pytest without --forked")
+
+
+def _one_line(excinfo: pytest.ExceptionInfo[BaseException], config: pytest.Config) -> str | None:
+    from hqp.run import suite_words
+
+    error = excinfo.value
+    if isinstance(error, GateFailed):
+        return str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if not isinstance(error, HqpError):
+        return None
+    # Only one who stands elsewhere can be mistaken about where a path of the suite starts.
+    elsewhere = Path.cwd() != config.rootpath
+    return suite_words.told(error) + (f" (a suite's paths start at {config.rootpath})" if elsewhere else "")
+
+
+class CaseCollector(pytest.Collector):
+    """A case with the gates that bind it."""
+
+    def __init__(self, *, case: Case, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.case = case
+
+    def collect(self) -> Iterator[pytest.Item]:
+        assert isinstance(self.parent, SuiteFile)
+        for bound in self.parent.run.binding(self.case):
+            yield GateItem.from_parent(self, name=bound.gate.name, case=self.case, bound=bound)
+
+
+class SuiteItem(pytest.Item):
+    """An item of a suite; progress is shown while it runs, and what fails is told in one line."""
+
+    @property
+    def run(self) -> SuiteRun:
+        """The run of the suite that the item belongs to."""
+        suite = self.getparent(SuiteFile)
+        assert suite is not None
+        return suite.run
+
+    def runtest(self) -> None:
+        capture = self.config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture else nullcontext(), places.at_rootdir(self.config):
+            self.check()
+
+    def check(self) -> None:
+        raise AssertionError("each kind of item has its own check")
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
+        return _one_line(excinfo, self.config) or super().repr_failure(excinfo)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        # pytest's own skips need a line.
+        return self.path, 0, self.name
+
+
+class GateItem(SuiteItem):
+    """One gate on one case."""
+
+    def __init__(self, *, case: Case, bound: Bound, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.case, self.bound = case, bound
+
+    def check(self) -> None:
+        judgement = self.run.judge(self.case, self.bound)
+        # In place of those of an earlier try.
+        self.user_properties[:] = _properties(judgement)
+        if judgement.verdict is None:
+            pytest.skip(judgement.skipped or "nothing to judge")
+        if judgement.verdict.outcome != "pass":
+            raise GateFailed(f"{judgement.verdict.outcome}: {judgement.verdict.reason}")
+
+
+def _properties(judgement: Judgement) -> list[tuple[str, object]]:
+    verdict = judgement.verdict
+    if verdict is None:
+        return []
+    properties: list[tuple[str, object]] = [("outcome", verdict.outcome), ("reason", verdict.reason)]
+    if verdict.estimate is not None:
+        properties.append(("estimate", verdict.estimate.value))
+    return properties + [(name, limit) for name, limit in verdict.limits.items()]
+
+
+class CoverageItem(SuiteItem):
+    """Every case of the suite and of its baselines was measured."""
+
+    def check(self) -> None:
+        run = self.run
+        for case in run.cases:
+            # Cases that a gate binds were measured for it, unless they were deselected or skipped.
+            if not run.binding(case):
+                run.show(case)
+        missing = run.unmeasured()
+        if missing:
+            raise GateFailed(
+                f"in the baseline but not measured: {', '.join(missing)}; run all, or, where they are gone for good, "
+                f"git rm the suite's baselines and {run.record_command}"
+            )

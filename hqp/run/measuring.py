@@ -1,0 +1,74 @@
+"""Measuring one file on one device: its accuracy, its time beside another file's, its memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hqp.measure import guards, sampler
+from hqp.records import Accuracy, Case, Measurement, PairedLatency, Samples, Sidecar
+from hqp.run import probe
+from hqp.run.context import Context, device_of
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a case is measured: uncounted warm-ups, rounds of fresh sessions, iterations in each; images judged."""
+
+    warmups: int = 10
+    rounds: int = 20
+    iterations: int = 5
+    seed: int = 0
+    test_images: int | None = None
+
+
+def measure_files(
+    context: Context,
+    case: Case,
+    sidecar: Sidecar,
+    file: Path,
+    reference: tuple[Sidecar, Path] | None,
+    protocol: Protocol,
+) -> Measurement:
+    """Latency, accuracy on ``test`` and peak memory of a file beside FP32; without FP32, of the file alone."""
+    against = (reference[0].model_sha256, reference[1]) if reference else (sidecar.model_sha256, file)
+    return Measurement(
+        case=case,
+        sidecar=sidecar,
+        environment=context.environment(case.device),
+        accuracy=accuracy(context, case, sidecar, file, protocol),
+        fp32_accuracy=accuracy(context, case, sidecar, reference[1], protocol) if reference else None,
+        latency=time_pair(context, case.device, against, file, protocol, "latency"),
+        fp32_bytes=sidecar.fp32_bytes,
+        peak_memory_bytes=probe.peak_memory_bytes(device_of(case.device), file),
+        skipped_images=_test(context, sidecar, protocol).skipped,
+    )
+
+
+def accuracy(context: Context, case: Case, sidecar: Sidecar, file: Path, protocol: Protocol) -> Accuracy:
+    """The accuracy of a file on the images that judge the artefact of ``sidecar``."""
+    return context.accuracy(file, case.device, _test(context, sidecar, protocol), sidecar.input_size)
+
+
+def _test(context: Context, sidecar: Sidecar, protocol: Protocol) -> Samples:
+    return context.samples(
+        sidecar.dataset, "test", sidecar.input_size, reading=sidecar.reading, first=protocol.test_images
+    )
+
+
+def time_pair(
+    context: Context, device: str, reference: tuple[str, Path], candidate: Path, protocol: Protocol, step: str
+) -> PairedLatency:
+    """Interleaved rounds of two files on one device; ``reference`` is its digest and its file."""
+    with context.progress.track(step, protocol.rounds) as advance:
+        return sampler.sample(
+            lambda: context.session(reference[1], device),
+            lambda: context.session(candidate, device),
+            reference_sha256=reference[0],
+            warmups=protocol.warmups,
+            rounds=protocol.rounds,
+            iterations=protocol.iterations,
+            seed=protocol.seed,
+            guard=guards.Guard(threads=device_of(device).threads),
+            advance=advance,
+        )

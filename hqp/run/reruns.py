@@ -1,0 +1,100 @@
+"""The baseline's artefact, rerun beside the candidate in whatever environment this is: stored times are never compared.
+
+Its file lies beside the baselines, ``files/<sha256>.onnx``, or in the store that made it; wherever it comes from, it is
+taken by its digest alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hqp import baselines
+from hqp.errors import command
+from hqp.records import Baseline, BaselineEntry, Case, Measurement, Rerun
+from hqp.run import measuring
+from hqp.run.context import Context
+from hqp.run.measuring import Protocol
+from hqp.store import sha256_of
+
+LATENCY, ACCURACY = "baseline_latency", "baseline_accuracy"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The baselines of one suite below ``root``, and the folder of their artefacts."""
+
+    suite: str
+    root: Path
+    files: Path
+
+    def baseline(self, context: Context, device: str) -> Baseline | None:
+        """The suite's baseline on a device: that of this environment, or else the latest of any other."""
+        return baselines.latest(self.root, device, self.suite, context.environment(device))
+
+    def cases(self, context: Context, devices: tuple[str, ...]) -> tuple[Case, ...]:
+        """The cases of all baselines of the suite; of devices that the suite has no more, those recorded last."""
+        recorded = baselines.devices(self.root, self.suite)
+        here = {device: context.environment(device) for device in recorded if device in devices}
+        found = [baselines.latest(self.root, device, self.suite, here.get(device)) for device in recorded]
+        return tuple(entry.case for baseline in found if baseline for entry in baseline.entries)
+
+    def artefact(self, context: Context, sha256: str) -> Path | None:
+        """The file of a digest, or ``None`` where no place holds it as it was recorded."""
+        for place in (self.files / baselines.file_name(sha256), context.store.root / "files" / sha256):
+            if place.is_file() and sha256_of(place) == sha256:
+                return place
+        return None
+
+
+def supply(
+    context: Context, stored: Stored, needs: tuple[str, ...], measurement: Measurement, file: Path, protocol: Protocol
+) -> Measurement:
+    """The measurement with what a gate needs of the baseline; as it is where no baseline of the case was recorded.
+
+    ``file`` is the artefact that was measured.
+    """
+    case = measurement.case
+    baseline = stored.baseline(context, case.device)
+    entry = baseline.entry(case) if baseline else None
+    if baseline is None or entry is None:
+        return measurement
+    elsewhere = measurement.environment.differing(baseline.environment)
+    rerun = measurement.baseline or Rerun(entry.model_sha256, elsewhere)
+    if ACCURACY in needs and rerun.accuracy is None and not elsewhere and _same_images(entry, measurement):
+        # Counts of this environment are what a rerun would give; times of this environment never are.
+        rerun = replace(rerun, accuracy=entry.accuracy)
+    if (ACCURACY in needs and rerun.accuracy is None) or (LATENCY in needs and rerun.latency is None):
+        rerun = _run(context, stored, needs, replace(measurement, baseline=rerun), file, protocol)
+    return replace(measurement, baseline=rerun)
+
+
+def _same_images(entry: BaselineEntry, measurement: Measurement) -> bool:
+    mine, theirs = measurement.accuracy, entry.accuracy
+    return (mine.split_digest, mine.total) == (theirs.split_digest, theirs.total)
+
+
+def _run(
+    context: Context, stored: Stored, needs: tuple[str, ...], measurement: Measurement, file: Path, protocol: Protocol
+) -> Rerun:
+    rerun, case = measurement.baseline, measurement.case
+    assert rerun is not None
+    old = stored.artefact(context, rerun.model_sha256)
+    if old is None:
+        return replace(rerun, missing=_missing(stored, rerun.model_sha256))
+    if ACCURACY in needs and rerun.accuracy is None:
+        accuracy = measuring.accuracy(context, case, measurement.sidecar, old, protocol)
+        rerun = replace(rerun, accuracy=accuracy)
+    if LATENCY in needs and rerun.latency is None:
+        reference = (rerun.model_sha256, old)
+        latency = measuring.time_pair(context, case.device, reference, file, protocol, "baseline")
+        rerun = replace(rerun, latency=latency)
+    return rerun
+
+
+def _missing(stored: Stored, sha256: str) -> str:
+    place = stored.files / baselines.file_name(sha256)
+    checkout = command("git", "checkout", "--", place)
+    if place.is_file():
+        return f"{place} is another file than its name says; try: git lfs pull, or {checkout}"
+    return f"there is no {place}; try: {checkout}, or git add it where the baseline was recorded"

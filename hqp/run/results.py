@@ -1,0 +1,62 @@
+"""The results of a run: what they hold beside the measurements, and where they are written."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+
+import hqp
+from hqp import documents
+from hqp.errors import HqpError
+from hqp.measure import environment
+from hqp.records import SCHEMA_VERSION, Judgement, Measurement, Results
+
+
+def results(
+    name: str, question: str, measurements: tuple[Measurement, ...], judgements: tuple[Judgement, ...]
+) -> Results:
+    """A run's measurements and judgements, with the machine, the command and the time."""
+    return Results(
+        schema_version=SCHEMA_VERSION,
+        hqp_version=hqp.__version__,
+        suite=name,
+        question=question,
+        date=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        command=_command(),
+        machine=environment.machine(),
+        measurements=measurements,
+        judgements=judgements,
+    )
+
+
+def _command() -> str:
+    program = Path(sys.argv[0])
+    name = f"python -m {program.parent.name}" if program.name == "__main__.py" else program.name
+    return " ".join([name, *sys.argv[1:]])
+
+
+def path_of(store: Path, suite: str) -> Path:
+    """Where a suite's results stand."""
+    return store / "results" / f"{suite}.json"
+
+
+def require_place(path: Path) -> None:
+    """Writes beside ``path`` and removes it again, so that no run is measured whose results cannot be kept.
+
+    Raises:
+        HqpError: the folder cannot be made, or takes no file.
+    """
+    trial = path.with_name(f".{path.name}.trial")
+    try:
+        documents.write_bytes(trial, b"trial")
+        trial.unlink()
+    except OSError as error:
+        raise HqpError(
+            f"results cannot be written to {path}: {error.strerror}", "a folder that takes files", "--hqp-store DIR"
+        ) from None
+
+
+def shown(path: Path) -> Path:
+    """A path as a user types it: relative where it is below the working directory."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,140 @@
+"""A run of a suite: what the pytest plug-in asks for, case by case and gate by gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hqp.errors import HqpError
+from hqp.records import Case, Judgement, Measurement, Results
+from hqp.run import artifacts, compress, judge, measuring, reruns, results
+from hqp.run.context import Context
+from hqp.run.judge import Bound
+from hqp.run.measuring import Protocol
+from hqp.run.reruns import Stored
+from hqp.suite import Suite
+
+REFERENCE_METHOD = "fp32"
+
+
+@dataclass(eq=False)
+class SuiteRun:
+    """One run of a suite: each case is measured once, when the first gate asks for it, and each gate counts once.
+
+    ``record_command`` is what a user types to record a baseline.
+    """
+
+    question: str
+    suite: Suite
+    context: Context
+    stored: Stored
+    record_command: str
+    bounds: tuple[Bound, ...] = field(init=False)
+    _measured: dict[Case, Measurement] = field(default_factory=dict)
+    _files: dict[Case, Path] = field(default_factory=dict)
+    _failed: dict[Case, HqpError | OSError] = field(default_factory=dict)
+    _judged: dict[tuple[str, Case], Judgement] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.bounds = judge.resolve(self.suite)
+
+    @property
+    def name(self) -> str:
+        return self.stored.suite
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        return tuple(self.suite.cases())
+
+    @property
+    def protocol(self) -> Protocol:
+        """How the suite's cases are measured."""
+        suite = self.suite
+        return Protocol(suite.warmups, suite.rounds, suite.iterations, suite.seed, suite.test_images)
+
+    def binding(self, case: Case) -> tuple[Bound, ...]:
+        """The gates whose verdict on a case passes or fails the suite."""
+        return tuple(bound for bound in self.bounds if bound.binds(case))
+
+    def judge(self, case: Case, bound: Bound) -> Judgement:
+        """The judgement of a gate that binds the case; of one that is judged again, the last counts."""
+        if _needs_baseline(bound):
+            # A damaged baseline is refused before minutes are spent on measuring.
+            self.stored.baseline(self.context, case.device)
+        self.measure(case)
+        measurement = self._supplied(case, bound)
+        if _needs_baseline(bound) and measurement.baseline is None:
+            skipped = f"no baseline of {case} was recorded; to record one: {self.record_command}"
+            judgement = Judgement(bound.gate.name, case, True, None, skipped)
+        else:
+            judgement = bound.judge(measurement)
+        self._judged[bound.gate.name, case] = judgement
+        return judgement
+
+    def show(self, case: Case) -> None:
+        """Measures a case that no gate binds, with what the gates that are shown for it need."""
+        self.measure(case)
+        for bound in self.bounds:
+            if bound.shows(case):
+                self._supplied(case, bound)
+
+    def measure(self, case: Case) -> Measurement:
+        """The measurement of a case, made on the first call; one that failed fails again, and is not tried again."""
+        if case in self._failed:
+            raise self._failed[case]
+        if case not in self._measured:
+            number = len(self._measured) + 1
+            try:
+                with self.context.progress.case(str(case), number, len(self.cases)):
+                    self._measured[case] = self._measure(case)
+            except (HqpError, OSError) as error:
+                self._failed[case] = error
+                raise
+        return self._measured[case]
+
+    def _measure(self, case: Case) -> Measurement:
+        made = compress.artifact(self.context, judge.request(self.suite, case))
+        reference = compress.artifact(self.context, judge.request(self.suite, replace(case, method=REFERENCE_METHOD)))
+        self._files[case] = Path(made.path) / artifacts.MODEL
+        dense = (reference.sidecar, Path(reference.path) / artifacts.MODEL)
+        return measuring.measure_files(self.context, case, made.sidecar, self._files[case], dense, self.protocol)
+
+    def _supplied(self, case: Case, bound: Bound) -> Measurement:
+        """The measurement of a measured case with what a gate needs of the baseline, rerun when it is first needed."""
+        if _needs_baseline(bound):
+            measured, file, needs = self._measured[case], self._files[case], bound.plugin.needs
+            self._measured[case] = reruns.supply(self.context, self.stored, needs, measured, file, self.protocol)
+        return self._measured[case]
+
+    def unmeasured(self) -> tuple[str, ...]:
+        """The ids of baseline cases that this run did not measure."""
+        recorded = self.stored.cases(self.context, self.suite.devices)
+        return tuple(str(case) for case in recorded if case not in self._measured)
+
+    def results(self) -> Results:
+        """All that was measured and judged so far, with what the gates would have said of cases they do not bind."""
+        judgements = (*self._judged.values(), *self._shown())
+        return results.results(self.name, self.question, tuple(self._measured.values()), judgements)
+
+    def _shown(self) -> list[Judgement]:
+        """One judgement per unbound case and gate: two gates of a name may both leave a case unbound."""
+        kept: dict[tuple[str, Case], Judgement] = {}
+        for case, measurement in self._measured.items():
+            for bound in self.bounds:
+                if bound.shows(case) and not bound.binds(case):
+                    judgement = _judged(bound, measurement)
+                    if judgement is not None and judgement.verdict is not None:
+                        kept.setdefault((bound.gate.name, case), judgement)
+        return list(kept.values())
+
+
+def _needs_baseline(bound: Bound) -> bool:
+    return bool({reruns.LATENCY, reruns.ACCURACY} & set(bound.plugin.needs))
+
+
+def _judged(bound: Bound, measurement: Measurement) -> Judgement | None:
+    """The judgement that is only shown; one that cannot be made is left out, since it must not cost the run."""
+    try:
+        return bound.judge(measurement)
+    except HqpError:
+        return None

@@ -1,0 +1,131 @@
+"""What a suite may ask: every name and limit is looked at before anything is measured. Nothing here is measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hqp import Gate, Suite
+from hqp.errors import HqpError
+from hqp.records import Case
+from hqp.run import judge
+from hqp.stats import noninferiority, signed_rank
+from hqp.suite import FEWEST_ROUNDS
+
+
+def suite_of(*gates: Gate, **changes: Any) -> Suite:
+    said = {
+        "models": ("resnet18",), "dataset": "signs", "devices": ("cpu_onnxruntime",), "methods": ("fp32", "q8", "hqp"),
+    }  # fmt: skip
+    return Suite(gates=gates, **(said | changes))
+
+
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        (Gate("size", max_ratio=30), "limit max_ratio of gate 'size' is 30; a number from 0.001 to 1: a share"),
+        (Gate("size", max_ratio=float("nan")), "limit max_ratio of gate 'size' is nan; a number from 0.001 to 1"),
+        (Gate("size", max_ratio="0.3"), "limit max_ratio of gate 'size' is '0.3'; a number"),
+        (Gate("size", max_ratio=True), "limit max_ratio of gate 'size' is True; a number"),
+        (Gate("accuracy_drop", max_pp=1000), "limit max_pp of gate 'accuracy_drop' is 1000; a number from 0 to 50"),
+        (Gate("accuracy_drop", max_pp=-1), "limit max_pp of gate 'accuracy_drop' is -1; a number from 0 to 50"),
+        (Gate("accuracy_regression", max_pp=99), "limit max_pp of gate 'accuracy_regression' is 99; a number"),
+        (Gate("latency_regression", margin=1e9), "limit margin of gate 'latency_regression' is 1000000000.0; a number"),
+        (Gate("latency_regression", margin=-0.5), "limit margin of gate 'latency_regression' is -0.5; a number"),
+        (Gate("speedup", min_ratio=0), "limit min_ratio of gate 'speedup' is 0; a number from 0.5 to 1,000"),
+        (Gate("min_top1", min_percent=0.81), "is 0.81; a number from 1 to 100: percent of the images, 81 and not 0.81"),
+        (Gate("max_ms", max_median_ms=0), "is 0; a number from 0.001 to 60,000: milliseconds of one inference"),
+        (Gate("max_bytes", max_bytes=1e12), "a number from 1,000 to 2,000,000,000: bytes of model.onnx"),
+        (Gate("max_memory", max_bytes=1e15), "a number from 100,000 to 1,000,000,000,000: bytes by which"),
+        (Gate("size"), "gate 'size' has no max_ratio; try: Gate(\"size\", max_ratio=…)"),
+        (Gate("size", max_raito=0.3), "unknown limit of gate 'size' 'max_raito'; did you mean max_ratio?"),
+        (Gate("sise", max_ratio=0.3), "unknown gate 'sise'; did you mean size?"),
+        (Gate("size", methods="hpq", max_ratio=0.3), "unknown method of gate 'size' 'hpq'; did you mean hqp?"),
+        (Gate("size", devices="gpu", max_ratio=0.3), "unknown device of gate 'size' 'gpu'; there are: cpu_onnxruntime"),
+        (Gate("size", methods="fp32", max_ratio=0.3), "gate 'size' compares with fp32, and cannot judge"),
+        (Gate("speedup", methods=("hqp", "fp32"), min_ratio=2), "gate 'speedup' compares with fp32, and"),
+    ],
+)  # fmt: skip
+def test_a_gate_that_can_never_fail_or_is_misspelt_is_refused(gate: Gate, said: str) -> None:
+    with pytest.raises(HqpError) as refused:
+        judge.resolve(suite_of(gate))
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"rounds": FEWEST_ROUNDS - 1},
+            "rounds of a suite is 4; a whole number from 5 to 10,000: fewer bound",
+        ),
+        ({"rounds": 2.5}, "rounds of a suite is 2.5; a whole number"),
+        ({"rounds": 15.0}, "rounds of a suite is 15.0; a whole number"),
+        ({"rounds": 10**9}, "rounds of a suite is 1000000000; a whole number from 5 to 10,000"),
+        ({"rounds": None}, "rounds of a suite is None; a whole number"),
+        ({"iterations": 0}, "iterations of a suite is 0; a whole number from 1 to"),
+        ({"warmups": -1}, "warmups of a suite is -1; a whole number from 0 to"),
+        ({"seed": "x"}, "seed of a suite is 'x'; a whole number from 0 to"),
+        ({"seed": -3}, "seed of a suite is -3; a whole number from 0 to"),
+        ({"test_images": 0}, "test_images of a suite is 0; a whole number from 1 to"),
+        ({"input_size": "32"}, "input_size of a suite is '32'; a whole number from 8 to"),
+        ({"delta_max_pp": -1}, "delta_max_pp of a suite is -1; a number from 0.01 to 100: absolute points of top-1"),
+        ({"delta_max_pp": float("nan")}, "delta_max_pp of a suite is nan; a number"),
+        ({"methods": "hqp"}, "methods of a suite is 'hqp'; a tuple of names is right; try: methods=(\"…\",)"),
+        ({"methods": ("hqp", "hqp")}, "methods of a suite names one twice"),
+        ({"keep": "stem.*"}, "keep of a suite is 'stem.*'; a tuple of layers' names"),
+    ],
+)
+def test_a_number_that_a_suite_cannot_take_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(HqpError) as refused:
+        suite_of(**changes)
+    assert said in str(refused.value)
+
+
+def test_gates_that_are_no_tuple_of_gates_are_refused() -> None:
+    with pytest.raises(HqpError, match=r"a tuple of gates is right; try: gates=\(Gate\(…\),\)"):
+        Suite(("resnet18",), "signs", ("cpu_onnxruntime",), ("fp32",), Gate("size", max_ratio=0.3))  # type: ignore[arg-type]
+
+
+def test_a_suite_asks_for_no_fewer_rounds_than_can_bound_a_ratio() -> None:
+    assert signed_rank.fewest_blocks(noninferiority.CONFIDENCE) == FEWEST_ROUNDS
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"models": ("resnet81",)}, "unknown model 'resnet81'; did you mean resnet18"),
+        ({"dataset": "sings"}, "unknown dataset 'sings'; did you mean signs?"),
+        ({"methods": ("fp32", "magnitud")}, "unknown method 'magnitud'; did you mean magnitude?"),
+        (
+            {"methods": ("fp32", "q8"), "keep": ("conv1",)},
+            "keep of a suite is set, and none of its methods",
+        ),
+    ],
+)
+def test_a_misspelt_name_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(HqpError) as refused:
+        judge.resolve(suite_of(**changes))
+    assert said in str(refused.value)
+
+
+def test_a_gate_that_compares_with_fp32_binds_all_other_methods() -> None:
+    against, itself = judge.resolve(suite_of(Gate("size", max_ratio=0.3), Gate("min_top1", min_percent=50)))
+    cases = {method: Case("resnet18", method, "cpu_onnxruntime") for method in ("fp32", "q8", "hqp")}
+    assert [method for method, case in cases.items() if against.binds(case)] == ["q8", "hqp"]
+    assert [method for method, case in cases.items() if itself.binds(case)] == ["fp32", "q8", "hqp"]
+    with pytest.raises(HqpError, match="gate 'size' binds no case of the suite"):
+        judge.resolve(suite_of(Gate("size", max_ratio=0.3), methods=("fp32",)))
+
+
+def test_two_gates_of_a_name_for_one_case_are_refused() -> None:
+    with pytest.raises(HqpError, match="two gates 'size' bind resnet18-hqp-cpu_onnxruntime"):
+        judge.resolve(suite_of(Gate("size", max_ratio=0.3), Gate("size", methods="hqp", max_ratio=0.2)))
+
+
+def test_layers_to_keep_are_asked_of_the_methods_that_prune() -> None:
+    suite = suite_of(keep=("conv1", "layer4.*"))
+    judge.resolve(suite)
+    asked = {case.method: judge.request(suite, case).keep for case in suite.cases()}
+    assert asked == {"fp32": (), "q8": (), "hqp": ("conv1", "layer4.*")}
