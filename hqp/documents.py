@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from hqp.errors import Damaged, HqpError
-from hqp.records import SCHEMA_VERSION
+from hqp.records import SCHEMA_VERSION, Digest, digest_of
 
 Record = TypeVar("Record")
 
@@ -23,6 +23,11 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     if kind not in _adapters:
         _adapters[kind] = TypeAdapter(kind)
     return _adapters[kind]
+
+
+def form(kind: Any) -> Digest:
+    """What names the form of a record: another field, or one of another type, gives another digest."""
+    return digest_of(_adapter(kind).json_schema())
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -71,7 +76,7 @@ def read(path: Path, kind: type[Record], fix: str) -> Record:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise HqpError(f"there is no file {path}", fix=fix) from None
     except (UnicodeDecodeError, IsADirectoryError) as error:
         raise Damaged(f"{path} is no JSON file ({error})", fix=fix) from None

@@ -96,7 +96,7 @@ def grams(job: Job, draft: Draft, how: Recovery) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     place = job.store.make("grams", {**job.key, "layers": names, "images": how.images}, build)
-    draft.spend(documents.read(place / COST, Cost, fix=f"rm -r {place}"))
+    draft.spend(job.store.read(place / COST, Cost))
     draft.grams = load_file(place / "grams.safetensors")
     return draft.grams
 
@@ -123,7 +123,7 @@ def exported(job: Job, draft: Draft, removal: Removal) -> Path:
     """The FP32 file of the model without these channels."""
     place = _exported(job, key(job, draft, removal), lambda: made(job, draft, removal))
     if (place / COST).exists():
-        draft.spend(documents.read(place / COST, Cost, fix=f"rm -r {place}"))
+        draft.spend(job.store.read(place / COST, Cost))
     return place / FILE
 
 

@@ -50,7 +50,7 @@ def quantised(
     key = {**key, "policy": asdict(job.policy), "how": asdict(how)}
     ranges = job.store.record("ranges", key, Ranges, partial(_ranges, job, how, plain))
     place = job.store.make("quantized", {**key, "device": job.device}, partial(_write_nearest, job, how, plain, ranges))
-    choice = documents.read(place / CHOICE, Choice, fix=f"rm -r {place}")
+    choice = job.store.read(place / CHOICE, Choice)
     draft.spend(ranges.cost, choice.cost)
     return place / FILE, choice.calibrated
 

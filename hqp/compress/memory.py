@@ -22,7 +22,7 @@ class Parts:
 
     def __init__(self, say: Callable[[str], None] = lambda line: None, most: int = sys.maxsize) -> None:
         """``most`` images are done at once, however many memory holds."""
-        self._say, self._most = say, most
+        self.say, self._most = say, most
 
     def each(self, count: int, work: Callable[[slice], Result]) -> list[Result]:
         """What ``work`` gives for the parts of a batch of ``count`` images, in their order.
@@ -74,7 +74,7 @@ class Parts:
         if size == 1:
             raise HqpError("memory does not hold a batch of one image", "more memory", "--input-size SMALLER")
         self._most = size // 2
-        self._say(f"out of memory: batches of {self._most} images from here on")
+        self.say(f"out of memory: batches of {self._most} images from here on")
 
 
 def lacks_memory(error: Exception) -> bool:

@@ -18,6 +18,7 @@ from hqp.compress import candidates, groups, passes, prune, saved, statistics, t
 from hqp.compress.job import Draft, Job, Removal, stopwatch
 from hqp.compress.statistics import Sensitivities
 from hqp.records import Cost, FineTuning, Recovery, Rounds, digest_of
+from hqp.store import STATES
 
 
 def deepen(job: Job, draft: Draft) -> None:
@@ -86,7 +87,7 @@ def _measured(job: Job, draft: Draft) -> Sensitivities:
 def _trained(job: Job, draft: Draft, how: FineTuning, base: nn.Module, removal: Removal) -> Path:
     """The file with the weights of the model without these channels, recovered and trained."""
     key = _key(job, draft, how, removal)
-    state = job.store.root / "train" / f"{digest_of(key)[:24]}.pt"
+    state = job.store.root / STATES / f"{digest_of(key)[:24]}.pt"
 
     def build(folder: Path) -> None:
         from safetensors.torch import save_file
@@ -117,7 +118,7 @@ def _trained(job: Job, draft: Draft, how: FineTuning, base: nn.Module, removal: 
 
     place = job.store.make("tuned", key, build)
     state.unlink(missing_ok=True)
-    draft.spend(documents.read(place / candidates.COST, Cost, fix=f"rm -r {place}"))
+    draft.spend(job.store.read(place / candidates.COST, Cost))
     return place / candidates.WEIGHTS
 
 

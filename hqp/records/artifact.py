@@ -104,9 +104,10 @@ class Sidecar:
     bytes of the FP32 file over bytes of this one. ``ranking`` says which ranking was kept. ``accepted_steps`` are
     the pruning steps that ``selection`` accepts, ``shipped_steps`` those of the file: fewer where verification or the
     certificate gave some back, more where the certificate went beyond. ``source`` builds the model that ``model``
-    names. ``split_digests`` name the images of each split, and ``skipped_images`` those of the splits that were used
-    which could not be read. ``notes`` are sentences that the user should know: that the file breaks the bound, or why
-    nothing was removed. ``qat_cost`` estimates what quantisation-aware training would take.
+    names. ``split_digests`` name the images of each split that was used, of ``test`` those that certified, and
+    ``skipped_images`` those of them which could not be read. ``notes`` are sentences that the user should know: that
+    the file breaks the bound, or why nothing was removed. ``qat_cost`` estimates what quantisation-aware training would
+    take.
     """
 
     schema_version: int

@@ -23,7 +23,7 @@ from hqp.run import artifacts
 from hqp.run.context import Context, split_digest
 from hqp.run.subject import Request, Subject, identity, resolve, subject, trained
 from hqp.run.train import recipe_of
-from hqp.store import Store, sha256_of
+from hqp.store import MANIFEST, Store, sha256_of
 
 if TYPE_CHECKING:
     from hqp.compress.job import Draft, Job
@@ -36,14 +36,16 @@ def artifact(context: Context, request: Request) -> Artifact:
     """The artefact of a request, made where the store does not have it yet."""
     recipe, found = resolve(request), subject(context, request)
     data = _data(context, request, found)
+    certifying = split_digest(request.dataset, "test", found.reading, request.test_images)
     key = {
         **data,
+        "train": split_digest(request.dataset, "train", found.reading),
+        "test": certifying if recipe.alpha is not None else None,
         "method": request.method,
         "recipe": asdict(recipe),
         "policy": asdict(context.policy(request.device)),
         "delta_max_pp": request.delta_max_pp,
         "targets": request.targets.asked(),
-        "test_images": request.test_images if recipe.alpha is not None else None,
         "seed": request.seed,
         "device": request.device,
         "environment": context.environment(request.device).digest,
@@ -96,6 +98,11 @@ def _samples(context: Context, request: Request, found: Subject, split: str) -> 
     return context.samples(request.dataset, split, found.size, reading=found.reading)
 
 
+def _certifying(context: Context, request: Request, found: Subject) -> Samples:
+    """The images of ``test`` that certify."""
+    return context.samples(request.dataset, "test", found.size, reading=found.reading, first=request.test_images)
+
+
 def _job(context: Context, request: Request, found: Subject, recipe: Recipe, data: dict[str, Any]) -> Job:
     from hqp.compress.job import Job
 
@@ -105,10 +112,7 @@ def _job(context: Context, request: Request, found: Subject, recipe: Recipe, dat
         return context.judged(file, request.device, selection, found.size)
 
     def test(file: Path) -> Judged:
-        held_out = context.samples(
-            request.dataset, "test", found.size, reading=found.reading, first=request.test_images
-        )
-        return context.judged(file, request.device, held_out, found.size)
+        return context.judged(file, request.device, _certifying(context, request, found), found.size)
 
     def outputs(file: Path, count: int) -> npt.NDArray[np.float32]:
         return context.outputs(file, request.device, calibration.first(count), found.size, "distance from FP32")
@@ -188,6 +192,9 @@ def _sidecar(context: Context, request: Request, found: Subject, job: Job, draft
     from hqp.compress import count
 
     assert draft.baseline is not None
+    used = [job.calibration, job.selection]
+    if draft.certificate:
+        used.append(_certifying(context, request, found))
     model_bytes, fp32_bytes = draft.file.stat().st_size, draft.dense_file.stat().st_size
     return Sidecar(
         schema_version=SCHEMA_VERSION,
@@ -196,12 +203,8 @@ def _sidecar(context: Context, request: Request, found: Subject, job: Job, draft
         source=request.model.source,
         dataset=request.dataset,
         reading=found.reading,
-        split_digests={
-            "calibration": job.calibration.digest,
-            "selection": job.selection.digest,
-            "test": split_digest(request.dataset, "test", found.reading),
-        },
-        skipped_images=job.calibration.skipped + job.selection.skipped,
+        split_digests={samples.split: samples.digest for samples in used},
+        skipped_images=tuple(name for samples in used for name in samples.skipped),
         method=request.method,
         recipe=job.recipe,
         seed=request.seed,
@@ -266,6 +269,6 @@ def compress(request: Request, out: Path) -> Artifact:
         made = artifact(context, request)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-        whole = Path(shutil.copytree(made.path, Path(folder) / out.name))
+        whole = Path(shutil.copytree(made.path, Path(folder) / out.name, ignore=shutil.ignore_patterns(MANIFEST)))
         os.replace(whole, out)
     return artifacts.read(out)

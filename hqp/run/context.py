@@ -18,6 +18,7 @@ from hqp.records import (
     Accuracy,
     Cost,
     Device,
+    Digest,
     Environment,
     Judged,
     Policy,
@@ -44,6 +45,9 @@ class Context:
     progress: Progress = field(default_factory=Progress)
     _samples: dict[tuple[str, str, int, Reading, int | None], Samples] = field(default_factory=dict)
     _environments: dict[str, Environment] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.store.say = self.progress.say
 
     def samples(
         self, dataset: str, split: str, size: int, *, reading: Reading = DEFAULT_READING, first: int | None = None
@@ -145,9 +149,9 @@ def device_of(name: str) -> Device:
     return device
 
 
-def split_digest(dataset: str, split: str, reading: Reading) -> str:
-    """What names the images of a split and the way they become a network's input; none of them is read."""
-    return _as_read(_loaded(dataset, split, reading), reading).digest
+def split_digest(dataset: str, split: str, reading: Reading, first: int | None = None) -> Digest:
+    """What names a split, or its first images, and the way they become a network's input; none of them is read."""
+    return _as_read(_loaded(dataset, split, reading, first), reading).digest
 
 
 def _loaded(dataset: str, split: str, reading: Reading, first: int | None = None) -> Samples:

@@ -23,6 +23,8 @@ from hqp.records import Samples, digest_of
 from hqp.run.progress import Progress
 from hqp.store import Store
 
+IMAGES, DECODED = "images.npy", "decoded.json"
+
 # Images decoded between two movements of the progress bar.
 CHUNK = 250
 
@@ -56,12 +58,12 @@ def prepared(samples: Samples, size: int, skip_unreadable: int, store: Store, pr
     place = _decoded(samples, size, skip_unreadable, store, progress)
     if place is None and not skip_unreadable:
         return replace(samples, read=Stream(samples, size))
-    skipped = documents.read((place or _surveyed(samples, size, skip_unreadable, store, progress)) / "decoded.json",
-                             Decoded, fix=f"rm -r {store.root / 'images'}").skipped  # fmt: skip
+    known = place or _surveyed(samples, size, skip_unreadable, store, progress)
+    skipped = store.read(known / DECODED, Decoded).skipped
     if len(skipped) > skip_unreadable:
         raise Unreadable(skipped[0].name, f"one of {len(skipped)}")
     kept = np.delete(np.arange(len(samples)), [one.index for one in skipped])
-    images = np.load(place / "images.npy", mmap_mode="r") if place else None
+    images = np.load(place / IMAGES, mmap_mode="r") if place else None
 
     def read(indices: Sequence[int], wanted: int) -> Images:
         chosen = kept[np.asarray(indices)]
@@ -77,13 +79,13 @@ def prepared(samples: Samples, size: int, skip_unreadable: int, store: Store, pr
 
 def _decoded(samples: Samples, size: int, skip_unreadable: int, store: Store, progress: Progress) -> Path | None:
     """The folder of the store that holds the decoded images, or ``None`` where they are too many to be kept."""
-    key = {"samples": samples.digest, "size": size}
+    key = {"samples": samples.digest, "size": size, "form": documents.form(Decoded)}
     if not store.path("images", key).is_dir() and not _fits(len(samples) * size * size * 3, store):
         return None
 
     def build(folder: Path) -> None:
-        images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (len(samples), size, size, 3))
-        documents.write(folder / "decoded.json", _decode(samples, size, skip_unreadable, progress, images))
+        images = np.lib.format.open_memmap(folder / IMAGES, "w+", np.uint8, (len(samples), size, size, 3))
+        documents.write(folder / DECODED, _decode(samples, size, skip_unreadable, progress, images))
         images.flush()
 
     return store.make("images", key, build)
@@ -93,9 +95,9 @@ def _surveyed(samples: Samples, size: int, skip_unreadable: int, store: Store, p
     """The folder of the store that says which images cannot be read; none is kept."""
 
     def build(folder: Path) -> None:
-        documents.write(folder / "decoded.json", _decode(samples, size, skip_unreadable, progress, None))
+        documents.write(folder / DECODED, _decode(samples, size, skip_unreadable, progress, None))
 
-    return store.make("survey", {"samples": samples.digest}, build)
+    return store.make("survey", {"samples": samples.digest, "form": documents.form(Decoded)}, build)
 
 
 def _fits(needed_bytes: int, store: Store) -> bool:

@@ -175,8 +175,8 @@ def _pretrained(context: Context, name: str, plugin: Any) -> tuple[Path, int, Re
         documents.write(folder / "input.json", Input(found.input_size, found.reading))
 
     with context.progress.track(f"pretrained weights of {name}", 0):
-        place = context.store.make("pretrained", {"model": name}, build)
-    known = documents.read(place / "input.json", Input, fix=f"rm -r {place}")
+        place = context.store.make("pretrained", {"model": name, "form": documents.form(Input)}, build)
+    known = context.store.read(place / "input.json", Input)
     return place / "weights.safetensors", known.input_size, known.reading
 
 

@@ -27,7 +27,7 @@ from hqp.run import fixtures
 from hqp.run.context import data_root
 from hqp.run.images import prepared
 from hqp.run.progress import Progress
-from hqp.store import Store
+from hqp.store import STATES, Store
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from hqp.compress.training import Images, Step, TrainingRecipe
 
 STORE = Path(".hqp")
-STATES = STORE / "train"
 TRAIN_SCORED = 5_000  # images of `train` that the card counts: enough to show how far a network overfits
 
 
@@ -76,7 +75,9 @@ class Training:
         """Where the training's state lies; another recipe, seed or set of images has another place."""
         from hqp.compress.training import fingerprint
 
-        return STATES / f"{self.weights.stem}-{fingerprint(self.images['train'], self.recipe, self.seed)[:12]}.pt"
+        return (
+            STORE / STATES / f"{self.weights.stem}-{fingerprint(self.images['train'], self.recipe, self.seed)[:12]}.pt"
+        )
 
 
 def train(
@@ -134,9 +135,10 @@ def render_images(run: Training) -> Training:
     """Has every split's images at hand, at the size of the last phase."""
     from hqp.compress.training import Images
 
-    images = {}
+    images, progress = {}, Progress(run.console)
+    store = Store(STORE, progress.say)
     for split, samples in run.samples.items():
-        ready = prepared(samples, run.size, run.skip_unreadable, Store(STORE), Progress(run.console))
+        ready = prepared(samples, run.size, run.skip_unreadable, store, progress)
         read = partial(_read, ready, run.size)
         images[split] = Images(read, ready.labels, ready.mean, ready.std, f"{ready.digest}-{run.size}")
     return replace(run, images=images)

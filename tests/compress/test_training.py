@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import io
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +18,7 @@ from torch import nn
 from hqp.compress.training import Images, Step, TrainingRecipe, count_correct, fit
 from hqp.compress.training.images import augmented, batch
 from hqp.compress.training.optimizer import optimizer_of, set_learning_rate
-from hqp.errors import Damaged, HqpError
+from hqp.errors import HqpError
 
 RECIPE = TrainingRecipe(phases=((16, 2), (24, 1)), batch=16)
 
@@ -35,7 +38,7 @@ def images(count: int = 64, seed: int = 0) -> Images:
     )
 
 
-def network() -> nn.Module:
+def network() -> nn.Sequential:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         return nn.Sequential(
@@ -114,16 +117,15 @@ def test_the_seconds_of_finished_epochs_are_kept_over_a_kill(tmp_path: Path, mon
 def test_a_kill_while_saving_leaves_the_last_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = tmp_path / "tiny.pt"
     whole = trained(network(), images(), RECIPE)
-    save, calls = torch.save, []
+    replace_file, calls = os.replace, []
 
-    def dies_the_second_time(content: object, path: Path) -> None:
+    def dies_the_second_time(written: str, path: Path) -> None:
         calls.append(path)
-        save(content, path)
         if len(calls) == 2:
-            path.write_bytes(path.read_bytes()[:100])
             raise Killed
+        replace_file(written, path)
 
-    monkeypatch.setattr(torch, "save", dies_the_second_time)
+    monkeypatch.setattr(os, "replace", dies_the_second_time)
     with pytest.raises(Killed):
         fit(network(), images(), RECIPE, state=state)
     monkeypatch.undo()
@@ -131,33 +133,54 @@ def test_a_kill_while_saving_leaves_the_last_state(tmp_path: Path, monkeypatch: 
     assert trained(network(), images(), RECIPE, state=state) == whole
 
 
-def test_the_state_of_another_training_is_refused(tmp_path: Path) -> None:
-    state = tmp_path / "tiny.pt"
-    fit(network(), images(), RECIPE, seed=3, state=state)
+def test_the_state_of_another_training_is_not_gone_on_from(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    wider = network()
+    wider[0] = nn.Conv2d(3, 8, 5)
     others = (
-        (images(), RECIPE, 4),
-        (images(), replace(RECIPE, learning_rate=1e-3), 3),
-        (images(seed=1), RECIPE, 3),
+        (network(), images(), RECIPE, 4),
+        (network(), images(), replace(RECIPE, learning_rate=1e-3), 3),
+        (network(), images(seed=1), RECIPE, 3),
+        (wider, images(), RECIPE, 3),
     )
-    for sample, recipe, seed in others:
-        with pytest.raises(Damaged, match=r"another training.*rm "):
-            fit(network(), sample, recipe, seed=seed, state=state)
+    for number, (model, sample, recipe, seed) in enumerate(others):
+        state = tmp_path / f"{number}.pt"
+        fit(network(), images(), RECIPE, seed=3, state=state)
+        told: list[str] = []
+        alone = trained(copy.deepcopy(model), sample, recipe, seed=seed)
+        assert trained(model, sample, recipe, seed=seed, state=state, say=told.append) == alone
+        assert told == [f"{state} is the state of another training; this one starts anew"]
 
 
-@pytest.mark.parametrize("keep", [0, 10, 1_000])
-def test_a_state_that_is_cut_off_is_refused_by_name(tmp_path: Path, keep: int) -> None:
-    state = tmp_path / "tiny.pt"
-    fit(network(), images(), RECIPE, state=state)
-    state.write_bytes(state.read_bytes()[:keep])
-    with pytest.raises(Damaged, match=r"tiny\.pt"):
-        fit(network(), images(), RECIPE, state=state)
+def emptied(content: bytes) -> bytes:
+    return b""
 
 
-def test_a_state_cannot_run_code(tmp_path: Path) -> None:
-    state = tmp_path / "tiny.pt"
-    torch.save({"name": Killed}, state)
-    with pytest.raises(Damaged, match=r"tiny\.pt"):
-        fit(network(), images(), RECIPE, state=state)
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flipped(content: bytes) -> bytes:
+    """One bit of a weight is another."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def runs_code(content: bytes) -> bytes:
+    written = io.BytesIO()
+    torch.save({"name": Killed}, written)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("damage", [emptied, cut, flipped, runs_code])
+def test_a_damaged_state_is_told_and_the_training_starts_anew(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    state, whole = tmp_path / "tiny.pt", trained(network(), images(), RECIPE)
+    with pytest.raises(Killed):
+        fit(network(), images(), RECIPE, state=state, on_step=kill_at(3, 1))
+    state.write_bytes(damage(state.read_bytes()))
+    told: list[str] = []
+    assert trained(network(), images(), RECIPE, state=state, say=told.append) == whole
+    assert told == [f"{state} is damaged; the training starts anew"]
 
 
 @pytest.mark.parametrize(("optimizer", "learning_rate"), [("adamw", 0.03), ("sgd", 0.1)])

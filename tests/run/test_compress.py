@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -182,3 +184,54 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(
     assert done.returncode == 0, done.stderr
     assert not [*folder.glob(".hqp/train/*.pt")]
     assert (folder / "out/model.onnx").read_bytes() == (artefacts[method] / "model.onnx").read_bytes()
+
+
+MAIN = "import os, sys; os.chdir({!r}); from hqp.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.fixture
+def beside(artefacts: dict[str, Path], project: Path, tmp_path: Path) -> Path:
+    """Another folder of the same weights, with a copy of the store that all artefacts left."""
+    shutil.copytree(project / ".hqp", tmp_path / ".hqp", ignore=shutil.ignore_patterns("running"))
+    (tmp_path / "fixtures").symlink_to(project / "fixtures")
+    return tmp_path
+
+
+def entries_by_method(folder: Path) -> dict[str, Path]:
+    """The store's artefacts."""
+    return {json.loads(file.read_text())["method"]: file.parent for file in folder.glob(".hqp/artifacts/*/hqp.json")}
+
+
+def test_an_artefact_in_the_place_of_another_is_not_shipped(artefacts: dict[str, Path], beside: Path, run: Any) -> None:
+    entries = entries_by_method(beside)
+    shutil.copytree(entries["hqp"], entries["fp32"], dirs_exist_ok=True)
+    done = run("-c", MAIN.format(str(beside)), *COMPRESS[2:], "--method", "fp32", "--delta-max", "3", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert f"{entries['fp32'].relative_to(beside)} is damaged (it is the entry artifacts/" in done.stderr
+    assert (beside / "out/model.onnx").read_bytes() == (artefacts["fp32"] / "model.onnx").read_bytes()
+
+
+def damage(file: Path) -> None:
+    """Cuts a JSON file short; in another one bit is wrong, far behind its beginning."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content[:-3] if file.suffix == ".json" else content)
+
+
+def test_whatever_is_damaged_in_the_store_is_made_anew_and_the_same_bytes_are_shipped(
+    artefacts: dict[str, Path], beside: Path, run: Any
+) -> None:
+    made = entries_by_method(beside)["hqp"]
+    sidecar = (made / "hqp.json").read_text()
+    (made / "hqp.json").write_text(sidecar.replace('"sparsity": 0.', '"sparsity": 0.9'))
+    for file in beside.glob(".hqp/*/*/*"):
+        if file.name != "entry.json" and file.parent.parent.name != "artifacts":
+            damage(file)
+    done = run("-c", MAIN.format(str(beside)), *COMPRESS[2:], "--method", "hqp", "--delta-max", "3", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    told = re.findall(r"\.hqp/(\w+)/\w+ is damaged \(.*\); it is made anew\n", done.stderr)
+    needed = {"artifacts", "images", "sensitivity", "grams", "exported", "ranges", "quantized", "validation", "judged"}
+    assert needed <= set(told)
+    for file in ("model.onnx", "layers.json"):
+        assert (beside / "out" / file).read_bytes() == (artefacts["hqp"] / file).read_bytes()
+    assert json.loads((beside / "out/hqp.json").read_text())["sparsity"] == json.loads(sidecar)["sparsity"]

@@ -25,7 +25,7 @@ from hqp.compress.training.images import Images, augmented, batch
 from hqp.compress.training.recipe import TrainingRecipe
 from hqp.compress.training.teacher import Teacher
 from hqp.errors import HqpError
-from hqp.records import digest_of
+from hqp.records import Digest, digest_of
 
 # What trains at another size of image.
 PHASES = 'training = {{"phases": (({}, 10),)}} in the file that builds the model'
@@ -57,7 +57,7 @@ class Course:
     order: torch.memory_format
 
 
-def fingerprint(images: Images, recipe: TrainingRecipe, seed: int) -> str:
+def fingerprint(images: Images, recipe: TrainingRecipe, seed: int) -> Digest:
     """The name of one training: another recipe, seed or set of images has another."""
     return digest_of([images.digest, len(images), asdict(recipe), seed])
 
@@ -111,11 +111,10 @@ def fit(
     """The seconds it took to train the model, in place and where its parameters lie; interrupted epochs do not count.
 
     The model is left in evaluation mode. After each epoch ``state`` holds all that the next one needs; where it exists,
-    training goes on from it. A batch that memory does not hold is halved, which ``say`` is told: the step is that of
-    the whole batch, except that batch normalisation sees the halves.
+    training goes on from it, unless it is damaged, which ``say`` is told. A batch that memory does not hold is halved,
+    which ``say`` is told too: the step is that of the whole batch, except that batch normalisation sees the halves.
 
     Raises:
-        Damaged: ``state`` is cut off, or belongs to another training.
         HqpError: the loss is no longer finite.
     """
     if len(images) < recipe.batch:
@@ -149,15 +148,16 @@ def count_correct(model: nn.Module, images: Images, size: int, at_once: int = 25
 def _train(course: Course, path: Path | None, on_step: Callable[[Step], None]) -> float:
     """The seconds of all epochs, those included that were done before a kill."""
     name = fingerprint(course.images, course.recipe, course.seed)
-    done, seconds = state.restore(path, name, course.model, course.optimizer)
+    done, seconds = 0, 0.0
+    if path is not None:
+        done, seconds = state.restore(path, name, course.model, course.optimizer, course.parts.say)
     with _deterministic():
         for epoch in range(done, len(course.recipe.sizes)):
             start = time.perf_counter()
             _train_epoch(course, epoch, on_step)
             seconds += time.perf_counter() - start
             if path is not None:
-                progress = {"name": name, "epochs_done": epoch + 1, "seconds": seconds}
-                state.save(path, progress, course.model, course.optimizer)
+                state.save(path, name, epoch + 1, seconds, course.model, course.optimizer)
     return seconds
 
 
