@@ -13,12 +13,16 @@ from torch import Tensor, nn
 
 from hqp import documents
 from hqp.compress import export, groups, int8, recover
-from hqp.compress.job import Draft, Job, Removal, calibration, stopwatch, taken
+from hqp.compress.job import Draft, Job, Removal, calibration, spread, stopwatch, taken
 from hqp.compress.memory import Parts
 from hqp.compress.statistics import layers
 from hqp.records import Cost, Recovery
 
 WEIGHTS, FILE, COST = "weights.safetensors", "model.onnx", "cost.json"
+
+# On how many calibration images an exported file is compared with its module: one for each of some classes, in about
+# the time that the export itself takes.
+COMPARED = 16
 
 
 def module(job: Job, draft: Draft, removal: Removal) -> nn.Module:
@@ -136,7 +140,7 @@ def unrecovered(job: Job, draft: Draft, removal: Removal) -> Path:
 def _exported(job: Job, known: Mapping[str, Any], build: Callable[[], tuple[nn.Module, Cost | None]]) -> Path:
     def write(folder: Path) -> None:
         model, cost = build()
-        export.export(model, job.input_size, folder / FILE)
+        export.export(model, job.input_size, folder / FILE, spread(job, COMPARED))
         if cost:
             documents.write(folder / COST, cost)
 

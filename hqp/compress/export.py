@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import sys
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +15,16 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from hqp import documents, onnx_rules
+from hqp.compress import branches, fold
 from hqp.compress.copies import copied
 from hqp.compress.modes import evaluating
 from hqp.errors import HqpError
-from hqp.onnx_rules import WEIGHTED
+
+Images = npt.NDArray[np.float32]
 
 INPUT = "input"
 OUTPUT = "logits"
@@ -33,8 +38,9 @@ OPSET = 17
 # makes; a wrong trace is off by orders of magnitude more.
 TOLERANCE = 1e-3
 
-# What the second and third input of a weighted node is called; others go by their number.
-PLACES = {1: "weight", 2: "bias"}
+STDOUT = 1  # the file's number
+
+TRACEABLE = "a module that maps one image to logits, without branches on its data"
 
 # What torch raises on a module that it cannot trace, and what the module's own code raises when it is fed a tracer.
 _UNTRACEABLE = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
@@ -43,25 +49,32 @@ _UNTRACEABLE = (RuntimeError, TypeError, ValueError, AttributeError, LookupError
 MOST_BYTES = 2**31
 
 
-def export(model: nn.Module, input_size: int, path: Path) -> None:
+def export(model: nn.Module, input_size: int, path: Path, images: Images | None = None) -> None:
     """Writes ``model`` in evaluation mode as ONNX: ``input`` (1, 3, input_size, input_size) to ``logits`` (1, classes).
 
     Batch-norm is folded into the convolution before it; each weight is named after its node. The file holds no time,
-    path or stack trace. The model is not changed.
+    path or stack trace. The model is not changed. On each of ``images``, (n, 3, input_size, input_size) and normalised,
+    by default one of noise, the file is compared with the model.
 
     Raises:
-        HqpError: the model's weights are more than a file holds, it cannot be traced, a shape in it depends on the
-            image, or what was traced is not the model.
+        HqpError: the model's weights are more than a file holds, it cannot be traced, its code branches on the image, a
+            shape in it depends on the image, or what was traced is not the model.
     """
     _require_room(model)
-    traced = _trace(model, torch.zeros(1, 3, input_size, input_size))
-    _name_weights(traced.graph, _shapes(traced, input_size))
+    seen = _noise(input_size) if images is None else images
+    traced = _trace(model, torch.from_numpy(seen[:1]))
+    while fold.fold(traced.graph, OPSET, _shapes(traced, input_size)):
+        pass
     _require_dependence(traced)
     content = traced.SerializeToString(deterministic=True)
     onnx.checker.check_model(content, full_check=True)
     _require_static(traced)
-    _verify(model, content, input_size)
+    _verify(model, content, seen)
     documents.write_bytes(path, content)
+
+
+def _noise(input_size: int) -> Images:
+    return np.random.default_rng(0).standard_normal((1, 3, input_size, input_size), dtype=np.float32)
 
 
 def _require_room(model: nn.Module) -> None:
@@ -74,33 +87,58 @@ def _require_room(model: nn.Module) -> None:
 
 
 def _trace(model: nn.Module, example: Tensor) -> ModelProto:
-    file = io.BytesIO()
+    file, example = io.BytesIO(), example.to(_device(model))
     try:
-        with warnings.catch_warnings():
-            # The route's deprecation is known (see OPSET); what tracing may get wrong, _verify finds.
+        looks = branches.on_image(model, example)
+        with warnings.catch_warnings(), _without_output():
+            # The route's deprecation is known (see OPSET). Of what tracing may get wrong the tracer warns wherever a
+            # shape becomes a number; where the image does, branches knows.
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 model,
-                (example.to(_device(model)),),
+                (torch.zeros_like(example),),
                 file,
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=[INPUT],
                 output_names=[OUTPUT],
             )
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error).partition(". Please feel free")[0]  # to change torch
+        raise _untraceable(reason, f"operators that ONNX has in opset {OPSET}") from None
     except _UNTRACEABLE as error:
         raise _untraceable(str(error).strip() or type(error).__name__) from None
+    if looks:
+        more = f", and {len(looks) - 1} more" if len(looks) > 1 else ""
+        raise _untraceable(f"its Python code looks at the values of the image at {looks[0]}{more}")
     traced = onnx.load_from_string(file.getvalue())
     if len(traced.graph.output) != 1:
         raise _untraceable(f"it has {len(traced.graph.output)} outputs")
     return traced
 
 
-def _untraceable(reason: str) -> HqpError:
-    first = reason.splitlines()[0]
-    return HqpError(
-        f"the model cannot be exported: {first}", "a module that maps one image to logits, without branches on its data"
-    )
+@contextmanager
+def _without_output() -> Iterator[None]:
+    """Standard output leads nowhere: torch writes a graph that it cannot export there, in thousands of lines.
+
+    That is done in C++, past ``sys.stdout``.
+    """
+    if sys.stdout is None:  # closed
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(STDOUT)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), STDOUT)
+    try:
+        yield
+    finally:
+        os.dup2(kept, STDOUT)
+        os.close(kept)
+
+
+def _untraceable(reason: str, right: str = TRACEABLE) -> HqpError:
+    return HqpError(f"the model cannot be exported: {reason.splitlines()[0]}", right)
 
 
 def _device(model: nn.Module) -> torch.device:
@@ -115,58 +153,14 @@ def _shapes(traced: ModelProto, input_size: int) -> dict[str, TensorProto]:
     asked = ModelProto()
     asked.CopyFrom(traced)
     asked.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.INT64, [None]) for name in names)
-    values = _run(asked.SerializeToString(), np.zeros((1, 3, input_size, input_size), np.float32), names)
+    values = _runner(asked.SerializeToString())(_noise(input_size), names)
     return {name: numpy_helper.from_array(value, name) for name, value in zip(names, values, strict=True)}
 
 
-def _name_weights(graph: GraphProto, shapes: dict[str, TensorProto]) -> None:
-    """Gives each node its own constants, named after it.
-
-    Torch merges weights of equal value, reads the copies through Identity nodes, keeps scalars in Constant nodes, and
-    leaves the arithmetic that makes a padding's widths or a chunk's ends. A quantiser needs the weights apart, since
-    each has its own scale, and must see what is constant; a runtime's shapes are static only where these are numbers.
-    """
-    constants = {tensor.name: tensor for tensor in graph.initializer} | shapes
-    for node in graph.node:
-        if node.op_type == "Constant":
-            constants[node.output[0]] = node.attribute[0].t
-        elif node.op_type == "Identity" and node.input[0] in constants:
-            constants[node.output[0]] = constants[node.input[0]]
-        elif node.input and all(not name or name in constants for name in node.input):
-            constants |= _computed(node, constants)
-    nodes = [node for node in graph.node if node.output[0] not in constants]
-    owned = [tensor for node in nodes for tensor in _own(node, constants)]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(owned)
-
-
-def _computed(node: NodeProto, constants: dict[str, TensorProto]) -> dict[str, TensorProto]:
-    """What a node gives whose every input is constant."""
-    given = {name: numpy_helper.to_array(constants[name]) for name in node.input if name}
-    values = ReferenceEvaluator(node, opsets={"": OPSET}).run(None, given)
-    return {
-        name: numpy_helper.from_array(np.asarray(value), name) for name, value in zip(node.output, values, strict=True)
-    }
-
-
-def _own(node: NodeProto, constants: dict[str, TensorProto]) -> list[TensorProto]:
-    owned = []
-    for place, name in enumerate(node.input):
-        if name in constants:
-            tensor = TensorProto()
-            tensor.CopyFrom(constants[name])
-            kind = PLACES.get(place, place) if node.op_type in WEIGHTED else place
-            tensor.name = f"{node.name}.{kind}"
-            node.input[place] = tensor.name
-            owned.append(tensor)
-    return owned
-
-
 def _require_dependence(traced: ModelProto) -> None:
-    """Refuses logits that no node computes once constants are folded: for torch they are the same for every image."""
+    """Refuses logits that no node computes once constants are folded."""
     if not any(OUTPUT in node.output for node in traced.graph.node):
-        raise _untraceable("its logits come from the image through numpy or Python's numbers, not by torch alone")
+        raise _untraceable("its logits are the same for every image")
 
 
 def _require_static(model: ModelProto) -> None:
@@ -177,21 +171,22 @@ def _require_static(model: ModelProto) -> None:
             raise _untraceable(f"the shape of what {node.name} gives depends on the image")
 
 
-def _verify(model: nn.Module, content: bytes, input_size: int) -> None:
-    """Compares the file with torch, on an image that tracing did not see.
+def _verify(model: nn.Module, content: bytes, images: Images) -> None:
+    """Compares the file with the model, image by image.
 
     Where they differ, float64 says by how much each is off: an EfficientNetV2 with random weights makes of float32's
     rounding 10% of its logits in torch and 0.4% in the file, and the trace is right.
     """
-    image = np.random.default_rng(0).standard_normal((1, 3, input_size, input_size), dtype=np.float32)
-    (got,) = _run(content, image, [OUTPUT])
-    single = _logits(model, image)
-    if np.abs(got - single).max() <= TOLERANCE * np.abs(single).max():
-        return
-    exact = _logits(copied(model).double(), image.astype(np.float64))
-    limit = np.maximum(TOLERANCE * np.abs(exact).max(), 2 * np.abs(single - exact).max())
-    if not np.abs(got - exact).max() <= limit:
-        raise _untraceable("the traced graph gives other logits, or NaN")
+    run = _runner(content)
+    for image in np.split(images, len(images)):
+        (got,) = run(image, [OUTPUT])
+        single = _logits(model, image)
+        if np.abs(got - single).max() <= TOLERANCE * np.abs(single).max():
+            continue
+        exact = _logits(copied(model).double(), image.astype(np.float64))
+        limit = np.maximum(TOLERANCE * np.abs(exact).max(), 2 * np.abs(single - exact).max())
+        if not np.abs(got - exact).max() <= limit:
+            raise _untraceable("the traced graph gives other logits, or NaN")
 
 
 def _logits(model: nn.Module, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -204,10 +199,9 @@ def _logits(model: nn.Module, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return logits
 
 
-def _run(content: bytes, image: npt.NDArray[np.float32], outputs: list[str]) -> list[npt.NDArray[Any]]:
+def _runner(content: bytes) -> Callable[[Images, Sequence[str]], list[npt.NDArray[Any]]]:
+    """What gives the values of these names for an image, in onnxruntime."""
     import onnxruntime
 
-    values: list[npt.NDArray[Any]] = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(
-        outputs, {INPUT: image}
-    )
-    return values
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    return lambda image, names: session.run(list(names), {INPUT: image})

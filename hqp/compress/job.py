@@ -152,3 +152,10 @@ def calibration(job: Job, count: int) -> Iterator[tuple[range, npt.NDArray[np.fl
     for start in range(0, last, BATCH):
         indices = range(start, min(start + BATCH, last))
         yield indices, samples.normalised(samples.read(indices, job.input_size))
+
+
+def spread(job: Job, count: int) -> npt.NDArray[np.float32]:
+    """So many images that lie evenly over ``calibration``, normalised: of all classes where it has them in order."""
+    samples = job.calibration
+    indices = np.unique(np.linspace(0, len(samples) - 1, count).astype(int)).tolist()
+    return samples.normalised(samples.read(indices, job.input_size))

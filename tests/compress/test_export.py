@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -183,52 +184,72 @@ def test_export_is_quiet_and_leaves_the_model_as_it_was(
     assert not recwarn.list
 
 
-class Branching(nn.Module):
+class Plain(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.head = nn.Linear(48, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits = self.head(x.flatten(1))
-        return logits if x.abs().sum() < 1 else -logits
+        return self.head(x.flatten(1))
 
 
-class Single(Branching):
+class Traced(Plain):
+    """Gives something else where it is traced."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        return -logits if torch.jit.is_tracing() else logits
+
+
+class Single(Traced):
     """Knows float32 alone."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) @ torch.eye(2)
 
 
-class Rounding(Branching):
+class Rounding(Plain):
     """Off by a hundredth, as a deep network can be in float32; its file is off by less."""
 
     def forward(self, x: Tensor) -> Tensor:
-        logits = self.head(x.flatten(1))
+        logits = super().forward(x)
         if x.dtype == torch.float64:
             return logits
         return logits * (1.015 if torch.jit.is_tracing() else 1.01)
 
 
-class Broken(Branching):
+class Bright(Plain):
+    """Gives something else where it is traced, for bright images alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        return logits + nn.functional.relu(x.mean() - 5) if torch.jit.is_tracing() else logits
+
+
+class Broken(Plain):
     def forward(self, x: Tensor) -> Tensor:
         raise KeyError("no such layer")
 
 
-class Twofold(Branching):
+class Twofold(Plain):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.head(x.flatten(1))
         return logits, logits + 1
 
 
-class Counting(Branching):
+class Counting(Plain):
     """As many rows as there are bright pixels."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(x.flatten(1)) + x.nonzero().sum(0)[:1] * 0
 
 
-class ThroughNumpy(Branching):
+class Constant(Plain):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head.weight[:, :1].T
+
+
+class ThroughNumpy(Plain):
     def forward(self, x: Tensor) -> Tensor:
         return self.head(torch.from_numpy(x.flatten(1).numpy()))
 
@@ -236,9 +257,10 @@ class ThroughNumpy(Branching):
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        (ThroughNumpy, "through numpy"),
+        (ThroughNumpy, r"looks at the values of the image at test_export\.py"),
+        (Constant, "same for every image"),
         (Counting, "depends on the image"),
-        (Branching, "gives other logits"),
+        (Traced, "gives other logits"),
         (Single, "gives other logits"),
         (Broken, "no such layer"),
         (Twofold, "outputs"),
@@ -260,3 +282,58 @@ def test_more_weights_than_a_file_holds_are_refused_before_the_trace(tmp_path: P
     with pytest.raises(HqpError, match=r"^the model's weights take 2\.15 GB, and an ONNX file holds 2\.15 GB"):
         export(nn.Linear(2**15, 2**14, bias=False, device="meta"), 4, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_file_is_compared_on_every_image_given(tmp_path: Path) -> None:
+    images = np.zeros((3, 3, 4, 4), np.float32)
+    export(Bright(), 4, tmp_path / "model.onnx", images)
+    images[2] = 6
+    with pytest.raises(HqpError, match="gives other logits"):
+        export(Bright(), 4, tmp_path / "bright.onnx", images)
+    assert not (tmp_path / "bright.onnx").exists()
+
+
+class Unsupported(Plain):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(torch.special.i0(x))
+
+
+def test_an_operator_that_onnx_lacks_is_named_in_one_line_and_no_graph_is_printed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    print("before")  # what waits to be written is not lost
+    with pytest.raises(
+        HqpError, match=r"^the model cannot be exported: [^\n]*'aten::i0'[^\n]*; operators that ONNX has"
+    ):
+        export(Unsupported(), 4, tmp_path / "model.onnx")
+    assert capfd.readouterr() == ("before\n", "")
+
+
+class Normalised(nn.Module):
+    """Torch exports the normalisation with a branch whose condition is a matter of shapes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 8, 3), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.local_response_norm(torch.relu(self.stem(x)), 3)
+        return self.head(nn.functional.local_response_norm(x, 5, alpha=0.1).mean((2, 3)))
+
+
+def same(kernel: int, dilation: int) -> nn.Module:
+    inner = nn.Conv2d(3, 4, kernel, padding="same", dilation=dilation)
+    return nn.Sequential(inner, nn.ReLU(), nn.Conv2d(4, 5, 3, padding="valid"), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+@pytest.mark.parametrize(
+    "build", [Normalised, lambda: same(5, 2), lambda: same(4, 3), lambda: same(3, 1)], ids=["lrn", "5x2", "4x3", "3x1"]
+)
+def test_branches_on_shapes_and_padding_by_name_are_settled_in_the_file(
+    build: Callable[[], nn.Module], tmp_path: Path
+) -> None:
+    export(ready(build()), 12, tmp_path / "model.onnx", np.ones((2, 3, 12, 12), np.float32))
+    nodes = onnx.load(tmp_path / "model.onnx").graph.node
+    assert not {node.op_type for node in nodes} & {"If", "Identity", "Shape", "Constant"}
+    assert "auto_pad" not in {attribute.name for node in nodes for attribute in node.attribute}
