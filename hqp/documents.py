@@ -83,6 +83,22 @@ def read(path: Path, kind: type[Record], fix: str) -> Record:
     return from_json(text, kind, str(path), fix)
 
 
+def require_writable(folder: Path, option: str) -> None:
+    """Sees, before minutes are spent, that files can be written to a folder, which need not exist yet.
+
+    Nothing is left there, and no folder is made.
+
+    Raises:
+        HqpError: they cannot; ``option`` names another.
+    """
+    existing = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            return
+    except OSError as error:
+        raise HqpError(f"nothing can be written to {folder} ({error.strerror})", "a folder that can", option) from None
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file so that it is, at every moment and for every reader, the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -68,10 +68,11 @@ class Guard:
 def disturbance(before: Reading, after: Reading, threads: int) -> str | None:
     """Why numbers taken between two readings are not to be trusted, or ``None``."""
     wall = after.wall_s - before.wall_s
+    if wall <= 0:
+        return "the clock stood still or went backwards"
     others = (after.busy_s - before.busy_s) - (after.own_s - before.own_s) - after.cores * TICK_S
     spare = max(0, after.cores - threads)
-    lost = others / wall - spare if wall > 0 else 0.0
-    if lost > LOST_CORE_SHARE:
+    if others / wall - spare > LOST_CORE_SHARE:
         return "other processes used the measured cores"
     if after.throttlings > before.throttlings:
         return "the processor lowered its clocks"

@@ -8,8 +8,9 @@ Drift is met by shortness, as both arms are timed within a fraction of a second,
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Protocol
 
@@ -48,9 +49,9 @@ def sample(
 ) -> PairedLatency:
     """Raw samples of ``rounds`` blocks of ``iterations`` in each arm, after ``warmups`` uncounted ones in each.
 
-    A block in which the guard saw the machine disturbed is dropped in both arms, its reason is kept, and it is repeated
-    while the cap allows; so on a busy machine there are fewer blocks than rounds, or none, and the gates read
-    inconclusive. ``advance(1)`` follows each one kept.
+    A block in which the guard saw the machine disturbed, or a session told a time that cannot be, is dropped in both
+    arms, its reason is kept, and it is repeated while the cap allows; so on a busy machine there are fewer blocks than
+    rounds, or none, and the gates read inconclusive. ``advance(1)`` follows each one kept.
 
     Raises:
         HqpError: a count is below 1.
@@ -62,12 +63,12 @@ def sample(
     orders = _orders(seed)
     while len(blocks) < rounds and len(blocks) + len(disturbed) < rounds + int(rounds * REPEATED_SHARE):
         finish = guard() if guard else _undisturbed
-        block = _block(reference, candidate, next(orders), warmups, iterations)
-        reason = finish()
+        times = _times(reference, candidate, next(orders), warmups, iterations)
+        reason = finish() or impossible(times)
         if reason is not None:
             disturbed.append(reason)
             continue
-        blocks.append(block)
+        blocks.append(Block(*times))
         if advance:
             advance(1)
     return PairedLatency(reference_sha256, tuple(blocks), tuple(disturbed))
@@ -86,8 +87,22 @@ def _orders(seed: int) -> Iterator[bool]:
         yield not first
 
 
-def _block(reference: Opener, candidate: Opener, reference_first: bool, warmups: int, iterations: int) -> Block:
-    """Both sessions are opened before either is timed, so that neither is timed beside the other's opening."""
+def impossible(times: Iterable[Sequence[float]]) -> str | None:
+    """Why these times in ms are none, or ``None``: an inference takes longer than 0 and ends."""
+    for arm in times:
+        for time_ms in arm:
+            if not 0 < time_ms < math.inf:
+                return f"the runtime told a time of {time_ms:g} ms"
+    return None
+
+
+def _times(
+    reference: Opener, candidate: Opener, reference_first: bool, warmups: int, iterations: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The times of one block, in ms, of the reference and of the candidate.
+
+    Both sessions are opened before either is timed, so that neither is timed beside the other's opening.
+    """
     times: list[tuple[float, ...]] = []
     with ExitStack() as stack:
         openers = (reference, candidate) if reference_first else (candidate, reference)
@@ -95,4 +110,4 @@ def _block(reference: Opener, candidate: Opener, reference_first: bool, warmups:
             session.time(warmups)
             times.append(tuple(session.time(iterations)))
     first, second = times
-    return Block(first, second) if reference_first else Block(second, first)
+    return (first, second) if reference_first else (second, first)

@@ -22,7 +22,7 @@ from hqp.records import SCHEMA_VERSION, Artifact, Judged, LayerRecord, Ranking, 
 from hqp.run import artifacts
 from hqp.run.context import Context, split_digest
 from hqp.run.subject import Request, Subject, identity, resolve, subject, trained
-from hqp.run.train import recipe_of
+from hqp.run.training_recipe import recipe_of
 from hqp.store import MANIFEST, Store, sha256_of
 
 if TYPE_CHECKING:

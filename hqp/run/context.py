@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hqp import catalog
 from hqp.errors import HqpError
-from hqp.measure import environment
+from hqp.measure import environment, sampler
 from hqp.records import (
     DEFAULT_READING,
     Accuracy,
@@ -110,7 +110,11 @@ class Context:
         """The median latency of a file on a device, by the paper's protocol: of 100 runs after 10 warm-up runs."""
         with self.session(file, device) as session:
             session.time(WARMUPS)
-            return float(np.median(session.time(TIMED)))
+            times_ms = session.time(TIMED)
+        reason = sampler.impossible([times_ms])
+        if reason:
+            raise HqpError(f"{file} on {device}: {reason}", "a time above 0 ms", "hqp doctor")
+        return float(np.median(times_ms))
 
     def outputs(self, file: Path, device: str, samples: Samples, size: int, step: str) -> npt.NDArray[np.float32]:
         """The logits of a file for the images of a split, (n, classes), in the device's runtime."""

@@ -27,6 +27,7 @@ from hqp.run import fixtures
 from hqp.run.context import data_root
 from hqp.run.images import prepared
 from hqp.run.progress import Progress
+from hqp.run.training_recipe import recipe_of
 from hqp.store import STATES, Store
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def train(
     Raises:
         UnknownName: there is no such model or dataset.
         NotInstalled: a package is missing.
-        HqpError: the training diverged, or its state is damaged.
+        HqpError: nothing can be written to ``out``, the training diverged, or its state is damaged.
     """
     plugin = catalog.load("models", model)
     threads = threads or usable_cores()
@@ -112,21 +113,12 @@ def train(
     return run.card
 
 
-def recipe_of(model: Any, dataset: str) -> TrainingRecipe:
-    """The default recipe, changed by ``training`` of the model, of the dataset, and ``training_on`` of this pair."""
-    from hqp.compress.training import TrainingRecipe
-
-    fields = dict(getattr(model, "training", {}))
-    fields |= getattr(catalog.load("datasets", dataset), "training", {})
-    fields |= getattr(model, "training_on", {}).get(dataset, {})
-    return TrainingRecipe(**fields)
-
-
 # --- the steps ----------------------------------------------------------------------------------------------------
 
 
 def open_samples(run: Training) -> Training:
     """Opens every split of the dataset; `selection` and `calibration` are held out of `train`."""
+    documents.require_writable(run.weights.parent, "--out DIR")
     plugin, reading = catalog.load("datasets", run.dataset), Reading(held_out=True)
     return replace(run, samples={split: plugin.load(split, data_root(), reading) for split in SPLITS})
 

@@ -47,8 +47,9 @@ def test_a_tick_of_each_core_is_accounting_not_load() -> None:
     assert disturbance(START, after(0.05, wall_s=0.1, own_s=0.1), 2) is not None
 
 
-def test_no_time_between_readings_is_no_disturbance() -> None:
-    assert disturbance(START, START, 1) is None
+@pytest.mark.parametrize("wall_s", [0.0, -1.0])
+def test_a_clock_that_does_not_go_on_disturbs(wall_s: float) -> None:
+    assert disturbance(START, after(0.0, wall_s=wall_s), 1) == "the clock stood still or went backwards"
 
 
 def test_lowered_clocks_count_only_where_they_were_lowered_meanwhile() -> None:

@@ -121,6 +121,34 @@ def test_a_machine_that_is_always_disturbed_gives_no_block_and_says_by_what() ->
     assert latency.disturbed == ("busy", "hot", "busy", "busy", "busy", "busy")
 
 
+@pytest.mark.parametrize(
+    ("time_ms", "told"), [(0.0, "0"), (-1.5, "-1.5"), (float("inf"), "inf"), (float("nan"), "nan")]
+)
+def test_a_time_that_cannot_be_disturbs_its_block_and_the_guard_is_asked_first(time_ms: float, told: str) -> None:
+    class Broken(Arm):
+        """Whose second block has one impossible time."""
+
+        @contextmanager
+        def __call__(self) -> Iterator[Session]:
+            with super().__call__() as session:
+                if self.opened == 2:
+                    session.time = lambda iterations: [1.0] * (iterations - 1) + [time_ms]  # type: ignore[method-assign]
+                yield session
+
+    log: list[Event] = []
+    finished: list[None] = []
+    latency = sampler.sample(
+        Arm("a", log),
+        Broken("b", log),
+        reference_sha256="f" * 64,
+        rounds=2,
+        iterations=2,
+        guard=lambda: lambda: finished.append(None),
+    )
+    assert latency.disturbed == (f"the runtime told a time of {told} ms",)
+    assert (len(latency.blocks), len(finished)) == (2, 3)
+
+
 def test_the_guard_watches_from_before_a_block_is_opened_until_it_is_closed() -> None:
     log: list[Event] = []
 

@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,10 +20,11 @@ from hqp.compress import training
 from hqp.compress.checkpoint import Card, Score, read_weights
 from hqp.compress.training import Step, TrainingRecipe
 from hqp.datasets import signs
-from hqp.errors import UnknownName
+from hqp.errors import HqpError, UnknownName
 from hqp.records import Reading, Samples
 from hqp.run import train as workflow
-from hqp.run.train import recipe_of, train
+from hqp.run.train import train
+from hqp.run.training_recipe import recipe_of
 
 COUNTS = {"train": 40, "calibration": 8, "selection": 8, "test": 16}
 
@@ -182,3 +184,35 @@ def test_a_misspelt_name_is_refused_before_anything_is_rendered(model: str, data
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large", "mobilenet_v3_small"])
 def test_the_shipped_models_have_a_recipe_that_ends_at_the_dataset_s_size(name: str) -> None:
     assert recipe_of(catalog.find("models", name), "signs").sizes[-1] == signs.native_size
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ("epochs", "training of the model is 'epochs'; a dict of fields and values; "),
+        ({"epoch": 3}, "unknown field in training of the model: 'epoch'; there are: batch, "),
+        ({"batchs": 3}, "unknown field in training of the model: 'batchs'; did you mean batch"),
+        ({"batch": 16.5}, "batch in training of the model is 16.5 (Input should be a valid integer"),
+        (
+            {"phases": 5},
+            "phases in training of the model is 5 (Input should be a valid tuple); ((48, 5), (64, 3), (96, 2))",
+        ),
+        ({"learning_rate": float("nan")}, "learning_rate in training of the model is nan (Input should be a finite"),
+        ({"optimizer": "adam"}, "optimizer in training of the model is 'adam' (Input should be 'adamw' or 'sgd')"),
+    ],
+)
+def test_a_recipe_that_is_none_is_refused_with_its_place(stated: Any, said: str) -> None:
+    with pytest.raises(HqpError) as refused:
+        recipe_of(SimpleNamespace(training=stated), "noise")
+    assert str(refused.value).startswith(said)
+    with pytest.raises(HqpError, match="training_on of the model"):
+        recipe_of(SimpleNamespace(training_on=stated if stated == "epochs" else {"noise": stated}), "noise")
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_training() -> None:
+    Path("taken").write_text("a file")
+    with pytest.raises(
+        HqpError, match=r"nothing can be written to taken/noise \(.*\); a folder that can; try: --out DIR"
+    ):
+        run("taken")
+    assert [path.name for path in Path().iterdir()] == ["taken"]
