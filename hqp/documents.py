@@ -83,20 +83,17 @@ def read(path: Path, kind: type[Record], fix: str) -> Record:
     return from_json(text, kind, str(path), fix)
 
 
-def require_writable(folder: Path, option: str) -> None:
-    """Sees, before minutes are spent, that files can be written to a folder, which need not exist yet.
-
-    Nothing is left there, and no folder is made.
+def require_place(path: Path, option: str) -> None:
+    """Sees, before minutes are spent, that a file or a folder can be made at ``path``, and makes nothing.
 
     Raises:
-        HqpError: they cannot; ``option`` names another.
+        HqpError: it cannot; ``option`` names another place.
     """
-    existing = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    existing = next(place for place in path.absolute().parents if os.path.lexists(place))
     try:
-        with tempfile.TemporaryFile(dir=existing):
-            return
+        os.rmdir(tempfile.mkdtemp(dir=existing, prefix=f".{path.name}."))
     except OSError as error:
-        raise HqpError(f"nothing can be written to {folder} ({error.strerror})", "a folder that can", option) from None
+        raise HqpError(f"{path} cannot be written ({error.strerror})", "a place that can", option) from None
 
 
 def write_bytes(path: Path, content: bytes) -> None:

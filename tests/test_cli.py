@@ -140,7 +140,7 @@ def test_a_file_that_may_not_be_read_is_a_mistake(
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("")
     assert cli.main(["report", "file/results.json"]) == 2
-    assert capsys.readouterr().err == "hqp: error: file/results.json: Not a directory\n"
+    assert capsys.readouterr().err == "hqp: error: there is no file file/results.json; try: pytest suites\n"
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ def compress(
     target_macs: TargetMacs = None,
     target_sparsity: TargetSparsity = None,
     require_certificate: RequireCertificate = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the artefact in the directory.")] = False,
     json: Json = False,
 ) -> None:
     """Compress a trained model under the bound, and write its artefact."""
@@ -76,7 +77,8 @@ def compress(
         reading = Reading(mean=mean, std=std, skip_unreadable=skip_unreadable)
         targets = Targets(target_latency_ms, target_bytes, target_macs, target_sparsity)
         kept = tuple(keep or ())
-        return run(Request(chosen, dataset, method, device, delta_max, seed, input_size, reading, kept, targets), out)
+        asked = Request(chosen, dataset, method, device, delta_max, seed, input_size, reading, kept, targets)
+        return run(asked, out, force=force)
 
     made = answer(make, json, lambda made: _made(made, device, require_certificate))
     certificate = made.sidecar.certificate

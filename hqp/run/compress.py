@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -19,11 +17,11 @@ import hqp
 from hqp import catalog, documents
 from hqp.errors import HqpError, NotInstalled, command
 from hqp.records import SCHEMA_VERSION, Artifact, Judged, LayerRecord, Ranking, Recipe, Samples, Sidecar, digest_of
-from hqp.run import artifacts
+from hqp.run import artifacts, delivery
 from hqp.run.context import Context, split_digest
 from hqp.run.subject import Request, Subject, identity, resolve, subject, trained
 from hqp.run.training_recipe import recipe_of
-from hqp.store import MANIFEST, Store, sha256_of
+from hqp.store import Store, sha256_of
 
 if TYPE_CHECKING:
     from hqp.compress.job import Draft, Job
@@ -36,20 +34,7 @@ def artifact(context: Context, request: Request) -> Artifact:
     """The artefact of a request, made where the store does not have it yet."""
     recipe, found = resolve(request), subject(context, request)
     data = _data(context, request, found)
-    certifying = split_digest(request.dataset, "test", found.reading, request.test_images)
-    key = {
-        **data,
-        "train": split_digest(request.dataset, "train", found.reading),
-        "test": certifying if recipe.alpha is not None else None,
-        "method": request.method,
-        "recipe": asdict(recipe),
-        "policy": asdict(context.policy(request.device)),
-        "delta_max_pp": request.delta_max_pp,
-        "targets": request.targets.asked(),
-        "seed": request.seed,
-        "device": request.device,
-        "environment": context.environment(request.device).digest,
-    }
+    key = _key(context, request, found, data)
 
     def build(folder: Path) -> None:
         _require_engine()
@@ -64,6 +49,25 @@ def artifact(context: Context, request: Request) -> Artifact:
     made = artifacts.read(folder)
     context.store.keep(folder / artifacts.MODEL, made.sidecar.model_sha256)
     return made
+
+
+def _key(context: Context, request: Request, found: Subject, data: dict[str, Any]) -> dict[str, Any]:
+    """What names the artefact of a request in the store, of which ``data`` names weights, images and engine."""
+    recipe = resolve(request)
+    certifying = split_digest(request.dataset, "test", found.reading, request.test_images)
+    return {
+        **data,
+        "train": split_digest(request.dataset, "train", found.reading),
+        "test": certifying if recipe.alpha is not None else None,
+        "method": request.method,
+        "recipe": asdict(recipe),
+        "policy": asdict(context.policy(request.device)),
+        "delta_max_pp": request.delta_max_pp,
+        "targets": request.targets.asked(),
+        "seed": request.seed,
+        "device": request.device,
+        "environment": context.environment(request.device).digest,
+    }
 
 
 def prepared_job(context: Context, request: Request, recipe: Recipe) -> Job:
@@ -259,16 +263,31 @@ def _filters(job: Job, draft: Draft) -> dict[str, Any]:
     }
 
 
-def compress(request: Request, out: Path) -> Artifact:
-    """The artefact of a request, written to ``out``, which is made whole or not at all."""
+def compress(request: Request, out: Path, *, force: bool = False) -> Artifact:
+    """The artefact of a request, written to ``out``, which is made whole or not at all.
+
+    Where ``out`` holds that very artefact nothing is done; ``force`` puts it in the place of any other.
+
+    Raises:
+        HqpError: ``out`` holds another artefact or something else, or nothing can be written there.
+    """
     resolve(request)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise HqpError(f"{out} exists and is not empty", "a new directory", command("--out", f"{out}-2"))
+    delivery.require_usable(out)
     context = Context(Store(Path(".hqp")))
     with context.progress.case(f"{request.model.name}-{request.method}-{request.device}", 1, 1):
-        made = artifact(context, request)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-        whole = Path(shutil.copytree(made.path, Path(folder) / out.name, ignore=shutil.ignore_patterns(MANIFEST)))
-        os.replace(whole, out)
+        if delivery.is_taken(out) and not force:
+            _require_same(context, request, out)
+            context.progress.say(f"{out} holds this artefact already; --force writes it anew")
+        else:
+            delivery.deliver(Path(artifact(context, request).path), out, force=force)
     return artifacts.read(out)
+
+
+def _require_same(context: Context, request: Request, out: Path) -> None:
+    """Sees that ``out`` holds what the store has for the request."""
+    found = subject(context, request)
+    key = _key(context, request, found, _data(context, request, found))
+    made = context.store.path("artifacts", key).is_dir() and artifact(context, request)
+    if not made or not delivery.is_same(Path(made.path), out):
+        right = "a new directory, or --force to replace it"
+        raise HqpError(f"{out} holds another artefact", right, command("--out", f"{out}-2"))

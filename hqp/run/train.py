@@ -118,7 +118,7 @@ def train(
 
 def open_samples(run: Training) -> Training:
     """Opens every split of the dataset; `selection` and `calibration` are held out of `train`."""
-    documents.require_writable(run.weights.parent, "--out DIR")
+    documents.require_place(run.weights, "--out DIR")
     plugin, reading = catalog.load("datasets", run.dataset), Reading(held_out=True)
     return replace(run, samples={split: plugin.load(split, data_root(), reading) for split in SPLITS})
 

@@ -128,7 +128,7 @@ def test_a_changed_model_is_not_measured(artefacts: dict[str, Path], project: Pa
         (("--input-size", "4"), "the input size is 4 pixels"),
         (("--method", "hpq"), "unknown method 'hpq'; did you mean"),
         (("--weights", "none.pt"), "none.pt"),
-        (("--out", "suites"), "suites exists and is not empty"),
+        (("--out", "suites"), "suites exists and is no artefact; a new directory; try: --out suites-2"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(project: Path, run: Any, words: tuple[str, ...], said: str) -> None:

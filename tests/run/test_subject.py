@@ -138,7 +138,7 @@ def test_a_model_that_is_right_by_chance_is_warned_of(repository: Path, capsys: 
         ),
         (("net.py:build", "--weights", "two.pt", "--std", "0", "1", "1"), "their deviation is (0.0, 1.0, 1.0)"),
         (("net.py:build", "--weights", "two.pt", "--mean", "120", "1", "1"), "the mean of the images is (120.0, 1.0"),
-        (("net.py:build", "--weights", "two.pt", "--num-classes", "0"), "num_classes is 0; 1 or more"),
+        (("net.py:build", "--weights", "two.pt", "--num-classes", "0"), "num_classes of a model is 0; a whole number from 1"),
         (("net.py:build", "--weights", "two.pt", "--keep", "0"), "q8 removes no filters that --keep could keep"),
         (("net.py:build", "--weights", "two.pt", "--skip-unreadable", "-1"), "-1 unreadable images to skip; 0 or more"),
     ],
@@ -171,6 +171,30 @@ def test_unreadable_images_are_named_or_left_out_and_reported(repository: Path, 
     assert code == 0 and "unreadable images are left out: " in said
     skipped = sidecar()["skipped_images"]
     assert set(skipped) <= {"photos/val/cat/1.png", "photos/val/dog/2.png"} and skipped
+
+
+def test_a_finished_command_repeated_is_done_and_another_one_replaces_only_by_force(
+    repository: Path, capsys: Any
+) -> None:
+    words = ("net.py:build", "--weights", "two.pt")
+    assert compress(capsys, *words)[0] == 0
+    first = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in Path("out").iterdir()}
+    code, said = compress(capsys, *words)
+    assert code == 0 and "out holds this artefact already; --force writes it anew" in said
+    assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in Path("out").iterdir()} == first
+
+    code, said = compress(capsys, *words, "--seed", "1")
+    assert code == 2 and said.endswith(
+        "out holds another artefact; a new directory, or --force to replace it; try: --out out-2\n"
+    )
+    assert sidecar()["seed"] == 0
+    assert compress(capsys, *words, "--seed", "1", "--force")[0] == 0
+    assert sidecar()["seed"] == 1 and sorted(Path("out").iterdir()) == sorted(first)
+
+    Path("out/model.onnx").write_bytes(b"cut")
+    assert compress(capsys, *words, "--seed", "1")[0] == 2
+    assert compress(capsys, *words, "--seed", "1", "--force")[0] == 0
+    assert Path("out/model.onnx").read_bytes() != b"cut"
 
 
 def request(weights: str, source: str = "net.py:build", **changes: Any) -> Request:

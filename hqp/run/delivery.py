@@ -1,0 +1,68 @@
+"""The directory that ``--out`` names: made whole or not at all, and never made of anything but an artefact's place."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from hqp import documents
+from hqp.errors import HqpError, command
+from hqp.run import artifacts
+
+FILES = (artifacts.MODEL, artifacts.SIDECAR, artifacts.LAYERS)
+
+
+def require_usable(out: Path) -> None:
+    """Sees, before minutes are spent, that an artefact can be put at ``out``: it is new, empty or holds an artefact.
+
+    Raises:
+        HqpError: it is a file, holds something else, or cannot be made or replaced.
+    """
+    place = out.resolve()
+    if place == Path.cwd() or os.path.ismount(place):
+        raise HqpError(f"{out} cannot be replaced as a whole", "a directory in it", command("--out", out / "artefact"))
+    if place.exists() and not (place.is_dir() and {path.name for path in place.iterdir()} <= set(FILES)):
+        raise HqpError(f"{out} exists and is no artefact", "a new directory", command("--out", f"{out}-2"))
+    documents.require_place(place, command("--out", "DIR"))
+
+
+def is_taken(out: Path) -> bool:
+    """Whether something is at ``out`` already."""
+    return out.is_dir() and any(out.iterdir())
+
+
+def is_same(made: Path, out: Path) -> bool:
+    """Whether ``out`` holds, to the byte, the artefact in the directory ``made``."""
+    equal, _, _ = filecmp.cmpfiles(made, out, FILES, shallow=False)
+    return len(equal) == len(FILES)
+
+
+def deliver(made: Path, out: Path, *, force: bool) -> None:
+    """Copies the artefact in the directory ``made`` to ``out``, in place of another one only by ``force``.
+
+    Raises:
+        HqpError: another run has put another artefact there meanwhile.
+    """
+    place = out.resolve()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as folder:
+        whole, before = Path(folder, "whole"), Path(folder, "before")
+        whole.mkdir()
+        for name in FILES:
+            shutil.copyfile(made / name, whole / name)
+        try:
+            if force and place.exists():
+                os.replace(place, before)
+            os.replace(whole, place)
+        except OSError:
+            if not is_taken(place):
+                raise
+            if not is_same(made, place):
+                kept = f"this artefact is kept in {made.parents[1]}, from where a new directory gets it in a moment"
+                raise HqpError(f"another run wrote {out} meanwhile", kept, command("--out", f"{out}-2")) from None
+        finally:
+            if before.exists() and not place.exists():
+                os.replace(before, place)
