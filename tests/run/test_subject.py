@@ -138,7 +138,7 @@ def test_a_model_that_is_right_by_chance_is_warned_of(repository: Path, capsys: 
         ),
         (("net.py:build", "--weights", "two.pt", "--std", "0", "1", "1"), "their deviation is (0.0, 1.0, 1.0)"),
         (("net.py:build", "--weights", "two.pt", "--mean", "120", "1", "1"), "the mean of the images is (120.0, 1.0"),
-        (("net.py:build", "--weights", "two.pt", "--num-classes", "0"), "num_classes of a model is 0; a whole number from 1"),
+        (("net.py:build", "--weights", "two.pt", "--num-classes", "0"), "num_classes of a model is 0; a whole number"),
         (("net.py:build", "--weights", "two.pt", "--keep", "0"), "q8 removes no filters that --keep could keep"),
         (("net.py:build", "--weights", "two.pt", "--skip-unreadable", "-1"), "-1 unreadable images to skip; 0 or more"),
     ],
