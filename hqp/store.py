@@ -124,7 +124,7 @@ class Store:
         with FileLock(place.with_suffix(".lock")):
             if not self._is_whole(place):
                 self._build(place, _request(key), build)
-            os.utime(place)  # when it was last used
+            _note_use(place)
             self._see(place)
         return place
 
@@ -180,7 +180,7 @@ class Store:
         place = self._kept(sha256)
         if fault_of_file(place, sha256):
             documents.write_bytes(place, file.read_bytes())
-        os.utime(place)
+        _note_use(place)
         return place
 
     def kept(self, sha256: Digest) -> Path | None:
@@ -192,7 +192,7 @@ class Store:
         if fault is not None:
             self.say(f"{place} is damaged ({fault}); it is not used")
             return None
-        os.utime(place)
+        _note_use(place)
         return place
 
     def _kept(self, sha256: Digest) -> Path:
@@ -201,7 +201,7 @@ class Store:
         return self.root / FILES / sha256
 
     def _announce(self) -> None:
-        """Lets ``trim`` see that from now on a process uses entries of this store, for as long as it lives."""
+        """Lets `hqp cache trim` see that from now on a process uses entries of this store, for as long as it lives."""
         if self._running:
             return
         folder = self.root / RUNNING
@@ -210,6 +210,11 @@ class Store:
         lock.acquire()
         weakref.finalize(self, _end, lock)
         self._running = True
+
+
+def _note_use(place: Path) -> None:
+    # Of the clock that names runs: the file system's own lags behind it by some milliseconds.
+    os.utime(place, ns=(time.time_ns(),) * 2)
 
 
 def _end(lock: FileLock) -> None:

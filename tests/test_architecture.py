@@ -48,6 +48,7 @@ CATCH_ALL = ("foreign.py", "cli/ending.py")
 
 FILE_LINES, FUNCTION_LINES = 400, 60
 EMPTY_WORDS = {"util", "utils", "common", "helper", "helpers", "manager", "managers"}
+REMOVES = re.compile(r"(?<![\w-])rm(?![\w-])")
 CAMEL = re.compile("[A-Z]+[a-z0-9]*")
 # Calls that only make a value may stand at module level; constructors are known by their capital, and a module's own
 # functions may be called there as long as they call nothing else.
@@ -395,6 +396,16 @@ def _defined(node: ast.AST) -> Iterator[str]:
         yield node.id
 
 
+def no_hint_removes(root: Path) -> list[str]:
+    """No text tells a user to remove a file: what is damaged is made anew, and what is his stays his."""
+    broken = []
+    for file in files(root):
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and REMOVES.search(node.value):
+                broken.append(f"{place(root, file, node)}: {node.value.strip()}")
+    return broken
+
+
 CHECKS: tuple[Check, ...] = (
     layers,
     stats_are_pure,
@@ -409,6 +420,7 @@ CHECKS: tuple[Check, ...] = (
     documented,
     annotated,
     telling_names,
+    no_hint_removes,
 )
 
 
@@ -468,6 +480,8 @@ PLANTED: tuple[tuple[Check, dict[str, str], tuple[str, ...]], ...] = (
     (telling_names, {"a.py": "class StoreManager: pass"}, ("a.py:1: StoreManager",)),
     (telling_names, {"a.py": "import onnxruntime as ort"}, ("a.py:1: ort",)),
     (telling_names, {"a.py": "def f(ort_session): pass"}, ("a.py:1: ort_session",)),
+    (no_hint_removes, {"a.py": "def f(x):\n    return f'try: rm -r {x}'"}, ("a.py:2: try: rm -r",)),
+    (no_hint_removes, {"a.py": "fix = command('rm', x)"}, ("a.py:1: rm",)),
 )  # fmt: skip
 
 SOUND = {

@@ -176,5 +176,5 @@ class CoverageItem(SuiteItem):
         if missing:
             raise GateFailed(
                 f"in the baseline but not measured: {', '.join(missing)}; run all, or, where they are gone for good, "
-                f"git rm the suite's baselines and {run.record_command}"
+                f"take the suite's baselines out of version control and {run.record_command}"
             )
