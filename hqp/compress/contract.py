@@ -118,6 +118,11 @@ def logits(output: Any) -> Tensor:
     return output
 
 
+def training_logits(output: Any) -> Tensor:
+    """What a model returned in training mode: of several, as with auxiliary heads, the logits are the first."""
+    return logits(output[0] if isinstance(output, tuple | list) and output else output)
+
+
 def _is_needed(parameter: inspect.Parameter) -> bool:
     variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     return parameter.default is parameter.empty and not variadic

@@ -45,6 +45,10 @@ TRACEABLE = "a module that maps one image to logits, without branches on its dat
 # What torch raises on a module that it cannot trace, and what the module's own code raises when it is fed a tracer.
 _UNTRACEABLE = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
 
+# What is right where torch has no way to write an operation, or writes one that is not of the opset.
+OPERATORS = f"operators that ONNX has in opset {OPSET}, in float32"
+ADAPTIVE = "pooling to a size that divides its input's, as another --input-size may give"
+
 # An ONNX file is one protobuf message.
 MOST_BYTES = 2**31
 
@@ -67,7 +71,7 @@ def export(model: nn.Module, input_size: int, path: Path, images: Images | None 
         pass
     _require_dependence(traced)
     content = traced.SerializeToString(deterministic=True)
-    onnx.checker.check_model(content, full_check=True)
+    _require_valid(content)
     _require_static(traced)
     _verify(model, content, seen)
     documents.write_bytes(path, content)
@@ -105,7 +109,7 @@ def _trace(model: nn.Module, example: Tensor) -> ModelProto:
             )
     except torch.onnx.OnnxExporterError as error:
         reason = str(error).partition(". Please feel free")[0]  # to change torch
-        raise _untraceable(reason, f"operators that ONNX has in opset {OPSET}") from None
+        raise _untraceable(reason, ADAPTIVE if "adaptive" in reason else OPERATORS) from None
     except _UNTRACEABLE as error:
         raise _untraceable(str(error).strip() or type(error).__name__) from None
     if looks:
@@ -139,6 +143,14 @@ def _without_output() -> Iterator[None]:
 
 def _untraceable(reason: str, right: str = TRACEABLE) -> HqpError:
     return HqpError(f"the model cannot be exported: {reason.splitlines()[0]}", right)
+
+
+def _require_valid(content: bytes) -> None:
+    """Refuses what torch writes though no runtime has it, such as a convolution in bfloat16."""
+    try:
+        onnx.checker.check_model(content, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise _untraceable(str(error), OPERATORS) from None
 
 
 def _device(model: nn.Module) -> torch.device:

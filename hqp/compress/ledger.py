@@ -12,6 +12,7 @@ import itertools
 import torch
 import torch.nn.functional as F
 
+from hqp.compress.contract import training_logits
 from hqp.compress.copies import copied
 from hqp.compress.job import Draft, Job, calibration, stopwatch
 from hqp.records import Cost
@@ -42,7 +43,7 @@ def training_steps(job: Job) -> Cost:
         for indices, images in itertools.islice(batches, STEPS):
             labels = torch.from_numpy(job.calibration.labels[indices.start : indices.stop])
             optimizer.zero_grad(set_to_none=True)
-            F.cross_entropy(model(torch.from_numpy(images)), labels).backward()
+            F.cross_entropy(training_logits(model(torch.from_numpy(images))), labels).backward()
             optimizer.step()
             seen += len(indices)
             advance(1)

@@ -249,6 +249,12 @@ class Constant(Plain):
         return self.head.weight[:, :1].T
 
 
+class Casting(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        kernel = torch.ones(2, 3, 4, 4, dtype=torch.bfloat16)
+        return nn.functional.conv2d(x.bfloat16(), kernel).float().flatten(1)
+
+
 class ThroughNumpy(Plain):
     def forward(self, x: Tensor) -> Tensor:
         return self.head(torch.from_numpy(x.flatten(1).numpy()))
@@ -257,6 +263,11 @@ class ThroughNumpy(Plain):
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
+        (
+            lambda: nn.Sequential(nn.AdaptiveAvgPool2d(3), nn.Flatten()),
+            "adaptive_avg_pool2d, output size that are not factor of input size; pooling to a size that divides",
+        ),
+        (Casting, r"unsupported type: tensor\(bfloat16\).*; operators that ONNX has in opset 17, in float32"),
         (ThroughNumpy, r"looks at the values of the image at test_export\.py"),
         (Constant, "same for every image"),
         (Counting, "depends on the image"),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hqp.compress import candidates, passes
 from hqp.compress.groups import find_groups
@@ -42,6 +42,20 @@ def test_fifty_steps_are_counted_and_leave_the_model_as_it_is() -> None:
     assert (cost.images, cost.passes) == (25 * 32 + 25 * 8, 1) and cost.seconds > 0
     assert not given.model.training
     assert all(torch.equal(value, before[name]) for name, value in given.model.state_dict().items())
+
+
+class Helped(nn.Sequential):
+    """With an auxiliary head in training mode."""
+
+    def forward(self, x: Tensor) -> Any:
+        logits = super().forward(x)
+        return (logits, logits) if self.training else logits
+
+
+def test_a_network_with_an_auxiliary_head_is_trained_by_its_logits() -> None:
+    given = job()
+    given.model = Helped(*given.model).eval()
+    assert training_steps(given).images == 25 * 32 + 25 * 8
 
 
 def test_five_epochs_take_what_their_images_take() -> None:

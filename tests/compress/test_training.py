@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from hqp.compress.training import Images, Step, TrainingRecipe, count_correct, fit
+from hqp.compress.training import Images, Step, TrainingRecipe, count_correct, fit, start
 from hqp.compress.training.images import augmented, batch
 from hqp.compress.training.optimizer import optimizer_of, set_learning_rate
 from hqp.errors import HqpError
@@ -193,6 +193,39 @@ def test_training_learns_and_leaves_the_model_ready_for_use(
     assert not model.training
     assert model[1].momentum == 0.01, "the model's own momentum is back"
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+class Helped(nn.Sequential):
+    """With a second output in training mode, as auxiliary heads have, or what ``give`` makes of the logits."""
+
+    give: Any = staticmethod(lambda logits: (logits, -logits))
+
+    def forward(self, x: Tensor) -> Any:
+        logits = super().forward(x)
+        return self.give(logits) if self.training else logits
+
+
+def test_of_several_outputs_the_first_is_trained() -> None:
+    assert trained(Helped(*network()), images(), RECIPE) == trained(network(), images(), RECIPE)
+    odd = Helped(*network())
+    odd.give = lambda logits: {"logits": logits}
+    with pytest.raises(HqpError, match=r"the model returns a dict \(logits\); one tensor of logits"):
+        fit(odd, images(), RECIPE)
+
+
+@pytest.mark.parametrize("sizes", [(16,), (16, 24)])
+def test_a_start_is_refused_where_the_network_does_not_take_a_size(sizes: tuple[int, ...]) -> None:
+    build = lambda classes: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 30**2, classes))  # noqa: E731
+    with pytest.raises(HqpError) as refused:
+        start(build, 4, sizes)
+    assert "cannot take an image of 16x16 pixels" in str(refused.value)
+    assert str(refused.value).endswith('try: training = {"phases": ((32, 10),)} in the file that builds the model')
+
+
+def test_a_start_is_a_function_of_the_seed_for_lazy_layers_too() -> None:
+    build = lambda classes: nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(classes))  # noqa: E731
+    first, again, other = (weights(start(build, 4, (8,), seed=seed)) for seed in (1, 1, 2))
+    assert first == again != other
 
 
 def test_training_leaves_the_caller_s_random_numbers_alone() -> None:

@@ -113,6 +113,20 @@ def test_one_state_dict_of_a_checkpoint_is_chosen(repository: Path, capsys: Any)
         assert code == 0 and model.graph.output[0].type.tensor_type.shape.dim[1].dim_value == outputs
 
 
+@pytest.mark.parametrize(
+    ("weights", "file", "entry"),
+    [
+        ("mine.pt", "mine.pt", ""),
+        ("nets/mine.pt:state_dict_ema", "nets/mine.pt", "state_dict_ema"),
+        ("run:3/mine.pt", "run:3/mine.pt", ""),
+        ("run:3/mine.pt:model", "run:3/mine.pt", "model"),
+    ],
+)
+def test_an_entry_follows_the_file_s_name(weights: str, file: str, entry: str) -> None:
+    model = Model("net.py:build", weights)
+    assert (model.file, model.entry) == (Path(file), entry)
+
+
 def test_a_network_of_half_precision_says_what_becomes_of_it(repository: Path, capsys: Any) -> None:
     Path("half.py").write_text("import net\ndef build(n):\n    return net.build(n).half()\n")
     code, said = compress(capsys, "half.py:build", "--weights", "two.pt")

@@ -186,7 +186,7 @@ def _train_batch(course: Course, inputs: Tensor, labels: Tensor) -> float:
 
     def add_gradients(part: slice) -> float:
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            outputs = contract.logits(course.model(inputs[part]))
+            outputs = contract.training_logits(course.model(inputs[part]))
             loss = functional.cross_entropy(outputs, labels[part], label_smoothing=recipe.label_smoothing)
             if teacher is not None:
                 loss = (1 - teacher.share) * loss + teacher.share * teacher.loss(inputs[part], outputs)
