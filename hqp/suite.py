@@ -7,9 +7,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from hqp.errors import HqpError
-from hqp.records import Case, Limit
+from hqp.records import Case, Interpolation, Limit, Reading
 
 # What follows a weight file's path to name a state dict in it.
 ENTRY = re.compile(r"(?<=.):([A-Za-z_]\w*)$")
@@ -87,7 +88,9 @@ class Model:
     ``source`` says what builds it, as on the command line; ``name``, by default ``source``, stands in tests and gates.
     Of a checkpoint with several state dicts one is named, ``weights="mine.pt:state_dict_ema"``. Without ``weights`` or
     ``pretrained``, the weights are those that ``hqp train`` wrote. ``num_classes`` is the number of outputs, where it
-    is neither the dataset's number of classes nor can be read from the weights.
+    is neither the dataset's number of classes nor can be read from the weights. ``input_size`` and what is said of the
+    images, from ``crop`` to ``std``, come before what the suite says of all models: see ``Reading``. ``expect_top1`` is
+    about what its top-1 is known to be, in percent: where it is another, the case errs.
     """
 
     source: str
@@ -95,6 +98,13 @@ class Model:
     pretrained: bool = False
     num_classes: int | None = None
     name: str = ""
+    input_size: int | None = None
+    crop: float | None = None
+    resize: int | Literal["shorter", "squash"] | None = None
+    interpolation: Interpolation | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    expect_top1: float | None = None
 
     def __post_init__(self) -> None:
         if self.weights is not None and self.pretrained:
@@ -115,6 +125,11 @@ class Model:
         named = ENTRY.search(self.weights or "")
         return named[1] if named else ""
 
+    @property
+    def reading(self) -> Reading:
+        """What is said of the images of this model."""
+        return Reading(self.mean, self.std, self.crop, self.interpolation, resize=self.resize)
+
 
 def _require_names(field: str, value: object) -> None:
     if not isinstance(value, tuple) or not value or not all(isinstance(one, str | Model) for one in value):
@@ -128,8 +143,9 @@ def _require_names(field: str, value: object) -> None:
 class Suite:
     """Models x devices x methods on one dataset, and the gates that judge them.
 
-    A model is a name, or a ``Model`` with weights of its own. ``mean`` and ``std`` normalise the images, and
-    ``skip_unreadable`` images of a split may be unreadable; where nothing is said, model and dataset decide.
+    A model is a name, or a ``Model`` with weights of its own. What an image becomes, from ``crop`` to ``std``, is
+    explained at ``Reading``; where nothing is said, model, weights and dataset decide. ``skip_unreadable`` images of a
+    split may be unreadable. ``expect_top1`` is what the top-1 of every trained model is about, in percent.
     ``delta_max_pp`` is the bound under which methods prune, in absolute points of top-1. ``test_images`` of the split
     ``test``, its first ones, judge accuracy; all of them where nothing is said. ``rounds`` fresh pairs of
     sessions are timed per case, ``iterations`` inferences each after ``warmups`` uncounted ones. ``keep`` are name
@@ -144,8 +160,12 @@ class Suite:
     delta_max_pp: float = 1.5
     keep: tuple[str, ...] = ()
     input_size: int | None = None
+    crop: float | None = None
+    resize: int | Literal["shorter", "squash"] | None = None
+    interpolation: Interpolation | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
+    expect_top1: float | None = None
     skip_unreadable: int = 0
     test_images: int | None = None
     seed: int = 0
@@ -178,3 +198,15 @@ class Suite:
         """The models by the names that stand in their cases."""
         models = (Model(one) if isinstance(one, str) else one for one in self.models)
         return {model.name: model for model in models}
+
+    @property
+    def reading(self) -> Reading:
+        """What is said of the images of every model."""
+        return Reading(
+            self.mean,
+            self.std,
+            self.crop,
+            self.interpolation,
+            skip_unreadable=self.skip_unreadable,
+            resize=self.resize,
+        )

@@ -7,10 +7,37 @@ from typing import Annotated, Any
 
 import typer
 
+from hqp.cli import images
 from hqp.cli.application import Dataset, Json, Seed, Skip, answer, app
 from hqp.errors import command
 
-Channels = tuple[float, float, float]
+Source = Annotated[
+    str, typer.Argument(help="resnet18, torchvision:NAME, timm:NAME or path/to/file.py:build.", show_default=False)
+]
+Out = Annotated[Path, typer.Option(help="Where the artefact goes: a new directory.", show_default=False)]
+Method = Annotated[str, typer.Option(help="The method's name.")]
+DeltaMax = Annotated[float, typer.Option(help="Δmax: how much top-1 may be lost, in absolute points.")]
+Device = Annotated[str, typer.Option(help="The device it will run on.")]
+Weights = Annotated[str | None, typer.Option(help="A weight file, or FILE:ENTRY of a checkpoint.", show_default=False)]
+Pretrained = Annotated[bool, typer.Option("--pretrained", help="Take the weights that the library offers.")]
+NumClasses = Annotated[
+    int | None, typer.Option(help="Outputs of the model; by default as its weights have.", show_default=False)
+]
+InputSize = Annotated[
+    int | None, typer.Option(help="Height and width in pixels, instead of the model's.", show_default=False)
+]
+ExpectTop1 = Annotated[
+    float | None,
+    typer.Option(
+        metavar="PERCENT",
+        help="Stop where the trained model's top-1 is another: by over a point, and over 3 standard errors.",
+        show_default=False,
+    ),
+]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATTERN", help="Layers that lose no filter: 'layer4.*'.", show_default=False),
+]
 TargetLatency = Annotated[
     float | None, typer.Option(help="Prune no further than to this median latency.", show_default=False)
 ]
@@ -28,35 +55,27 @@ RequireCertificate = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=images.ImagesCommand)
 def compress(
-    model: Annotated[
-        str, typer.Argument(help="resnet18, torchvision:NAME, timm:NAME or path/to/file.py:build.", show_default=False)
-    ],
-    out: Annotated[Path, typer.Option(help="Where the artefact goes: a new directory.", show_default=False)],
+    model: Source,
+    out: Out,
     dataset: Dataset = "signs",
-    method: Annotated[str, typer.Option(help="The method's name.")] = "hqp",
-    delta_max: Annotated[float, typer.Option(help="Δmax: how much top-1 may be lost, in absolute points.")] = 1.5,
-    device: Annotated[str, typer.Option(help="The device it will run on.")] = "cpu_openvino",
-    weights: Annotated[
-        str | None, typer.Option(help="A weight file, or FILE:ENTRY of a checkpoint.", show_default=False)
-    ] = None,
-    pretrained: Annotated[bool, typer.Option("--pretrained", help="Take the weights that the library offers.")] = False,
-    num_classes: Annotated[
-        int | None,
-        typer.Option(help="Outputs of the model; by default as its weights have.", show_default=False),
-    ] = None,
+    method: Method = "hqp",
+    delta_max: DeltaMax = 1.5,
+    device: Device = "cpu_openvino",
+    weights: Weights = None,
+    pretrained: Pretrained = False,
+    num_classes: NumClasses = None,
     seed: Seed = 0,
-    input_size: Annotated[
-        int | None, typer.Option(help="Height and width in pixels, instead of the model's.", show_default=False)
-    ] = None,
-    mean: Annotated[Channels | None, typer.Option(help="Of the images, scaled to 0..1.", show_default=False)] = None,
-    std: Annotated[Channels | None, typer.Option(help="Their standard deviation.", show_default=False)] = None,
+    input_size: InputSize = None,
+    crop: images.Crop = None,
+    resize: images.Resize = None,
+    interpolation: images.Interpolation = None,
+    mean: images.Mean = None,
+    std: images.Std = None,
+    expect_top1: ExpectTop1 = None,
     skip_unreadable: Skip = 0,
-    keep: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PATTERN", help="Layers that lose no filter: 'layer4.*'.", show_default=False),
-    ] = None,
+    keep: Keep = None,
     target_latency_ms: TargetLatency = None,
     target_bytes: TargetBytes = None,
     target_macs: TargetMacs = None,
@@ -68,17 +87,17 @@ def compress(
     """Compress a trained model under the bound, and write its artefact."""
 
     def make() -> Any:
-        from hqp.records import Reading, Targets
+        from hqp.records import Targets
         from hqp.run.compress import compress as run
         from hqp.run.subject import Request
         from hqp.suite import Model
 
         chosen = Model(model, weights, pretrained, num_classes)
-        reading = Reading(mean=mean, std=std, skip_unreadable=skip_unreadable)
+        reading = images.reading(mean, std, crop, resize, interpolation, skip_unreadable)
         targets = Targets(target_latency_ms, target_bytes, target_macs, target_sparsity)
         kept = tuple(keep or ())
-        asked = Request(chosen, dataset, method, device, delta_max, seed, input_size, reading, kept, targets)
-        return run(asked, out, force=force)
+        asked = (chosen, dataset, method, device, delta_max, seed, input_size, reading, kept, targets)
+        return run(Request(*asked, expect_top1=expect_top1), out, force=force)
 
     made = answer(make, json, lambda made: _made(made, device, require_certificate))
     certificate = made.sidecar.certificate

@@ -71,8 +71,8 @@ def require_classifier(
     classes: int,
     say: Callable[[str], None] = lambda line: None,
     resize: str = "--input-size {}",
-) -> None:
-    """Runs an image of noise of ``size`` pixels through the model, to see that it takes it and judges ``classes``.
+) -> int:
+    """How many outputs the model has, seen by running an image of noise of ``size`` pixels through it.
 
     ``say`` is told where the logits of an image depend on the images beside it. ``resize`` is how another size is asked
     for.
@@ -100,6 +100,7 @@ def require_classifier(
             f"{classes} outputs or more",
         )
     _require_repetition(model, image)
+    return found.shape[1]
 
 
 def logits(output: Any) -> Tensor:
@@ -185,9 +186,9 @@ def _refused(model: nn.Module, image: Tensor, error: HqpError, innermost: list[E
     name, layer, taken = innermost[0] if innermost else ("", model, None)
     sees_image = taken is not None and taken.shape == image.shape
     if isinstance(layer, Convolution) and sees_image and layer.in_channels != 3:
-        return HqpError(
-            f"layer '{name}' takes images of {layer.in_channels} channels, and HQP gives 3", "a network for RGB images"
-        )
+        grey = "call it with x[:, :1] in a module of your own, for grey images" if layer.in_channels == 1 else ""
+        wrong = f"layer '{name}' takes images of {layer.in_channels} channels, and HQP gives 3"
+        return HqpError(wrong, "a network for RGB images", grey)
     wrong = f"{error.wrong}, in layer '{name}'" if name else error.wrong
     fitting = next((size for size in SIZES if size != image.shape[-1] and _takes(model, size)), None)
     if fitting is None:

@@ -49,6 +49,7 @@ class Job:
     the split of this name, ``outputs`` its logits for the first so many images of ``calibration``, and ``latency_ms``
     its median latency. ``train_images`` is how many images there are to
     train on, ``train`` reads them, and ``training`` is how the model is trained. ``warn`` shows the user a line.
+    ``told`` gets the trained model's accuracy before minutes are spent on it, and may end the run.
     """
 
     model: nn.Module
@@ -74,6 +75,7 @@ class Job:
     store: Store
     track: Track
     warn: Callable[[str], None]
+    told: Callable[[Accuracy], None]
 
     @property
     def example(self) -> Tensor:

@@ -40,6 +40,7 @@ def judge_dense(job: Job, draft: Draft) -> None:
     _warn_of_few_images(job)
     draft.dense_file = candidates.exported(job, draft, {})
     draft.baseline = job.evaluate(draft.dense_file).accuracy
+    job.told(draft.baseline)
     classes = job.selection.classes
     chance = 1 / len(classes)
     if draft.baseline.top1 <= chance + CHANCE_DEVIATIONS * sqrt(chance * (1 - chance) / draft.baseline.total):

@@ -15,8 +15,8 @@ from hqp.records import DEFAULT_READING, Reading, Samples
 requires = ()
 argument = "PATH"
 
-# What ImageNet models are trained with, where neither the model nor the user says otherwise.
-OWN = Reading(mean=_folders.IMAGENET_MEAN, std=_folders.IMAGENET_STD, crop=0.875)
+# As most published networks normalise; how images are cropped only the user can know.
+OWN = Reading(mean=_folders.IMAGENET_MEAN, std=_folders.IMAGENET_STD)
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Folder:
     path: str
     native_size: int | None = None
     requires: tuple[str, ...] = ()
+    own: Reading = OWN
 
     def load(self, split: str, root: Path | None = None, reading: Reading = DEFAULT_READING) -> Samples:
         """One split of the folder."""
@@ -34,7 +35,7 @@ class Folder:
         if place is None:
             raise HqpError(f"there is no folder {self.path}", "PATH/train/CLASS/*.jpg and PATH/val/CLASS/*.jpg",
                            "--dataset image_folder:PATH")  # fmt: skip
-        return _folders.samples(f"image_folder:{self.path}", _folders.standard(place), split, reading, OWN)
+        return _folders.samples(f"image_folder:{self.path}", _folders.standard(place), split, reading, self.own)
 
 
 def bind(argument: str) -> Folder:

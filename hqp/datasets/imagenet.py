@@ -12,11 +12,11 @@ from hqp.records import DEFAULT_READING, Reading, Samples
 
 requires = ()
 native_size = None
-OWN = Reading(mean=_folders.IMAGENET_MEAN, std=_folders.IMAGENET_STD, crop=0.875)
+own = Reading(mean=_folders.IMAGENET_MEAN, std=_folders.IMAGENET_STD, crop=0.875)
 SELECTION_IMAGES = 5_000
 
 
 def load(split: str, root: Path | None = None, reading: Reading = DEFAULT_READING) -> Samples:
     """One split; `root` is the data root, `data` where there is none."""
     parts = _folders.standard((root or Path("data")) / "imagenet", SELECTION_IMAGES)
-    return _folders.samples("imagenet", parts, split, reading, OWN)
+    return _folders.samples("imagenet", parts, split, reading, own)

@@ -4,7 +4,7 @@ A file defines
 
 * ``requires``: the packages it needs, e.g. ``("torch", "torchvision")``;
 * ``build(num_classes: int) -> torch.nn.Module``: the architecture, randomly initialised, in training mode;
-* ``input_size``: the height and width it was designed for, in pixels;
+* ``input_size``: the height and width it was designed for, in pixels; ``None`` where it does not say;
 * ``weights``: how torchvision names its pretrained weights, or ``None``;
 * ``training`` and ``training_on``, both optional: as in ``Architecture``.
 
@@ -43,7 +43,7 @@ class Architecture:
     """
 
     build: Callable[[int], nn.Module]
-    input_size: int
+    input_size: int | None
     pretrained: Callable[[], Pretrained] | None = None
     digest: str = ""
     requires: tuple[str, ...] = ()

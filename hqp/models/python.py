@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 requires = ("torch",)
 argument = "FILE.py:FUNCTION"
 EXAMPLE = "nets/mine.py:build"
-DEFAULT_SIZE = 224
 # What modules from files are called in this process.
 OWN = "hqp_model_"
 
@@ -87,11 +86,13 @@ def _built(
         return function(*arguments.args, **arguments.kwargs)
 
 
-def _input_size(module: ModuleType, place: str) -> int:
-    size = getattr(module, "input_size", DEFAULT_SIZE)
+def _input_size(module: ModuleType, place: str) -> int | None:
+    if not hasattr(module, "input_size"):
+        return None
+    size: int = module.input_size
     if type(size) is not int or not SMALLEST_INPUT <= size <= LARGEST_INPUT:
         right = f"a whole number of pixels from {SMALLEST_INPUT} to {LARGEST_INPUT}, the height and the width"
-        raise HqpError(f"input_size of {place} is {size!r}", right, f"input_size = {DEFAULT_SIZE}")
+        raise HqpError(f"input_size of {place} is {size!r}", right, "input_size = 224")
     return size
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
-from math import floor
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
 
 from hqp.errors import HqpError, UnknownName
 from hqp.models import Architecture, Pretrained
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 requires = ("torch", "timm")
 argument = "NAME"
+
+# What timm calls a crop_mode, by which sides it resizes.
+RESIZED: Mapping[str, Literal["shorter", "squash"]] = MappingProxyType({"center": "shorter", "squash": "squash"})
 
 
 def bind(argument: str) -> Architecture:
@@ -58,11 +62,22 @@ def _pretrained(name: str) -> Pretrained:
             f"weights of {name} cannot be had ({reason})", "a network, or a file", "--weights FILE"
         ) from None
     config = timm.data.resolve_model_data_config(model)
-    size = int(config["input_size"][-1])
-    reading = Reading(
+    return Pretrained(model.state_dict(), int(config["input_size"][-1]), reading(config))
+
+
+def reading(config: dict[str, Any]) -> Reading:
+    """How the images are read that a configuration of timm describes, as by its ``create_transform``.
+
+    Raises:
+        HqpError: they are padded, which is not done here.
+    """
+    mode = config.get("crop_mode") or "center"
+    if mode not in RESIZED:
+        raise HqpError(f"its images have the crop_mode '{mode}'", f"one of {', '.join(RESIZED)}", "--weights FILE")
+    return Reading(
         mean=tuple(config["mean"]),
         std=tuple(config["std"]),
-        crop=size / floor(size / config["crop_pct"]),
-        interpolation="bicubic" if config["interpolation"] == "bicubic" else "bilinear",
+        crop=config["crop_pct"],
+        resize=RESIZED[mode],
+        interpolation=config["interpolation"],
     )
-    return Pretrained(model.state_dict(), size, reading)

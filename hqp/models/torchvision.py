@@ -71,14 +71,22 @@ def pretrained(weights: str) -> Pretrained:
     except (OSError, RuntimeError) as error:
         raise HqpError(f"{weights} cannot be had ({error})", "a network, or a file", "--weights FILE") from None
     transforms = _transforms(found)
+    return Pretrained(state, int(transforms.crop_size[0]), reading(transforms))
+
+
+def reading(transforms: Any) -> Reading:
+    """How the images are read that the transforms of torchvision's weights describe.
+
+    A share of the crop, not a size of the shorter side: what is asked for at another input size is cropped alike.
+    """
     size, resized = int(transforms.crop_size[0]), int(transforms.resize_size[0])
-    reading = Reading(
+    return Reading(
         mean=tuple(transforms.mean),
         std=tuple(transforms.std),
         crop=min(1.0, size / resized),
+        resize="shorter",
         interpolation=transforms.interpolation.value,
     )
-    return Pretrained(state, size, reading)
 
 
 def _transforms(weights: Any) -> Any:

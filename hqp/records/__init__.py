@@ -7,7 +7,7 @@ points end in ``_pp``. What could not be measured is ``None``, never zero.
 from hqp.records.artifact import Artifact, Calibrated, Certificate, Cost, Judged, LayerRecord, Sidecar
 from hqp.records.baseline import Baseline, BaselineEntry
 from hqp.records.canonical import SCHEMA_VERSION, Digest, digest_of, is_digest
-from hqp.records.data import DEFAULT_READING, SPLITS, Accuracy, Reading, Samples
+from hqp.records.data import JUDGING, SPLITS, Accuracy, Leak, Samples
 from hqp.records.limit import Limit
 from hqp.records.measurement import (
     Block,
@@ -38,13 +38,16 @@ from hqp.records.method import (
 )
 from hqp.records.pruning import Group, Member, Statistics
 from hqp.records.ranges import LARGEST_INPUT, SMALLEST_INPUT
+from hqp.records.reading import DEFAULT_READING, WHOLE, Interpolation, Reading, triple_text
 
 __all__ = [
     "DEFAULT_READING",
+    "JUDGING",
     "LARGEST_INPUT",
     "SCHEMA_VERSION",
     "SMALLEST_INPUT",
     "SPLITS",
+    "WHOLE",
     "Accuracy",
     "Artifact",
     "Baseline",
@@ -61,9 +64,11 @@ __all__ = [
     "Estimate",
     "FineTuning",
     "Group",
+    "Interpolation",
     "Judged",
     "Judgement",
     "LayerRecord",
+    "Leak",
     "Limit",
     "Measurement",
     "Member",
@@ -87,4 +92,5 @@ __all__ = [
     "Verdict",
     "digest_of",
     "is_digest",
+    "triple_text",
 ]

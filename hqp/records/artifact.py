@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hqp.records.canonical import Digest
-from hqp.records.data import Accuracy, Reading
+from hqp.records.data import Accuracy
 from hqp.records.method import Calibration, Policy, Recipe, Targets
 from hqp.records.ranges import Count, Deviation, Pixels, Points, Ratio, Seconds, Share, Some
+from hqp.records.reading import Reading
 
 
 @dataclass(frozen=True)

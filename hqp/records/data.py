@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,37 +15,15 @@ from hqp.errors import HqpError
 from hqp.records.canonical import Digest, is_digest
 
 SPLITS = ("train", "calibration", "selection", "test")
+JUDGING = ("selection", "test")
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How images become a network's input, where that is not the dataset's own way.
+class Leak:
+    """How many images that judge, of those looked at, are training images too, byte for byte."""
 
-    ``mean`` and ``std`` normalise images scaled to 0..1. ``crop`` is the share of the shorter side that the centre crop
-    keeps: 0.875 resizes it to 256 pixels for an input of 224. ``held_out``: the model was trained by ``hqp train``, so
-    that ``selection`` is the slice of ``train/`` that it left out, and not half of the validation images.
-    ``skip_unreadable`` is how many images of a split may be unreadable.
-    """
-
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
-    crop: float | None = None
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
-    held_out: bool = False
-    skip_unreadable: int = 0
-
-    def __post_init__(self) -> None:
-        if any(value is not None and not 0 <= value <= 1 for value in self.mean or ()):
-            raise HqpError(f"the mean of the images is {self.mean}", "three numbers from 0 to 1", "--mean 0.5 0.5 0.5")
-        if any(not 0 < value <= 1 for value in self.std or ()):
-            raise HqpError(f"their deviation is {self.std}", "three numbers above 0 and up to 1", "--std 0.2 0.2 0.2")
-        if self.crop is not None and not 0 < self.crop <= 1:
-            raise HqpError(f"the centre crop keeps {self.crop} of the shorter side", "above 0 and at most 1")
-        if self.skip_unreadable < 0:
-            raise HqpError(f"{self.skip_unreadable} unreadable images to skip", "0 or more", "--skip-unreadable 1")
-
-
-DEFAULT_READING = Reading()
+    shared: int
+    looked_at: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +32,8 @@ class Samples:
 
     ``labels`` is int64 of shape (n,). ``read(indices, size)`` gives uint8 RGB of shape (len(indices), size, size, 3).
     ``mean`` and ``std`` normalise images scaled to 0..1. ``digest`` names exactly the images of the split; ``skipped``
-    are the names of those that belong to it and could not be read. ``origin`` says what they were cut from.
+    are the names of those that belong to it and could not be read. ``origin`` says what they were cut from. ``leak()``
+    looks for training images among those of a split that judges; ``None`` where the dataset cannot have any.
     """
 
     dataset: str
@@ -67,6 +46,7 @@ class Samples:
     read: Callable[[Sequence[int], int], npt.NDArray[np.uint8]]
     skipped: tuple[str, ...] = ()
     origin: str = ""
+    leak: Callable[[], Leak] | None = None
 
     def __post_init__(self) -> None:
         if not is_digest(self.digest):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from hqp.records import Cost, Judgement, Measurement, Outcome, Results
+from hqp.records import Cost, Judgement, Measurement, Outcome, Results, triple_text
 from hqp.stats import noninferiority, signed_rank, summary
 
 ABSENT = "–"
@@ -116,6 +116,8 @@ def _artefacts(model: str, measured: list[Measurement]) -> Section:
     size = f"{sidecar.input_size}x{sidecar.input_size}"
     title = f"{model} on {sidecar.dataset}, {size}: accuracy and size"
     lines = [f"top-1 and top-5 of the exported file in its runtime, on {accuracy.total:,} images of '{accuracy.split}'"]
+    normalised = f"mean {triple_text(sidecar.mean)}, deviation {triple_text(sidecar.std)}"
+    lines.append(f"images: {sidecar.reading.shown(sidecar.input_size)}; {normalised}")
     splits = sorted({row.sidecar.pruned.split for row in measured if row.sidecar.pruned})
     if splits:
         chosen = f"'{', '.join(splits)}', by which the file was chosen"

@@ -16,8 +16,19 @@ import numpy.typing as npt
 import hqp
 from hqp import catalog, documents
 from hqp.errors import HqpError, NotInstalled, command
-from hqp.records import SCHEMA_VERSION, Artifact, Judged, LayerRecord, Ranking, Recipe, Samples, Sidecar, digest_of
-from hqp.run import artifacts, delivery
+from hqp.records import (
+    SCHEMA_VERSION,
+    Accuracy,
+    Artifact,
+    Judged,
+    LayerRecord,
+    Ranking,
+    Recipe,
+    Samples,
+    Sidecar,
+    digest_of,
+)
+from hqp.run import artifacts, delivery, expected
 from hqp.run.context import Context, split_digest
 from hqp.run.subject import Request, Subject, identity, resolve, subject, trained
 from hqp.run.training_recipe import recipe_of
@@ -33,6 +44,7 @@ TOOLS = ("torch", "torchvision", "timm", "onnx", "onnxruntime", "numpy")
 def artifact(context: Context, request: Request) -> Artifact:
     """The artefact of a request, made where the store does not have it yet."""
     recipe, found = resolve(request), subject(context, request)
+    context.tell(request.model.name, found.takes.shown(context.unread(request.dataset, "selection", found.reading)))
     data = _data(context, request, found)
     key = _key(context, request, found, data)
 
@@ -47,6 +59,7 @@ def artifact(context: Context, request: Request) -> Artifact:
 
     folder = context.store.make("artifacts", key, build)
     made = artifacts.read(folder)
+    _told(context, request, made.sidecar.baseline)
     context.store.keep(folder / artifacts.MODEL, made.sidecar.model_sha256)
     return made
 
@@ -68,6 +81,12 @@ def _key(context: Context, request: Request, found: Subject, data: dict[str, Any
         "device": request.device,
         "environment": context.environment(request.device).digest,
     }
+
+
+def _told(context: Context, request: Request, trained: Accuracy) -> None:
+    """Shows the trained model's top-1, and refuses another than the user expects."""
+    context.tell(request.model.name, expected.shown(trained), loud=True)
+    expected.require_expected(trained, request.expect_top1)
 
 
 def prepared_job(context: Context, request: Request, recipe: Recipe) -> Job:
@@ -131,7 +150,7 @@ def _job(context: Context, request: Request, found: Subject, recipe: Recipe, dat
         input_size=found.size,
         calibration=calibration,
         selection=selection,
-        train_images=context.count(request.dataset, "train", found.reading),
+        train_images=len(context.unread(request.dataset, "train", found.reading)),
         train=lambda: _samples(context, request, found, "train"),
         training=recipe_of(found.plugin, request.dataset),
         seed=request.seed,
@@ -147,6 +166,7 @@ def _job(context: Context, request: Request, found: Subject, recipe: Recipe, dat
         store=context.store,
         track=context.progress.track,
         warn=context.progress.say,
+        told=functools.partial(_told, context, request),
     )
 
 

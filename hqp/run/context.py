@@ -21,6 +21,7 @@ from hqp.records import (
     Digest,
     Environment,
     Judged,
+    Leak,
     Policy,
     Reading,
     Samples,
@@ -45,6 +46,13 @@ class Context:
     progress: Progress = field(default_factory=Progress)
     _samples: dict[tuple[str, str, int, Reading, int | None], Samples] = field(default_factory=dict)
     _environments: dict[str, Environment] = field(default_factory=dict)
+    _told: set[tuple[str, str]] = field(default_factory=set)
+
+    def tell(self, of: str, line: str, loud: bool = False) -> None:
+        """Shows a line that the user should read, once for what it is ``of``, however often that is met in a run."""
+        if (of, line) not in self._told:
+            self._told.add((of, line))
+            self.progress.say(line, loud)
 
     def __post_init__(self) -> None:
         self.store.say = self.progress.say
@@ -58,11 +66,24 @@ class Context:
             loaded = _checked(_loaded(dataset, split, reading, first))
             ready = images.prepared(loaded, size, reading.skip_unreadable, self.store, self.progress)
             self._samples[key] = _as_read(_checked(ready), reading)
+            self._warn_of_leak(loaded, reading)
         return self._samples[key]
 
-    def count(self, dataset: str, split: str, reading: Reading) -> int:
-        """How many images a split has; none of them is read."""
-        return len(_loaded(dataset, split, reading))
+    def _warn_of_leak(self, samples: Samples, reading: Reading) -> None:
+        """Tells where images that judge are training images too; looked for once, and kept in the store."""
+        if samples.leak is None:
+            return
+        key = {"judging": samples.digest, "train": _loaded(samples.dataset, "train", reading).digest}
+        leak = self.store.record("leaks", key, Leak, samples.leak)
+        if leak.shared:
+            looked_at = f"{leak.shared:,} of the {leak.looked_at:,} images of '{samples.split}' that were looked at"
+            self.tell(
+                samples.split, f"warning: {looked_at} are in 'train' too, byte for byte: they flatter the network"
+            )
+
+    def unread(self, dataset: str, split: str, reading: Reading) -> Samples:
+        """A split, none of whose images is read: for how many there are, and for what normalises them."""
+        return _as_read(_loaded(dataset, split, reading), reading)
 
     def environment(self, device: str) -> Environment:
         """What a number measured on ``device`` depends on, here and now."""

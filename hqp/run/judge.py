@@ -8,7 +8,7 @@ from types import ModuleType
 
 from hqp import catalog
 from hqp.errors import HqpError, NotApplicable, UnknownName
-from hqp.records import Case, Judgement, Measurement, Reading
+from hqp.records import Case, Judgement, Measurement
 from hqp.run import subject
 from hqp.run.subject import Request
 from hqp.suite import Gate, Suite
@@ -42,7 +42,6 @@ class Bound:
 
 def request(suite: Suite, case: Case) -> Request:
     """What a case of a suite asks of the engine."""
-    reading = Reading(mean=suite.mean, std=suite.std, skip_unreadable=suite.skip_unreadable)
     model = suite.named_models[case.model]
     return Request(
         model,
@@ -51,10 +50,11 @@ def request(suite: Suite, case: Case) -> Request:
         case.device,
         suite.delta_max_pp,
         suite.seed,
-        suite.input_size,
-        reading,
+        model.input_size or suite.input_size,
+        model.reading.over(suite.reading),
         keep=suite.keep if _prunes(case.method) else (),
         test_images=suite.test_images,
+        expect_top1=model.expect_top1 or suite.expect_top1,
     )
 
 

@@ -85,9 +85,10 @@ class Progress:
         seconds = self._remaining.seconds if self._remaining else None
         return f"; about {rounded(seconds)} left" if seconds is not None else ""
 
-    def say(self, line: str) -> None:
-        """Shows a line that the user should read."""
-        self.console.print(f"{self._place} {line}".strip(), soft_wrap=True, markup=False)
+    def say(self, line: str, loud: bool = False) -> None:
+        """Shows a line that the user should read; a loud one in bold, where the terminal has that."""
+        style = "bold" if loud else None
+        self.console.print(f"{self._place} {line}".strip(), soft_wrap=True, markup=False, style=style)
 
     @contextmanager
     def track(self, step: str, total: int) -> Iterator[Callable[[int], None]]:

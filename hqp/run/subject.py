@@ -13,6 +13,7 @@ from hqp.errors import HqpError, command
 from hqp.records import DEFAULT_READING, LARGEST_INPUT, SMALLEST_INPUT, Digest, Reading, Recipe, Targets
 from hqp.run import fixtures
 from hqp.run.context import Context, data_root, device_of
+from hqp.run.inputs import NetworkInput, Source, settled
 from hqp.store import sha256_of
 from hqp.suite import Model
 
@@ -29,6 +30,7 @@ class Request:
 
     ``keep`` are name patterns of layers that lose no filter, beside those of the method's recipe. ``targets`` are where
     pruning stops short of the bound. The first ``test_images`` of ``test`` certify, all of them where it is ``None``.
+    ``expect_top1`` is what the trained model's top-1 must be about, in percent.
     """
 
     model: Model
@@ -42,6 +44,7 @@ class Request:
     keep: tuple[str, ...] = ()
     targets: Targets = NO_TARGETS
     test_images: int | None = None
+    expect_top1: float | None = None
 
     @property
     def trained_by_us(self) -> Path:
@@ -51,17 +54,25 @@ class Request:
 
 @dataclass(frozen=True)
 class Subject:
-    """A trained model and how images become its input; ``size`` is their height and width in pixels."""
+    """A trained model, and how images become its input."""
 
     plugin: Any
     checkpoint: Path
-    size: int
-    reading: Reading
+    takes: NetworkInput
+
+    @property
+    def size(self) -> int:
+        """The height and width of the input in pixels."""
+        return self.takes.size
+
+    @property
+    def reading(self) -> Reading:
+        return self.takes.reading
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What is read of the card beside a checkpoint that ``hqp train`` wrote."""
+    """What is read of the card that ``hqp train`` wrote beside a checkpoint."""
 
     dataset: str
     input_size: int
@@ -87,6 +98,8 @@ def resolve(request: Request) -> Recipe:
     if request.input_size is not None and not SMALLEST_INPUT <= request.input_size <= LARGEST_INPUT:
         right = f"from {SMALLEST_INPUT} to {LARGEST_INPUT}"
         raise HqpError(f"the input size is {request.input_size} pixels", right, "--input-size 96")
+    if request.expect_top1 is not None and not 1 <= request.expect_top1 <= 100:
+        raise HqpError(f"the top-1 that is expected is {request.expect_top1:g}", "percent, from 1 to 100, such as 81")
     file = model.file or request.trained_by_us
     if not model.pretrained and not file.is_file():
         train = command("hqp", "train", model.source, "--dataset", request.dataset)
@@ -111,56 +124,56 @@ def _recipe(request: Request) -> Recipe:
 
 def subject(context: Context, request: Request) -> Subject:
     """The model of a request, its weights downloaded where they are the library's."""
-    plugin = catalog.load("models", request.model.source)
-    dataset = catalog.load("datasets", request.dataset)
-    size, reading = None, request.reading
-    if request.model.pretrained:
-        checkpoint, size, theirs = _pretrained(context, request.model.source, plugin)
-        reading = _over(reading, theirs)
+    model, dataset = request.model, catalog.load("datasets", request.dataset)
+    plugin = catalog.load("models", model.source)
+    held_out = False
+    if model.pretrained:
+        checkpoint, trained_for = _pretrained(context, model.source, plugin)
+        weights = Source("the weights", trained_for.input_size, trained_for.reading)
     else:
-        checkpoint = request.model.file or request.trained_by_us
-        origin = _origin(checkpoint, request.dataset)
-        if origin is not None:
-            size, reading = origin.input_size, replace(reading, held_out=True)
-    size = request.input_size or size or dataset.native_size or plugin.input_size
-    return Subject(plugin, checkpoint, size, reading)
-
-
-def _over(asked: Reading, theirs: Reading) -> Reading:
-    """What the user asked for, and where he asked for nothing what the weights were trained with."""
-    return replace(
-        theirs,
-        mean=asked.mean or theirs.mean,
-        std=asked.std or theirs.std,
-        skip_unreadable=asked.skip_unreadable,
+        checkpoint = model.file or request.trained_by_us
+        card = _card(checkpoint)
+        weights = Source(f"the card of {checkpoint.name}", card.input_size if card else None)
+        held_out = card is not None and card.dataset == request.dataset
+        if card is not None and held_out:
+            _require_its_images(checkpoint, card)
+    own: Reading | None = getattr(dataset, "own", None)
+    others = (
+        weights,
+        Source("the model", plugin.input_size),
+        Source(request.dataset, dataset.native_size, own or DEFAULT_READING),
     )
+    asked = Source("asked for", request.input_size, request.reading)
+    takes = settled(asked, others, draws=own is None)
+    return Subject(plugin, checkpoint, replace(takes, reading=replace(takes.reading, held_out=held_out)))
 
 
-def _origin(checkpoint: Path, dataset: str) -> Origin | None:
-    """The card of a checkpoint that ``hqp train`` made on this dataset.
+def _card(checkpoint: Path) -> Origin | None:
+    """The card that ``hqp train`` wrote beside a checkpoint, where it is of that file."""
+    place = checkpoint.with_suffix(".json")
+    if not place.is_file():
+        return None
+    aside = command("mv", place, f"{place}.aside")
+    card = documents.read(place, Origin, fix=f"restore it or, where `hqp train` did not write it, {aside}")
+    return card if card.sha256 == sha256_of(checkpoint) else None
+
+
+def _require_its_images(checkpoint: Path, card: Origin) -> None:
+    """Sees that ``train`` of the card's dataset holds what the checkpoint was trained on.
 
     Raises:
-        HqpError: it was trained on other images than the dataset's ``train`` now holds, so that it may have seen those
-            that are to judge it.
+        HqpError: it holds other images now, so that the checkpoint may have seen those that are to judge it.
     """
-    card = checkpoint.with_suffix(".json")
-    if not card.is_file():
-        return None
-    aside = command("mv", card, f"{card}.aside")
-    origin = documents.read(card, Origin, fix=f"restore it or, where `hqp train` did not write it, {aside}")
-    if origin.dataset != dataset or origin.sha256 != sha256_of(checkpoint):
-        return None
-    train = catalog.load("datasets", dataset).load("train", data_root(), Reading(held_out=True))
-    if origin.split_digests.get("train") != train.digest:
+    train = catalog.load("datasets", card.dataset).load("train", data_root(), Reading(held_out=True))
+    if card.split_digests.get("train") != train.digest:
         raise HqpError(
-            f"{checkpoint} was trained on other images than 'train' of {dataset} holds now",
+            f"{checkpoint} was trained on other images than 'train' of {card.dataset} holds now",
             "the images it was trained on: of others it may have seen those that judge it",
             "train anew, or remove its card if it never saw these",
         )
-    return origin
 
 
-def _pretrained(context: Context, name: str, plugin: Any) -> tuple[Path, int, Reading]:
+def _pretrained(context: Context, name: str, plugin: Any) -> tuple[Path, Input]:
     """The library's weights as a file of the store, and the input they were trained for."""
 
     def build(folder: Path) -> None:
@@ -176,8 +189,7 @@ def _pretrained(context: Context, name: str, plugin: Any) -> tuple[Path, int, Re
 
     with context.progress.track(f"pretrained weights of {name}", 0):
         place = context.store.make("pretrained", {"model": name, "form": documents.form(Input)}, build)
-    known = context.store.read(place / "input.json", Input)
-    return place / "weights.safetensors", known.input_size, known.reading
+    return place / "weights.safetensors", context.store.read(place / "input.json", Input)
 
 
 @dataclass(frozen=True)
@@ -207,7 +219,7 @@ def trained(
     """The model with its weights, in evaluation mode, seen to give one row of logits for an image.
 
     It has as many outputs as asked for, else as its weights have, else one for each of the dataset's ``classes``.
-    ``say`` is told where it is changed, or not judged as its author may expect.
+    ``say`` is told where it is changed, not judged as its author may expect, or has more outputs than classes.
 
     Raises:
         HqpError: the weights do not fit, or the model is no classifier of that many classes at that input size.
@@ -220,5 +232,8 @@ def trained(
     if request.model.num_classes is None and head is not None and head.shape[0] != classes:
         model = contract.module(found.plugin.build, head.shape[0], found.size)
     weights.fill(model, state, str(found.checkpoint))
-    contract.require_classifier(model, found.size, classes, say)
+    outputs = contract.require_classifier(model, found.size, classes, say)
+    if outputs > classes:
+        first = f"the first {classes} outputs are taken for them, in the order of the classes' names"
+        say(f"warning: the model has {outputs} outputs and the dataset {classes} classes; {first}")
     return plain.plain(model)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from hqp import catalog
 from hqp.run.ablation import CHOSEN
 from hqp.run.compress import engine_digest
+from hqp.run.inputs import DEFAULT_SIZE
 from hqp.run.progress import Progress
 from hqp.store import Store
 
@@ -65,12 +66,13 @@ def entry(store: Store, progress: Progress, model: str) -> Entry:
     from hqp.compress import trial
 
     def tried() -> trial.Trial:
-        return trial.trial(plugin.build, plugin.input_size, catalog.load("criteria", CHOSEN.criterion).score)
+        return trial.trial(plugin.build, size, catalog.load("criteria", CHOSEN.criterion).score)
 
     plugin = catalog.load("models", model)
+    size = plugin.input_size or DEFAULT_SIZE
     with progress.track(model, 0):
         found = store.record("zoo", {"model": model, "engine": engine_digest()}, trial.Trial, tried)
-    return Entry(model, plugin.input_size, found)
+    return Entry(model, size, found)
 
 
 def table(entries: Sequence[Entry]) -> str:

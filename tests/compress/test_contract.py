@@ -146,3 +146,21 @@ def test_layers_learn_their_inputs_of_an_image() -> None:
     model = module(lambda classes: nn.Sequential(*layers, nn.LazyLinear(classes)), 5, 8)
     assert model[0].weight.shape == (6, 3, 3, 3) and model[3].weight.shape == (5, 6 * 6 * 6)  # type: ignore[union-attr, index]
     require_classifier(model, 8, 5)
+
+
+def test_a_grey_network_in_the_module_that_is_proposed_is_taken() -> None:
+    grey = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 6 * 6, 4)).eval()
+    said = r"takes images of 1 channels, and HQP gives 3; .*; try: call it with x\[:, :1\]"
+    with pytest.raises(HqpError, match=said):
+        require_classifier(grey, 8, 3)
+
+    class Grey(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = grey
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.network(x[:, :1])
+            return logits
+
+    assert require_classifier(Grey().eval(), 8, 3) == 4

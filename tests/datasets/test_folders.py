@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from hqp import catalog
-from hqp.datasets import _folders, cifar10, imagenet
+from hqp.datasets import _folders, _trees, cifar10, imagenet
 from hqp.errors import Damaged, HqpError, Unreadable
-from hqp.records import SPLITS, Reading, Samples
+from hqp.records import SPLITS, WHOLE, Reading, Samples
 
 CLASSES = ("cat", "dog", "emu")
 
@@ -88,7 +88,7 @@ def test_a_split_is_the_same_whatever_the_order_of_the_files(photos: Path, tmp_p
 
 
 def fresh(folder: Path) -> Path:
-    _folders.tree.cache_clear()
+    _trees.tree.cache_clear()
     return folder
 
 
@@ -115,45 +115,6 @@ def test_a_tar_that_cannot_be_read_is_refused(photos: Path, tmp_path: Path, dama
     (packed / "val").symlink_to(photos / "val")
     with pytest.raises(Damaged, match=r"train\.tar is no whole, uncompressed tar"):
         load(packed, "train")
-
-
-def as_torchvision(path: Path, size: int, resized: int) -> Any:
-    from torchvision.datasets.folder import pil_loader
-    from torchvision.transforms import CenterCrop, Compose, Resize
-
-    return np.asarray(Compose([Resize(resized), CenterCrop(size)])(pil_loader(str(path))))
-
-
-def rotated(path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    picture(1, 30, 20).save(path, exif=exif, quality=95)
-
-
-MODES: dict[str, Callable[[Path], None]] = {
-    "rgb.png": lambda path: picture(1, 30, 20).save(path),
-    "tall.jpg": lambda path: picture(2, 19, 40).save(path),
-    "grey.jpg": lambda path: picture(3, 30, 20).convert("L").save(path),
-    "cmyk.jpg": lambda path: picture(4, 30, 20).convert("CMYK").save(path),
-    "palette.png": lambda path: picture(5, 30, 20).convert("P").save(path),
-    "alpha.png": lambda path: picture(6, 30, 20).convert("RGBA").save(path),
-    "sixteen.png": lambda path: Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30) * 109).save(path),
-    "rotated.jpg": rotated,
-}
-
-
-@pytest.mark.parametrize("name", MODES)
-@pytest.mark.parametrize(("size", "crop", "resized"), [(16, 0.875, 18), (16, 1.0, 16), (33, 0.95, 35)])
-def test_every_kind_of_image_is_read_as_torchvision_reads_it(
-    tmp_path: Path, name: str, size: int, crop: float, resized: int
-) -> None:
-    for part in ("train", "val"):
-        for label in ("a", "b"):
-            (tmp_path / part / label).mkdir(parents=True)
-            MODES[name](tmp_path / part / label / name)
-    samples = load(tmp_path, "calibration", crop=crop)
-    expected = as_torchvision(tmp_path / "train" / "a" / name, size, resized)
-    assert np.array_equal(samples.read([0], size)[0], expected)
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
@@ -219,8 +180,22 @@ def test_imagenet_keeps_its_share_for_selection(tmp_path: Path, monkeypatch: pyt
 
 
 def test_another_crop_gives_other_images(photos: Path) -> None:
-    plain, wide = load(photos, "test"), load(photos, "test", crop=1.0)
-    assert plain.digest != wide.digest == load(photos, "test", crop=1.0, mean=(0.1, 0.2, 0.3)).digest
+    whole = load(photos, "test")
+    assert whole.digest == load(photos, "test", crop=1.0, mean=(0.1, 0.2, 0.3)).digest
+    others = ({"crop": 0.875}, {"resize": "squash"}, {"resize": 64}, {"interpolation": "bicubic"})
+    digests = {load(photos, "test", **reading).digest for reading in others}
+    assert len(digests | {whole.digest}) == 5
+
+
+@pytest.mark.parametrize(("dataset", "resized"), [("image_folder:PATH", 224), ("imagenet", 256), ("cifar10", 224)])
+def test_only_imagenet_zooms_by_itself(tmp_path: Path, dataset: str, resized: int) -> None:
+    fill(tmp_path / "imagenet", {"train": 20, "val": 4})
+    fill(tmp_path / "cifar10", {"train": 20, "test": 4})
+    plugin = catalog.load("datasets", dataset.replace("PATH", str(tmp_path / "imagenet")))
+    assert plugin.own.over(WHOLE).resized(224) == resized
+    loaded = plugin.load("calibration", tmp_path)
+    explicit = plugin.load("calibration", tmp_path, Reading(crop=224 / resized))
+    assert np.array_equal(loaded.read([0], 12), explicit.read([0], 12))
 
 
 def test_the_user_s_mean_comes_before_the_dataset_s(photos: Path) -> None:
@@ -236,7 +211,7 @@ def test_cifar10_is_found_in_folders_or_tars(tmp_path: Path) -> None:
             archive.add(folders / "cifar10" / part, part)
     for split in SPLITS:
         one, other = (cifar10.load(split, root, Reading(held_out=True)) for root in (folders, tmp_path / "b"))
-        assert (one.digest, one.mean) == (other.digest, cifar10.OWN.mean)
+        assert (one.digest, one.mean) == (other.digest, cifar10.own.mean)
     assert len(cifar10.load("test", folders, Reading(held_out=True))) == 30
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +19,14 @@ from PIL import Image
 from torch import nn
 
 from hqp import catalog, cli
+from hqp.datasets import _trees
 from hqp.models import Architecture, Pretrained
 from hqp.records import Reading
-from hqp.run import subject
+from hqp.run import judge, subject
 from hqp.run.context import Context
 from hqp.run.subject import Request
 from hqp.store import Store
-from hqp.suite import Model
+from hqp.suite import Model, Suite
 
 NET = """
 import torch
@@ -59,13 +62,16 @@ COMPRESS = ("compress", "--dataset", "image_folder:photos", "--method", "q8", "-
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Photographs of two classes, a file with models, and random weights for three outputs."""
     monkeypatch.chdir(tmp_path)
+    _trees.tree.cache_clear()  # `photos` is another folder in each test
     torch.set_num_threads(1)
     (tmp_path / "net.py").write_text(NET)
     for part, count in (("train", 10), ("val", 8)):
         for label in ("cat", "dog"):
             (tmp_path / "photos" / part / label).mkdir(parents=True)
             for index in range(count):
-                noise = np.random.default_rng([index, len(label)]).integers(0, 255, (20, 24, 3), dtype=np.uint8)
+                noise = np.random.default_rng([index, len(part), ord(label[0])]).integers(
+                    0, 255, (20, 24, 3), dtype=np.uint8
+                )
                 Image.fromarray(noise).save(tmp_path / "photos" / part / label / f"{index}.png")
     torch.manual_seed(0)
     save(catalog.load("models", "net.py:build").build(2), "two.pt")
@@ -211,6 +217,10 @@ def test_a_finished_command_repeated_is_done_and_another_one_replaces_only_by_fo
     assert Path("out/model.onnx").read_bytes() != b"cut"
 
 
+def digest_of_file(name: str) -> str:
+    return hashlib.sha256(Path(name).read_bytes()).hexdigest()
+
+
 def request(weights: str, source: str = "net.py:build", **changes: Any) -> Request:
     return Request(Model(source, weights), "image_folder:photos", "q8", "cpu_onnxruntime", 1.5, **changes)
 
@@ -220,7 +230,7 @@ def test_a_model_that_hqp_trained_is_judged_on_what_it_left_out(repository: Path
     card = {
         "dataset": "image_folder:photos",
         "input_size": 20,
-        "sha256": hashlib.sha256(Path("two.pt").read_bytes()).hexdigest(),
+        "sha256": digest_of_file("two.pt"),
         "split_digests": {"train": loaded.digest},
     }
     Path("two.json").write_text(json.dumps(card))
@@ -280,7 +290,7 @@ def test_pretrained_weights_bring_their_input_and_are_fetched_once(
         found = subject.subject(Context(Store(Path(".hqp"))), asked)
     assert offered() == 1
     assert (found.size, found.reading.mean, found.reading.crop) == (18, (0.1,) * 3, 0.9)
-    assert subject.trained(asked, found, 2).training is False
+    assert subject.trained(asked, found, 2, print).training is False
     mine = replace(asked, input_size=32, reading=Reading(mean=(0.5,) * 3))
     found = subject.subject(Context(Store(Path(".hqp"))), mine)
     assert (found.size, found.reading.mean, found.reading.std) == (32, (0.5,) * 3, (0.2,) * 3)
@@ -298,10 +308,110 @@ def test_layers_that_are_named_keep_their_filters(repository: Path, capsys: Any)
     assert code == 2 and "unknown layer '2'; there are: 0, 4" in said
 
 
-def test_the_dataset_s_size_comes_before_the_model_s(repository: Path) -> None:
+def test_a_size_that_the_model_s_file_says_comes_before_the_dataset_s(repository: Path) -> None:
     context = Context(Store(Path(".hqp")))
-    assert subject.subject(context, request("two.pt")).size == 224, "the model's file says nothing"
+    signs = Request(Model("net.py:build", "two.pt"), "signs", "q8", "cpu_onnxruntime", 1.5)
+    assert subject.subject(context, request("two.pt")).size == 224, "nothing says a size"
+    assert subject.subject(context, signs).size == 96, "the model's file says nothing"
     (repository / "net.py").write_text(NET + "\ninput_size = 40\n")
     assert subject.subject(context, request("two.pt")).size == 40
-    signs = Request(Model("net.py:build", "two.pt"), "signs", "q8", "cpu_onnxruntime", 1.5)
-    assert subject.subject(context, signs).size == 96
+    assert subject.subject(context, signs).size == 40
+    assert subject.subject(context, replace(signs, input_size=64)).size == 64
+
+
+def test_the_size_of_the_card_comes_first_and_the_file_s_is_told(repository: Path, capsys: Any) -> None:
+    (repository / "net.py").write_text(NET + "\ninput_size = 48\n")
+    card = {"dataset": "signs", "input_size": 32, "sha256": digest_of_file("two.pt"), "split_digests": {}}
+    Path("two.json").write_text(json.dumps(card))
+    assert cli.main([*COMPRESS, "net.py:build", "--weights", "two.pt", "--out", "out"]) == 0
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first.endswith(
+        "images: 32x32 (the card of two.pt; the model says 48); the shorter side resized to 32, the middle 32x32,"
+        " bilinear (by default); mean 0.485,0.456,0.406, deviation 0.229,0.224,0.225 (image_folder:photos)"
+    )
+    made = sidecar()
+    counted = f"({made['baseline']['correct']} of 8 images of 'selection')"
+    assert sum(" top-1 of the trained model: " in line and line.endswith(counted) for line in rest) == 1
+    assert made["input_size"] == 32 and not made["reading"]["held_out"], "the card is of another dataset"
+    assert [made["reading"][name] for name in ("crop", "resize", "interpolation")] == [1.0, "shorter", "bilinear"]
+
+
+def test_what_images_become_is_the_user_s_to_say_and_stands_in_the_sidecar(repository: Path, capsys: Any) -> None:
+    words = ("--crop", "0.8", "--interpolation", "bicubic", "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
+    code, said = compress(capsys, "net.py:build", "--weights", "two.pt", *words)
+    assert code == 0
+    assert said.splitlines()[0].endswith(
+        "images: 16x16 (asked for); the shorter side resized to 20, the middle 16x16, bicubic (asked for);"
+        " mean 0.5,0.5,0.5, deviation 0.25,0.25,0.25 (asked for)"
+    )
+    reading = sidecar()["reading"]
+    assert [reading[name] for name in ("crop", "resize", "interpolation")] == [0.8, "shorter", "bicubic"]
+    assert cli.main(["bench", "out", "--device", "cpu_onnxruntime"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "images: the shorter side resized to 20, the middle 16x16, bicubic; mean 0.5,0.5,0.5, deviation" in shown
+
+
+def test_a_trained_model_of_another_top_1_stops_the_run(repository: Path, capsys: Any) -> None:
+    words = ("net.py:build", "--weights", "two.pt", "--expect-top1")
+    code, said = compress(capsys, *words, "100")
+    assert code == 2 and not Path("out").exists()
+    assert "of 8 images of 'selection'), and 100% is expected, give or take 1.00 points; images as in its" in said
+    code, said = compress(capsys, *words, "50")
+    assert code == 0, "8 images are off by up to 53 points by chance"
+    code, said = compress(capsys, *words, "100", out="again")
+    assert code == 2 and "100% is expected" in said, "an artefact of the store is no excuse"
+
+
+@pytest.mark.parametrize("percent", ["0.81", "0", "101", "nan"])
+def test_an_expectation_that_is_no_percentage_is_refused(repository: Path, capsys: Any, percent: str) -> None:
+    code, said = compress(capsys, "net.py:build", "--weights", "two.pt", "--expect-top1", percent)
+    assert code == 2 and f"the top-1 that is expected is {percent}; percent, from 1 to 100" in said
+
+
+def test_a_case_of_a_suite_asks_for_what_its_model_says_and_else_for_what_the_suite_says() -> None:
+    mine = Model("net.py:build", "two.pt", name="mine", input_size=16, crop=0.9, mean=(0.5,) * 3, expect_top1=81.0)
+    suite = Suite(
+        models=(mine, Model("net.py:build", "three.pt", name="other")),
+        dataset="image_folder:photos",
+        devices=("cpu_onnxruntime",),
+        methods=("q8",),
+        gates=(),
+        input_size=32,
+        crop=0.8,
+        resize="squash",
+        interpolation="bicubic",
+        std=(0.25,) * 3,
+        expect_top1=70.0,
+        skip_unreadable=2,
+    )
+    first, second = (judge.request(suite, case) for case in suite.cases())
+    suite_s = Reading(std=(0.25,) * 3, crop=0.8, resize="squash", interpolation="bicubic", skip_unreadable=2)
+    assert (second.input_size, second.reading, second.expect_top1) == (32, suite_s, 70.0)
+    assert (first.input_size, first.expect_top1) == (16, 81.0)
+    assert first.reading == replace(suite_s, crop=0.9, mean=(0.5,) * 3)
+
+
+def test_images_that_were_trained_on_and_judge_are_told_once(repository: Path, capsys: Any) -> None:
+    for label in ("cat", "dog"):
+        for index in range(8):
+            shutil.copy(f"photos/train/{label}/{index}.png", f"photos/val/{label}/{index}.png")
+    code, said = compress(capsys, "net.py:build", "--weights", "two.pt")
+    assert code == 0
+    told = [line for line in said.splitlines() if "byte for byte" in line]
+    for split, line in zip(("selection", "test"), told, strict=True):
+        assert f"warning: 8 of the 8 images of '{split}' that were looked at are in 'train' too, byte for" in line
+
+
+def test_outputs_that_no_class_has_are_told(repository: Path, capsys: Any) -> None:
+    code, said = compress(capsys, "net.py:build", "--weights", "three.pt")
+    assert code == 0 and "warning: the model has 3 outputs and the dataset 2 classes; the first 2 outputs are" in said
+
+
+def test_a_broken_link_and_a_name_that_is_no_utf_8_can_be_left_out(repository: Path, capsys: Any) -> None:
+    Path("photos/val/cat/broken.png").symlink_to("absent.png")
+    Path(os.fsdecode(b"photos/val/dog/caf\xe9.png")).write_bytes(b"no image")
+    code, said = compress(capsys, "net.py:build", "--weights", "two.pt", "--skip-unreadable", "2")
+    assert code == 0, said
+    assert cli.main(["bench", "out", "--device", "cpu_onnxruntime", "--json"]) == 0
+    skipped = sidecar()["skipped_images"] + json.loads(capsys.readouterr().out)["measurements"][0]["skipped_images"]
+    assert set(skipped) == {"photos/val/cat/broken.png", "photos/val/dog/caf\\xe9.png"}

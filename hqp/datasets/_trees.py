@@ -1,0 +1,220 @@
+"""Where photographs lie: the class folders of a directory or of a tar."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from hqp.errors import Damaged, HqpError, command
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# As torchvision's ImageFolder.
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+
+# The mark of what stands in an image's place and is no file: a link that leads nowhere, a pipe.
+NO_FILE = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """The labelled images of one part, ``train`` say, in the order of their names.
+
+    ``names`` are like ``cat/0001.jpg``; ``marks`` tell two versions of one image apart (its size in bytes);
+    ``content(index)`` gives an image's bytes, or raises ``OSError``, and ``decode`` makes the image of them.
+    """
+
+    place: str
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    marks: tuple[int, ...]
+    labels: npt.NDArray[np.int64]
+    content: Callable[[int], bytes]
+    decode: Callable[[bytes], Image.Image]
+
+    def open(self, index: int) -> Image.Image:
+        """The image, whose pixels may be decoded only when they are asked for."""
+        return self.decode(self.content(index))
+
+    def shown(self, index: int) -> str:
+        """The name of an image as it can be printed, whatever its bytes are."""
+        return f"{self.place}/{printable(self.names[index])}"
+
+
+def encoded(name: str) -> bytes:
+    """The bytes of a file's name, those too that are no UTF-8."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def printable(name: str) -> str:
+    """A file's name with ``\\xe9`` for a byte that is no UTF-8."""
+    return encoded(name).decode("utf-8", "backslashreplace")
+
+
+def find(folder: Path, *names: str) -> Path | None:
+    """The first of ``folder/NAME``, a directory, or ``folder/NAME.tar`` that exists."""
+    places = [place for name in names for place in (folder / name, folder / f"{name}.tar")]
+    return next((place for place in places if place.is_dir() or (place.suffix == ".tar" and place.is_file())), None)
+
+
+@lru_cache(maxsize=4)
+def tree(place: Path) -> Tree:
+    """The images in the class folders of a directory or of a tar.
+
+    What lies below a folder whose name begins with a dot is left out, as is a file of such a name.
+
+    Raises:
+        HqpError: there are no class folders, or one holds no images.
+        Damaged: the tar is cut off or compressed.
+    """
+    return _directory(place) if place.is_dir() else _tar(place)
+
+
+def _tree(place: Path, folders: set[str], marks: Mapping[str, int], content: Callable[[str], bytes]) -> Tree:
+    classes = sorted(folders)
+    if not classes:
+        raise HqpError(f"{place} has no class folders", f"{place}/CLASS/*.jpg")
+    number = {name: index for index, name in enumerate(classes)}
+    names = sorted(marks)
+    labels = np.array([number[name.split("/")[0]] for name in names], np.int64)
+    empty = sorted(set(range(len(classes))) - set(labels.tolist()))
+    if empty:
+        name = printable(classes[empty[0]])
+        raise HqpError(f"class '{name}' has no images in {place}", f"one of {', '.join(EXTENSIONS)}")
+    return Tree(
+        printable(str(place)),
+        tuple(printable(name) for name in classes),
+        tuple(names),
+        tuple(marks[name] for name in names),
+        labels,
+        lambda index: content(names[index]),
+        _decode,
+    )
+
+
+def _decode(content: bytes) -> Image.Image:
+    from PIL import Image
+
+    return Image.open(io.BytesIO(content))
+
+
+def _is_hidden(path: PurePosixPath) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _is_image(path: PurePosixPath) -> bool:
+    return path.suffix.lower() in EXTENSIONS
+
+
+# --- in a directory -----------------------------------------------------------------------------------------------
+
+
+def _directory(place: Path) -> Tree:
+    root = place.stat()
+    above = ((root.st_dev, root.st_ino),)
+    folders = {entry.name for entry in os.scandir(place) if entry.is_dir() and not entry.name.startswith(".")}
+    marks: dict[str, int] = {}
+    for name in folders:
+        for entry in _below(place / name, above):
+            path = PurePosixPath(Path(entry.path).relative_to(place).as_posix())
+            if _is_image(path):
+                marks[str(path)] = entry.stat().st_size if entry.is_file() else NO_FILE
+    return _tree(place, folders, marks, lambda name: _bytes(place / name))
+
+
+def _bytes(path: Path) -> bytes:
+    # Reading a pipe would wait for ever.
+    if path.exists() and not path.is_file():
+        raise OSError("it is no file")
+    return path.read_bytes()
+
+
+def _below(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[os.DirEntry[str]]:
+    """What is no folder below a folder, hidden ones left out; links are followed, as torchvision follows them.
+
+    A link to a folder in which it lies, one of those ``above``, is not: that would have no end.
+    """
+    known = folder.stat()
+    me = (known.st_dev, known.st_ino)
+    if me in above:
+        return
+    for entry in os.scandir(folder):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _below(Path(entry.path), (*above, me))
+        else:
+            yield entry
+
+
+# --- in a tar -----------------------------------------------------------------------------------------------------
+
+
+def _tar(place: Path) -> Tree:
+    members = _members(place)
+    # The images may lie in the folder that was packed, `train/cat/1.jpg`, or begin with their classes.
+    files = [path for path, member in members.items() if not member.isdir() and _is_image(path)]
+    depth = 1 if len({path.parts[0] for path in files}) == 1 and all(len(path.parts) > 2 for path in files) else 0
+    images = {"/".join(path.parts[depth:]): members[path] for path in files if len(path.parts) > depth + 1}
+    folders = {name.split("/")[0] for name in images}
+    folders |= {path.parts[depth] for path, member in members.items() if member.isdir() and len(path.parts) > depth}
+
+    def content(name: str) -> bytes:
+        member = images[name]
+        if not member.isfile():
+            raise OSError("a link that leads to no file of the tar")
+        # Opened anew for each image: two threads that share a file would share its position.
+        with place.open("rb") as file:
+            file.seek(member.offset_data)
+            return file.read(member.size)
+
+    return _tree(place, folders, {name: _mark(member) for name, member in images.items()}, content)
+
+
+def _mark(member: tarfile.TarInfo) -> int:
+    return member.size if member.isfile() else NO_FILE
+
+
+def _members(place: Path) -> dict[PurePosixPath, tarfile.TarInfo]:
+    """The members of a tar by path, hidden ones left out; in the place of a link, hard or symbolic, what it names."""
+    try:
+        with tarfile.open(place, "r:") as archive:
+            every = {PurePosixPath(member.name): member for member in archive}
+    except (tarfile.TarError, OSError) as error:
+        raise Damaged(
+            f"{place} is no whole, uncompressed tar ({error})", "class folders with images", command("tar", "xf", place)
+        ) from None
+    found = {path: _followed(path, every) for path in every if path.parts and not _is_hidden(path)}
+    for path, member in found.items():
+        # It may have been a folder of images, which must not be left out without a word.
+        if not _is_image(path) and (member.issym() or (member.isdir() and not every[path].isdir())):
+            raise HqpError(
+                f"{printable(str(path))} in {place} is a link that leads to no file of the tar",
+                "files and folders alone, or the folder that it unpacks to",
+                command("tar", "xf", place),
+            )
+    return found
+
+
+def _followed(path: PurePosixPath, every: Mapping[PurePosixPath, tarfile.TarInfo]) -> tarfile.TarInfo:
+    """The member that a path names, through as many links as there are; the last link where that leads to none."""
+    seen = set()
+    while every[path].islnk() or every[path].issym():
+        seen.add(path)
+        # A hard link names a member, a symbolic one what lies beside it.
+        beside = path.parent if every[path].issym() else PurePosixPath()
+        named = PurePosixPath(os.path.normpath(beside / every[path].linkname))
+        if named in seen or named not in every:
+            break
+        path = named
+    return every[path]
