@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -96,12 +98,23 @@ def require_place(path: Path, option: str) -> None:
         raise HqpError(f"{path} cannot be written ({error.strerror})", "a place that can", option) from None
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """While it lasts, what the system refuses names a file: a full disk alone does not say of which."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file so that it is, at every moment and for every reader, the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with naming(path), os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

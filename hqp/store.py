@@ -151,7 +151,8 @@ class Store:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
         try:
-            build(unfinished)
+            with documents.naming(place):
+                build(unfinished)
             written = sorted(file for file in unfinished.rglob("*") if file.is_file())
             files = {file.relative_to(unfinished).as_posix(): sha256_of(file) for file in written}
             documents.write(unfinished / MANIFEST, Manifest(SCHEMA_VERSION, place.parent.name, request, files))

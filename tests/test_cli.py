@@ -143,6 +143,17 @@ def test_a_file_that_may_not_be_read_is_a_mistake(
     assert capsys.readouterr().err == "hqp: error: there is no file file/results.json; try: pytest suites\n"
 
 
+def test_a_file_of_an_artefact_is_no_artefact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("out/q8").mkdir(parents=True)
+    Path("out/q8/model.onnx").touch()
+    assert cli.main(["bench", "out/q8/model.onnx", "--device", "cpu_onnxruntime"]) == 2
+    said = "hqp: error: out/q8/model.onnx is a file of an artefact; the artefact's directory; try: out/q8\n"
+    assert capsys.readouterr().err == said
+
+
 @pytest.mark.parametrize(
     ("bound", "outcome", "expected"),
     [(True, "pass", 0), (True, "fail", 1), (True, "inconclusive", 1), (False, "fail", 0), (True, None, 0)],

@@ -33,6 +33,8 @@ def write(text: str) -> None:
         abandon(sys.stdout)
     except OSError as error:
         abandon(sys.stdout)
+        # What took minutes is shown all the same.
+        print(text, file=sys.stderr)
         raise OSError(error.errno, error.strerror, "standard output") from None
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hqp import documents
-from hqp.compress import export, groups, int8, recover
+from hqp.compress import export, groups, int8, recover, tensors
 from hqp.compress.job import Draft, Job, Removal, calibration, spread, stopwatch, taken
 from hqp.compress.memory import Parts
 from hqp.compress.statistics import layers
@@ -91,10 +91,8 @@ def grams(job: Job, draft: Draft, how: Recovery) -> dict[str, Tensor]:
     names = recover.losing(job.model, draft.groups)
 
     def build(folder: Path) -> None:
-        from safetensors.torch import save_file
-
         cost = stopwatch("recovery")
-        save_file(_grams(job, draft, job.model, how), folder / "grams.safetensors")
+        tensors.save(_grams(job, draft, job.model, how), folder / "grams.safetensors")
         documents.write(folder / COST, cost(taken(job, how.images), 1))
 
     from safetensors.torch import load_file

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hqp import documents
-from hqp.compress import candidates, sensitivity
+from hqp.compress import candidates, sensitivity, tensors
 from hqp.compress.evaluate import accuracy
 from hqp.compress.job import Draft, Job, Removal, calibration, stopwatch, taken
 from hqp.compress.statistics import Sensitivities
@@ -32,13 +32,12 @@ def measured(job: Job, draft: Draft, model: nn.Module, key: Mapping[str, Any]) -
     images = taken(job, job.recipe.pruning.images if job.recipe.pruning else None)
 
     def build(folder: Path) -> None:
-        from safetensors.torch import save_file
-
         cost = stopwatch("sensitivity")
         with job.track("sensitivity", images) as advance:
             found = sensitivity.sensitivities(model, _labelled(job, images, advance), job.warn)
         for name, values in vars(found).items():
-            save_file({layer: one.contiguous() for layer, one in values.items()}, folder / f"{name}.safetensors")
+            by_layer = {layer: one.contiguous() for layer, one in values.items()}
+            tensors.save(by_layer, folder / f"{name}.safetensors")
         documents.write(folder / candidates.COST, cost(images, 1))
 
     from safetensors.torch import load_file

@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from hqp import documents
-from hqp.compress import candidates, groups, passes, prune, saved, statistics, training
+from hqp.compress import candidates, groups, passes, prune, saved, statistics, tensors, training
 from hqp.compress.job import Draft, Job, Removal, stopwatch
 from hqp.compress.statistics import Sensitivities
 from hqp.records import Cost, FineTuning, Recovery, Rounds, digest_of
@@ -90,8 +90,6 @@ def _trained(job: Job, draft: Draft, how: FineTuning, base: nn.Module, removal: 
     state = job.store.root / STATES / f"{digest_of(key)[:24]}.pt"
 
     def build(folder: Path) -> None:
-        from safetensors.torch import save_file
-
         smaller = candidates.recovered(job, draft, base, removal, _recovery(job))
         images, cost = _images(job), stopwatch("training")
         with job.track("training", how.epochs * len(images)) as advance:
@@ -112,7 +110,7 @@ def _trained(job: Job, draft: Draft, how: FineTuning, base: nn.Module, removal: 
             )
             job.model.cpu()
         weights = {name: value.cpu().contiguous() for name, value in smaller.state_dict().items()}
-        save_file(weights, folder / candidates.WEIGHTS)
+        tensors.save(weights, folder / candidates.WEIGHTS)
         spent = replace(cost(how.epochs * len(images), how.epochs), seconds=round(seconds, 3))
         documents.write(folder / candidates.COST, spent)
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from hqp.compress import weight_files, wrappers
+from hqp.compress import tensors, weight_files, wrappers
 from hqp.compress.statistics import norms
 from hqp.errors import HqpError
 
@@ -27,7 +26,7 @@ def read(path: Path, entry: str = "") -> dict[str, Tensor]:
 
 def write(path: Path, state: Mapping[str, Tensor]) -> None:
     """Writes a state dict as safetensors, each tensor with memory of its own."""
-    save_file({name: value.detach().cpu().clone().contiguous() for name, value in state.items()}, path)
+    tensors.save({name: value.detach().cpu().clone().contiguous() for name, value in state.items()}, path)
 
 
 def named_as(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hqp import documents
-from hqp.errors import Damaged
+from hqp.errors import Damaged, HqpError, command
 from hqp.records import Artifact, Sidecar
 from hqp.store import sha256_of
 
@@ -16,10 +16,12 @@ def read(folder: Path) -> Artifact:
     """The artefact in a directory.
 
     Raises:
-        HqpError: there is none.
+        HqpError: there is none, or a file of it was named.
         Damaged: the sidecar is cut off, or the model is not the one it describes.
     """
     fix = "hqp compress MODEL --method hqp --out DIR"
+    if folder.is_file():
+        raise HqpError(f"{folder} is a file of an artefact", "the artefact's directory", command(folder.parent))
     sidecar = documents.read(folder / SIDECAR, Sidecar, fix)
     model = folder / MODEL
     if not model.is_file() or sha256_of(model) != sidecar.model_sha256:

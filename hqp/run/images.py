@@ -5,6 +5,7 @@ Either way a pass over them is bound by the network.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -85,10 +86,18 @@ def _decoded(samples: Samples, size: int, skip_unreadable: int, store: Store, pr
 
     def build(folder: Path) -> None:
         images = np.lib.format.open_memmap(folder / IMAGES, "w+", np.uint8, (len(samples), size, size, 3))
+        _reserve(folder / IMAGES)
         documents.write(folder / DECODED, _decode(samples, size, skip_unreadable, progress, images))
         images.flush()
 
     return store.make("images", key, build)
+
+
+def _reserve(file: Path) -> None:
+    """Takes the room that a mapped file needs: where the disk is full, writing to the map would end the process."""
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
 
 
 def _surveyed(samples: Samples, size: int, skip_unreadable: int, store: Store, progress: Progress) -> Path:

@@ -141,9 +141,10 @@ def test_closed_streams_lead_nowhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_an_output_that_is_full_is_named(tmp_path: Path) -> None:
-    done = shell(tmp_path, "hqp list >/dev/full")
-    assert (done.returncode, done.stderr) == (2, "hqp: error: standard output: No space left on device\n")
+def test_an_output_that_is_full_is_named_and_what_was_made_is_shown(tmp_path: Path) -> None:
+    done = shell(tmp_path, "hqp list gates >/dev/full")
+    assert done.returncode == 2 and done.stderr.startswith("gates  accuracy_drop")
+    assert done.stderr.splitlines()[-1] == "hqp: error: standard output: No space left on device"
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii"])
