@@ -29,6 +29,7 @@ from hqp.records import (
     Quantization,
     Ranking,
     Recipe,
+    Rerun,
     Results,
     Sidecar,
     Verdict,
@@ -60,7 +61,7 @@ def examples(
     recipe = Recipe("all of it", Pruning((Ranking("magnitude", norm="l2", per_layer=True),)), Quantization())
     sidecar = make_sidecar(recipe=recipe)
     hits, latency = make_accuracy([True, False, True]), make_latency([[1.5, 2.0]], [[1.0, 1.25]])
-    rerun = replace(latency, disturbed=("hot",))
+    rerun = Rerun("e" * 64, ("cpu: one, another",), "", replace(latency, disturbed=("hot",)), hits)
     measurement = make_measurement(sidecar=sidecar, accuracy=hits, fp32_accuracy=hits, latency=latency, baseline=rerun)
     results = make_results(measurement, judgements=(make_judgement(measurement, "size", "pass"),))
     return {Sidecar: sidecar, Results: results, Baseline: baselines.from_results(results)[0]}
