@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import sys
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hqp import spelling
+from hqp import plugin, spelling
 
 
 @pytest.mark.parametrize(
@@ -30,3 +35,19 @@ def test_any_text_can_be_printed_in_any_encoding(text: str, encoding: str) -> No
     shown = spelling.legible(text, encoding)
     assert shown == text or encoding != "utf-8"
     shown.encode(encoding)
+
+
+def test_the_tables_of_pytest_are_spelt_out_too(
+    monkeypatch: pytest.MonkeyPatch, make_measurement: Any, make_results: Any
+) -> None:
+    monkeypatch.setattr(sys, "__stdout__", io.TextIOWrapper(io.BytesIO(), encoding="cp1252"))
+    lines: list[str] = []
+    reporter: Any = SimpleNamespace(section=lines.append, write_line=lines.append)
+    stash = pytest.Stash()
+    stash[plugin.RESULTS] = [make_results(make_measurement(), question="Is θ above 40%?")]
+    stash[plugin.UNWRITTEN] = ["no results"]
+    config: Any = SimpleNamespace(stash=stash)
+    reporter.write_line = lambda line, **how: lines.append(line)
+    plugin.pytest_terminal_summary(reporter, config)
+    assert "Is theta above 40%?" in lines[1] and "\n" in lines[1]
+    lines[1].encode("cp1252")

@@ -7,6 +7,7 @@ collected into ``suites/signs.py::CASE::GATE``.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,7 +101,7 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     unwritten = config.stash.get(UNWRITTEN, [])
     for results in config.stash.get(RESULTS, []):
         terminalreporter.section(f"suite {results.suite}")
-        terminalreporter.write_line(catalog.load("reports", "table").render(results))
+        terminalreporter.write_line(_legible(catalog.load("reports", "table").render(results)))
         if not unwritten:
             path = shown(results_file(config, results.suite))
             terminalreporter.write_line(f"results  {path}   (hqp report {path})")
@@ -108,10 +109,15 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
         terminalreporter.write_line(line, red=True)
 
 
+def _legible(text: str) -> str:
+    """The text with signs spelt out that the terminal lacks: pytest would escape all of it, its line breaks, too."""
+    from hqp import spelling
+
+    return spelling.legible(text, getattr(sys.__stdout__, "encoding", None) or "utf-8")
+
+
 def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
     """An interrupted run loses only the step it was in."""
-    import sys
-
     # pytest ends a session of its own accord with a subclass.
     if type(excinfo.value) is KeyboardInterrupt:
         sys.stderr.write("\nhqp: stopped; every finished step is kept, the same command goes on from there\n")
