@@ -37,7 +37,8 @@ def check(path: Path, *, symmetric_only: bool = False) -> None:
 def lint(path: Path, *, symmetric_only: bool = False) -> tuple[str, ...]:
     """What stands between a file and the runtimes, a sentence each; nothing where all of them take it.
 
-    ``symmetric_only``: also what TensorRT asks for, signed activations with the zero point 0.
+    ``symmetric_only``: also what TensorRT asks for, signed activations with the zero point 0, biases in float, and the
+    scales of weights along their outputs.
 
     Raises:
         HqpError: there is no such file.
@@ -113,6 +114,8 @@ def _rules(graph: GraphProto, symmetric_only: bool) -> Iterator[str]:
     yield from _stored_weights(graph)
     if symmetric_only:
         yield from _zero_points(graph)
+        yield from _integer_biases(graph)
+        yield from _weight_axes(graph)
 
 
 def _validity(model: ModelProto) -> Iterator[str]:
@@ -161,9 +164,20 @@ def _scales(graph: GraphProto) -> Iterator[str]:
         if scale is None:
             yield f"the scale of {node.name} is computed, not stored"
             continue
-        values = numpy_helper.to_array(scale)
-        if not (np.isfinite(values) & (values > 0)).all():
-            yield f"a scale of {node.name} is {values.min()}, not above 0"
+        values = numpy_helper.to_array(scale).ravel()
+        wrong = values[~(np.isfinite(values) & (values > 0))]
+        if wrong.size:
+            yield f"a scale of {node.name} is {wrong[0]:g}, not a finite number above 0"
+        tensor = stored.get(node.input[0])
+        channels = tensor.dims[_axis(node, tensor)] if tensor and scale.dims else 0
+        if channels and values.size != channels:
+            yield f"{node.name} has {values.size} scales for {channels} channels"
+
+
+def _axis(node: NodeProto, tensor: TensorProto) -> int:
+    """The axis of a tensor along which a QuantizeLinear or DequantizeLinear has its scales."""
+    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
+    return int(axis) % len(tensor.dims)
 
 
 def _stored_weights(graph: GraphProto) -> Iterator[str]:
@@ -190,3 +204,37 @@ def _zero_points(graph: GraphProto) -> Iterator[str]:
             yield f"{node.name} has no zero point, which TensorRT 8 demands"
         elif zero.data_type == TensorProto.UINT8 or numpy_helper.to_array(zero).any():
             yield f"{node.name} is not symmetric: its zero point is not a signed 0"
+
+
+def _integer_biases(graph: GraphProto) -> Iterator[str]:
+    from onnx import TensorProto
+
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    for node in _quantizers(graph):
+        tensor = stored.get(node.input[0])
+        if tensor is not None and tensor.data_type == TensorProto.INT32:
+            yield f"{node.name} reads a bias of INT32, which TensorRT refuses: it takes biases in float"
+
+
+def _weight_axes(graph: GraphProto) -> Iterator[str]:
+    """Weights whose scales do not go along their outputs: TensorRT refuses them, or runs the layer in float."""
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    producers = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        if node.op_type not in WEIGHTED or not _is_dequantized(node.input[1], producers):
+            continue
+        reader = producers[node.input[1]]
+        weight, scale = (stored.get(name) for name in reader.input[:2])
+        if weight is None or scale is None or not scale.dims:
+            continue
+        axis, outputs = _axis(reader, weight), _output_axis(node, len(weight.dims))
+        if axis != outputs:
+            yield f"the scales of {node.name}'s weights go along axis {axis}, not along its outputs, axis {outputs}"
+
+
+def _output_axis(node: NodeProto, dimensions: int) -> int:
+    """The axis of a weighted node's weights that has a place for each of its outputs."""
+    if node.op_type == "Gemm":
+        transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+        return 0 if transposed else 1
+    return {"Conv": 0, "ConvTranspose": 1}.get(node.op_type, dimensions - 1)

@@ -69,7 +69,19 @@ def zero_scale(model: ModelProto) -> None:
 
 
 def infinite_scale(model: ModelProto) -> None:
-    replaced(model, "scale", np.array(np.inf, np.float32))
+    replaced(model, "weight_scale", np.array([0.5, np.inf], np.float32))
+
+
+def negative_scale(model: ModelProto) -> None:
+    replaced(model, "scale", np.array(-0.1, np.float32))
+
+
+def nan_scale(model: ModelProto) -> None:
+    replaced(model, "scale", np.array(np.nan, np.float32))
+
+
+def spare_scale(model: ModelProto) -> None:
+    replaced(model, "weight_scale", np.array([0.5, 0.25, 0.5], np.float32))
 
 
 def unstored_scale(model: ModelProto) -> None:
@@ -106,8 +118,11 @@ def unsorted(model: ModelProto) -> None:
 FAULTS = {
     dynamic: "the shape of input is not static",
     second_output: "it has 2 outputs, not one",
-    zero_scale: "a scale of w is 0.0, not above 0",
-    infinite_scale: "a scale of q is inf, not above 0",
+    zero_scale: "a scale of w is 0, not a finite number above 0",
+    infinite_scale: "a scale of w is inf, not a finite number above 0",
+    negative_scale: "a scale of q is -0.1, not a finite number above 0",
+    nan_scale: "a scale of q is nan, not a finite number above 0",
+    spare_scale: "w has 3 scales for 2 channels",
     unstored_scale: "the scale of q is computed, not stored",
     float_weights: "the weights of conv are not stored as INT8",
     old: "its opset is 11, not one of 13 to 21",
@@ -143,6 +158,74 @@ def test_tensorrt_wants_the_zero_point_written_and_no_newer_opset(tmp_path: Path
     assert onnx_rules.lint(tmp_path / "model.onnx", symmetric_only=True) == (
         "its opset is 18, not one of 13 to 17",
         "w has no zero point, which TensorRT 8 demands",
+    )
+
+
+def test_tensorrt_wants_biases_in_float(tmp_path: Path) -> None:
+    model = quantised()
+    bias = {
+        "bias": np.ones(2, np.int32),
+        "bias_scale": np.array([0.05, 0.025], np.float32),
+        "zeros": np.zeros(2, np.int32),
+    }
+    model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in bias.items())
+    model.graph.node.insert(0, helper.make_node("DequantizeLinear", [*bias], ["summand"], "b", axis=0))
+    model.graph.node[-1].input.append("summand")
+    assert onnx_rules.lint(written(model, tmp_path)) == ()
+    assert onnx_rules.lint(tmp_path / "model.onnx", symmetric_only=True) == (
+        "b reads a bias of INT32, which TensorRT refuses: it takes biases in float",
+    )
+
+
+def product(kind: str, shape: list[int], axis: int | None, scales: int, **options: int) -> ModelProto:
+    """A node with quantised weights whose scales go along an axis, or of which there is one."""
+    arrays = {
+        "weight": np.ones(shape, np.int8),
+        "scale": np.full([scales] if axis is not None else [], 0.5, np.float32),
+        "zero": np.zeros([scales] if axis is not None else [], np.int8),
+        "step": np.array(0.1, np.float32),
+        "origin": np.array(0, np.int8),
+    }
+    along = {} if axis is None else {"axis": axis}
+    image = [1, 4, 5, 5] if "Conv" in kind else [1, 4]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["input", "step", "origin"], ["bytes"], "q"),
+        helper.make_node("DequantizeLinear", ["bytes", "step", "origin"], ["again"], "dq"),
+        helper.make_node("DequantizeLinear", ["weight", "scale", "zero"], ["filter"], "w", **along),
+        helper.make_node(kind, ["again", "filter"], ["logits"], "node", **options),
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, *image[2:]])
+        for name, channels in (("input", 4), ("logits", 6))
+    ]
+    tensors = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    graph = helper.make_graph(nodes, "product", ends[:1], ends[1:], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "outputs", "options"),
+    [
+        ("Conv", [6, 4, 1, 1], 0, {}),
+        ("ConvTranspose", [4, 6, 1, 1], 1, {}),
+        ("Gemm", [6, 4], 0, {"transB": 1}),
+        ("Gemm", [4, 6], 1, {"transB": 0}),
+        ("Gemm", [4, 6], 1, {}),
+        ("MatMul", [4, 6], 1, {}),
+    ],
+)
+def test_tensorrt_wants_the_scales_of_weights_along_their_outputs(
+    kind: str, shape: list[int], outputs: int, options: dict[str, int], tmp_path: Path
+) -> None:
+    right = product(kind, shape, outputs, 6, **options)
+    counted = product(kind, shape, outputs - len(shape), 6, **options)  # from the end
+    single = product(kind, shape, None, 1, **options)
+    for model in (right, counted, single):
+        assert onnx_rules.lint(written(model, tmp_path), symmetric_only=True) == ()
+    wrong = written(product(kind, shape, 1 - outputs, 4, **options), tmp_path)
+    assert onnx_rules.lint(wrong) == ()
+    assert onnx_rules.lint(wrong, symmetric_only=True) == (
+        f"the scales of node's weights go along axis {1 - outputs}, not along its outputs, axis {outputs}",
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_softmax
 
-from hqp import documents
+from hqp import documents, onnx_rules
 from hqp.compress import calibrate, quantize
 from hqp.compress.job import Draft, Job, calibration, stopwatch, taken
 from hqp.errors import HqpError
@@ -76,6 +76,7 @@ def _write_nearest(job: Job, how: Quantization, plain: Path, ranges: Ranges, fol
     files = {name: folder / f"{name}.onnx" for name in how.calibrations}
     for name, file in files.items():
         quantize.quantize(plain, file, ranges.ranges[name], job.policy)
+        onnx_rules.check(file, symmetric_only=job.policy.symmetric)
     divergences: dict[Calibration, float] = {}
     if len(files) > 1:
         exact = job.outputs(plain, images)

@@ -36,9 +36,9 @@ Ranges = Mapping[str, tuple[float, float]]
 def quantize(fp32: Path, out: Path, ranges: Ranges, policy: Policy) -> None:
     """Writes ``fp32`` with INT8 weights, per channel and symmetric, and activations as ``policy`` wants them.
 
-    ``ranges`` holds the lowest and highest value of each tensor in ``tensors(fp32, policy)``. Biases are int32; a
-    channel whose bias would overflow gets a coarser weight scale instead, after TensorFlow Lite's
-    ``quantization_utils.cc``. The same input gives the same bytes.
+    ``ranges`` holds the lowest and highest value of each tensor in ``tensors(fp32, policy)``. Biases are float where
+    the policy is symmetric, which is TensorRT's. Else they are int32, and a channel whose bias would overflow gets a
+    coarser weight scale, after TensorFlow Lite's ``quantization_utils.cc``. The same input gives the same bytes.
 
     Raises:
         HqpError: a range is missing, or is not finite.
@@ -85,6 +85,7 @@ def _with_qdq(fp32: Path, ranges: Ranges, policy: Policy) -> ModelProto:
             "ActivationSymmetric": policy.symmetric,
             "WeightSymmetric": True,
             "MinimumRealRange": LEAST_WIDTH,
+            "QuantizeBias": not policy.symmetric,
             "OpTypesToExcludeOutputQuantization": WEIGHTED if policy.float_results else FLOAT_RESULT,
         },
     )

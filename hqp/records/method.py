@@ -137,7 +137,9 @@ class Targets:
 
 @dataclass(frozen=True)
 class Policy:
-    """How a device wants its INT8: the activation type and whether its zero point is fixed to the middle.
+    """How a device wants its INT8: the activation type and whether it is symmetric.
+
+    ``symmetric``: what TensorRT takes, zero points that are all 0, which wants signed activations, and biases in float.
 
     ``float_results``: the runtime carries a convolution's result in float into what it fuses behind it, so that only
     what goes into a convolution is quantised (OpenVINO, TensorRT). onnxruntime runs a convolution in INT8 only where

@@ -118,6 +118,16 @@ def test_a_recipe_of_one_calibration_compares_nothing(job: Any) -> None:
     assert job.asked == []
 
 
+def test_a_file_that_the_runtime_would_refuse_is_not_shipped(job: Any) -> None:
+    job.policy = Policy("int8", symmetric=False)  # whose zero points are not 0, for a runtime that wants them so
+    plain = job.store.root / "plain.onnx"
+    export(Squared(every_pixel()), SIZE, plain)
+    int8.quantised(job, Draft(), Quantization(), plain, {})
+    job.policy = Policy("uint8", symmetric=True)
+    with pytest.raises(HqpError, match="is not symmetric: its zero point is not a signed 0"):
+        int8.quantised(job, Draft(), Quantization(), plain, {})
+
+
 def test_divergence_is_of_probabilities_and_in_nats() -> None:
     exact = np.log(np.array([[0.5, 0.5], [0.25, 0.75]], np.float32))
     found = np.log(np.array([[0.25, 0.75], [0.25, 0.75]], np.float32)) + 3
