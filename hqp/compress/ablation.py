@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from hqp.compress import candidates, groups, pipeline
+from hqp.compress import candidates, finding, groups, pipeline
 from hqp.compress.evaluate import accuracy
 from hqp.compress.job import Draft, Job, Removal
 from hqp.records import Accuracy, Ranking, Recovery, Samples
@@ -30,10 +30,10 @@ def ablate(job: Job, judged: Samples, shares: Sequence[float]) -> Iterator[Row]:
     """A row for each ranking of the job's recipe and each share of the filters, 0 to 1."""
     pruning = job.recipe.pruning
     assert pruning is not None
-    draft = Draft(groups=groups.find_groups(job.model, job.example))
+    draft = Draft(groups=finding.find_groups(job.model, job.example))
     pipeline.find_sensitivity(job, draft)
     collected = pipeline.collect(job, draft)
-    total = sum(groups.filters(job.model).values())
+    total = job.filters
     for ranking in pruning.rankings:
         removals = pipeline.removals(job, pruning, ranking, draft.groups, collected)
         for share in shares:
@@ -55,7 +55,7 @@ def ablate_images(job: Job, judged: Samples, shares: Sequence[float], counts: Se
     """What the number of images of the sensitivity pass is worth; the recipe of the job has one ranking."""
     pruning = job.recipe.pruning
     assert pruning is not None
-    found, total = groups.find_groups(job.model, job.example), sum(groups.filters(job.model).values())
+    found, total = finding.find_groups(job.model, job.example), job.filters
     for count in counts:
         recipe = replace(job.recipe, pruning=replace(pruning, images=count))
         draft, counted = Draft(groups=found), replace(job, recipe=recipe)

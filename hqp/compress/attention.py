@@ -11,6 +11,11 @@ from torch import Tensor, nn
 class Attention(nn.Module):
     """Self-attention as ``nn.MultiheadAttention`` computes it, of batches (n, tokens, width), with its weights."""
 
+    # What ``nn.TransformerEncoderLayer`` asks of its attention: without such a bias it calls the module, else it may
+    # compute with the module's weights behind its back.
+    batch_first = True
+    in_proj_bias = None
+
     def __init__(self, theirs: nn.MultiheadAttention) -> None:
         super().__init__()
         width, biased = theirs.embed_dim, theirs.in_proj_bias is not None

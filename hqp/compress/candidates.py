@@ -47,7 +47,7 @@ def _made(job: Job, draft: Draft, removal: Removal) -> nn.Module:
         return recovered(job, draft, job.model, removal, recovery(job, draft, removal))
     from safetensors.torch import load_file
 
-    smaller, state = groups.remove(job.model, job.example, removal, draft.groups), load_file(tuned)
+    smaller, state = groups.remove(job.model, removal, draft.groups), load_file(tuned)
     for name, layer in layers(smaller).items():
         if f"{name}.bias" in state and layer.bias is None:  # recovery gave it one
             layer.bias = nn.Parameter(state[f"{name}.bias"])
@@ -57,7 +57,7 @@ def _made(job: Job, draft: Draft, removal: Removal) -> nn.Module:
 
 def recovered(job: Job, draft: Draft, model: nn.Module, removal: Removal, how: Recovery | None) -> nn.Module:
     """A model of the trained one's shape without these channels, and what recovery makes of it."""
-    smaller = groups.remove(model, job.example, removal, draft.groups)
+    smaller = groups.remove(model, removal, draft.groups)
     if how is None:
         return smaller
     if "least_squares" in how.how:
@@ -132,7 +132,7 @@ def exported(job: Job, draft: Draft, removal: Removal) -> Path:
 def unrecovered(job: Job, draft: Draft, removal: Removal) -> Path:
     """As ``exported``, without recovery: for what depends on shapes alone."""
     shape = {**job.key, "removal": listed(removal), "recovery": None}
-    return _exported(job, shape, lambda: (groups.remove(job.model, job.example, removal, draft.groups), None)) / FILE
+    return _exported(job, shape, lambda: (groups.remove(job.model, removal, draft.groups), None)) / FILE
 
 
 def _exported(job: Job, known: Mapping[str, Any], build: Callable[[], tuple[nn.Module, Cost | None]]) -> Path:

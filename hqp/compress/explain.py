@@ -1,4 +1,4 @@
-"""What is to be said of the file that is shipped: that it breaks the bound, and why nothing was removed."""
+"""What is to be said of the file that is shipped: that it breaks the bound, why nothing was removed, and where."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONFIDENCE = 0.9
 
 def explain(job: Job, draft: Draft) -> None:
     """Notes for the sidecar and the terminal, a sentence each; none where there is nothing to explain."""
-    notes = (broken(job, draft), unpruned(job, draft))
+    notes = (broken(job, draft), unpruned(job, draft), *draft.held)
     draft.notes = tuple(note for note in notes if note)
 
 
@@ -52,7 +52,7 @@ def _reason(job: Job, draft: Draft) -> str:
 
 def _tied(job: Job, draft: Draft) -> str:
     """That no filter can go, and where they are."""
-    filters = groups.filters(job.model)
+    filters = groups.filters(job.model, job.example)
     patterns = job.recipe.pruning.keep if job.recipe.pruning else ()
     if patterns and draft.removable:
         return f"all {draft.removable:,} filters that could go are kept by {', '.join(patterns)}"

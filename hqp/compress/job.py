@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -14,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from hqp.compress import statistics
+from hqp.compress import groups, statistics
 from hqp.compress.training import TrainingRecipe
 from hqp.records import (
     Accuracy,
@@ -77,6 +78,11 @@ class Job:
     warn: Callable[[str], None]
     told: Callable[[Accuracy], None]
 
+    @functools.cached_property
+    def filters(self) -> int:
+        """How many filters the trained model has, those of its output layer left out: the denominator of θ."""
+        return sum(groups.filters(self.model, self.example).values())
+
     @property
     def example(self) -> Tensor:
         """An input of the network's size, for tracing: zeros of shape (1, 3, input_size, input_size)."""
@@ -96,12 +102,14 @@ class Draft:
     ``inner_filters`` those of the inner ones.
     ``tuned`` are the weights of those that were trained. ``dense`` is the accuracy of the trained model on
     ``selection``, and ``floor`` the least number of correct images with which the bound can hold. ``grams`` are what
-    recovery needs, and ``latest`` is the module made last. ``notes`` are what the user should know of the file.
+    recovery needs, and ``latest`` is the module made last. ``held`` says which layers keep all filters, and why;
+    ``notes`` are what the user should know of the file.
     """
 
     measured: statistics.Sensitivities | None = None
     groups: tuple[Group, ...] = ()
     removable: int = 0
+    held: tuple[str, ...] = ()
     inner_filters: int = 0
     ranking: Ranking | None = None
     grams: dict[str, Tensor] | None = None

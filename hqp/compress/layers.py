@@ -18,7 +18,7 @@ def record(
     """One record for each convolution and linear layer, in the model's order.
 
     R = max - min of a layer's weights and s = R / (2^8 - 1), as in method.md; S is the mean over the layer's filters,
-    ``None`` where no criterion asked for it.
+    ``None`` where no criterion asked for it, or it cannot be had: of a layer that works in several places.
     """
     kept = layers(compressed)
     records = []
@@ -26,7 +26,7 @@ def record(
         remaining = kept[name]
         filters = module.weight.shape[0]
         alive = [index for index in range(filters) if index not in gone.get(name, ())]
-        scores = None if fisher is None else fisher[name]
+        scores = None if fisher is None else fisher.get(name)
         before, after = _range(module.weight), _range(remaining.weight)
         records.append(
             LayerRecord(

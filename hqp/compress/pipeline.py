@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from math import sqrt
 
-from hqp.compress import bound, candidates, groups, passes, prune, saved, statistics, targets
+from hqp.compress import bound, candidates, finding, groups, passes, prune, saved, statistics, targets
 from hqp.compress.certify import certify
 from hqp.compress.explain import explain
 from hqp.compress.job import Draft, Job, Removal
@@ -84,7 +84,9 @@ def prune_under_bound(job: Job, draft: Draft) -> None:
     if dense.accuracy is None:
         raise HqpError("the dense model was not judged to its end")
     draft.spend(*dense.costs)
-    found = groups.find_groups(job.model, job.example)
+    held: list[str] = []
+    found = finding.find_groups(job.model, job.example, held.append)
+    draft.held = tuple(held)
     draft.removable = groups.filters_of(found)
     draft.inner_filters = groups.filters_of(groups.inner(found))
     draft.groups = groups.without(found, pruning.keep, job.model)
@@ -113,7 +115,7 @@ def removals(
 ) -> list[Removal]:
     """The channels gone after 0, 1, 2, ... pruning steps along a ranking."""
     scores = {group.name: job.scores[ranking](group, collected) for group in found}
-    step_filters = max(1, round(pruning.step_fraction * sum(groups.filters(job.model).values())))
+    step_filters = max(1, round(pruning.step_fraction * job.filters))
     return [{}, *prune.steps(found, prune.ranked(found, scores), step_filters, job.policy.channel_multiple)]
 
 

@@ -66,7 +66,7 @@ def _next(job: Job, draft: Draft, base: nn.Module, share: float) -> Removal | No
     smaller = statistics.collect(candidates.module(job, draft, before), job.example)
     collected = replace(collected, filter_macs=smaller.filter_macs, input_macs=smaller.input_macs)
     scores = {group.name: job.scores[ranking](group, collected) for group in draft.groups}
-    filters = max(1, round(share * sum(groups.filters(job.model).values())))
+    filters = max(1, round(share * job.filters))
     ranked = prune.ranked(draft.groups, scores)
     return next(iter(prune.steps(draft.groups, ranked, filters, job.policy.channel_multiple, before)), None)
 

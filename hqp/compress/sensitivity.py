@@ -31,6 +31,7 @@ from hqp.compress.modes import evaluating, most_at_once
 from hqp.compress.patches import as_seen
 from hqp.compress.plain import kind_of
 from hqp.compress.statistics import Layer, Sensitivities, Transposed, layers
+from hqp.compress.usage import usage
 from hqp.errors import HqpError
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -50,18 +51,19 @@ def sensitivities(model: nn.Module, batches: Batches, say: Callable[[str], None]
     """Both sensitivities of every filter of every convolution, transposed or not, and of every linear layer.
 
     ``batches`` are images and labels, seen once each. The loss is cross-entropy, the model in evaluation mode; only
-    weights count, not biases. The model's modes and flags are restored. A batch that memory does not hold is halved,
-    which ``say`` is told.
+    weights count, not biases. Layers whose weights work in several places, or in none, have no sensitivity: the
+    gradient at one place is not that of the weights. The model's modes and flags are restored. A batch that memory does
+    not hold is halved, which ``say`` is told.
 
     Raises:
-        HqpError: there is no image; S of a layer is not finite; a layer's gradient cannot be had exactly, since it or
-            its weight is used twice, or never, or its input is overwritten, or the gradient ends behind it.
+        HqpError: there is no image; S of a layer is not finite; a layer's gradient cannot be had exactly, since its
+            input is overwritten, or the gradient ends behind it.
     """
-    measured = measured_layers(model)
-    _refuse_shared_weights(measured)
+    first, batches = _first(model, batches)
+    once = usage(model, first).once
+    measured = {name: layer for name, layer in measured_layers(model).items() if name in once}
     sums = {name: torch.zeros(2, filters(layer), dtype=torch.float64) for name, layer in measured.items()}
     images_seen, parts, reached = 0, Parts(say, most_at_once(model)), set[str]()
-    first, batches = _first(model, batches)
     order = layout.fitted(model, first)
     with evaluating(model), _frozen(model), _Taps(measured) as taps:
         for images, labels in batches:
@@ -92,7 +94,7 @@ def _measured(model: nn.Module, taps: _Taps, images: Tensor, labels: Tensor, par
         if lacks_memory(error):
             raise
         raise _without_gradients(str(error).partition("\n")[0]) from error
-    taps.refuse_unused()
+    taps.turn()
     if not loss.requires_grad:
         raise _without_gradients("the loss depends on no layer")
     loss.backward()
@@ -169,21 +171,14 @@ def _scaled(norm: nn.BatchNorm2d, inputs: Tensor) -> Tensor:
     return torch.addcmul(shift.reshape(shape), inputs, scale.reshape(shape))
 
 
-def _refuse_shared_weights(measured: dict[str, Layer | Transposed]) -> None:
-    owners: dict[int, str] = {}
-    for name, layer in measured.items():
-        owner = owners.setdefault(id(layer.weight), name)
-        if owner != name:
-            raise HqpError(f"layers '{owner}' and '{name}' share their weight", "a weight of its own for every layer")
-
-
 class _Taps:
     """Hooks that put each layer's Σ_i ‖∂L_i/∂W_f‖² and Σ_i ⟨∂L_i/∂W_f, W_f⟩² into ``sums`` as the gradients pass by."""
 
     def __init__(self, measured: dict[str, Layer | Transposed]) -> None:
         self._measured = measured
         self.sums: dict[str, Tensor] = {}
-        self._used: set[str] = set()
+        self._tapped: set[str] = set()
+        self._backwards = False
         self._hooks = ExitStack()
 
     def __enter__(self) -> _Taps:
@@ -196,25 +191,28 @@ class _Taps:
 
     def begin(self) -> None:
         """Starts a batch."""
-        self._used.clear()
+        self._tapped.clear()
+        self._backwards = False
         self.sums = {}
 
-    def refuse_unused(self) -> None:
-        """Raises where a layer took no part in the forward pass: its weight may have been used behind its back."""
-        for name in self._measured:
-            if name not in self._used:
-                raise HqpError(f"layer '{name}' took no part in the forward pass", "a model without unused layers")
+    def turn(self) -> None:
+        """Says that the forward pass is over: from now on layers are only computed again, by checkpoints."""
+        self._backwards = True
 
     def _forward(self, name: str, layer: Layer | Transposed, inputs: tuple[Tensor], output: Tensor) -> Tensor:
-        if name in self._used:
-            raise HqpError(f"layer '{name}' is used twice in one forward pass", "a layer of its own for each use")
-        self._used.add(name)
+        if not torch.is_grad_enabled():  # within a checkpoint that does without a graph until backward
+            return output
         # A first layer's output is a leaf here: gradients start at it, not at the image, which nobody asks about. The
         # clone is what later layers may overwrite in place.
         start = output if output.requires_grad else output.requires_grad_()
-        seen = as_seen(name, layer, inputs[0].detach(), output)
-        given = output.detach() if by_gram(layer, output) else None
-        start.register_hook(partial(self._backward, name, seen, seen._version, given, output._version))
+        if name not in self._tapped:
+            self._tapped.add(name)
+            seen = as_seen(name, layer, inputs[0].detach(), output)
+            given = output.detach() if by_gram(layer, output) else None
+            start.register_hook(partial(self._backward, name, seen, seen._version, given, output._version))
+        elif not self._backwards:
+            wrong = f"layer '{name}' is called more often for some images"
+            raise HqpError(wrong, "a model without branches on its data")
         return start if output.grad_fn is not None else start.clone()
 
     @torch.no_grad()

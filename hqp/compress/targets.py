@@ -55,7 +55,7 @@ def _sparsity_alone(job: Job) -> float | None:
 
 def sparsity(job: Job, draft: Draft, step: int) -> float:
     """θ after so many steps: the share of all filters that is gone, 0 to 1."""
-    return groups.filters_removed(draft.groups, draft.removals[step]) / sum(groups.filters(job.model).values())
+    return groups.filters_removed(draft.groups, draft.removals[step]) / job.filters
 
 
 def reached(job: Job, draft: Draft, step: int) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hqp.compress import contract, count, export, groups, plain, prune, recover, statistics
+from hqp.compress import contract, count, export, finding, groups, plain, prune, recover, statistics, usage
 from hqp.compress.job import Score
 from hqp.compress.sensitivity import sensitivities
 from hqp.errors import HqpError
@@ -50,12 +50,14 @@ def trial(build: Callable[[int], nn.Module], input_size: int, score: Score) -> T
         torch.manual_seed(0)
         network = plain.plain(contract.module(build, CLASSES, input_size))
         images = torch.randn(IMAGES, 3, input_size, input_size)
-    filters = sum(groups.filters(network).values())
     parameters = sum(parameter.numel() for parameter in network.parameters())
+    filters = sum(groups.sizes(network).values())
     found: tuple[Group, ...] = ()
     removed, reason = 0, None
     try:
-        found = groups.find_groups(network, images[:1])
+        usage.leave_out_unused(network, input_size)
+        filters = sum(groups.filters(network, images[:1]).values())
+        found = finding.find_groups(network, images[:1])
         smaller, removed = _pruned(network, images, found, score, filters)
         del network  # a large one and its file fill the memory
         _export(smaller, input_size)
@@ -77,7 +79,7 @@ def _pruned(
     collected = statistics.collect(network, images[:1], measured)
     ranking = prune.ranked(found, {group.name: score(group, collected) for group in found})
     removal = next(iter(prune.steps(found, ranking, ceil(LEAST_REMOVED * filters))), {})
-    smaller = groups.remove(network, images[:1], removal, found)
+    smaller = groups.remove(network, removal, found)
     seen = recover.grams(network, recover.losing(network, found), [images])
     recover.refit(network, smaller, groups.removed(found, removal), seen)
     return smaller, groups.filters_removed(found, removal)

@@ -41,6 +41,20 @@ def named_as(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]
     return named
 
 
+def outputs(model: nn.Module, state: Mapping[str, Tensor]) -> int | None:
+    """How many classes the weights are for, where that is all that keeps them from fitting the model.
+
+    Then every tensor of another shape has another length, one and the same, in its first dimension.
+    """
+    given, lengths = named_as(model, state), set()
+    for name, values in model.state_dict().items():
+        theirs = given.get(name, values)
+        if theirs.shape != values.shape:
+            longer = theirs.ndim == values.ndim and theirs.shape[1:] == values.shape[1:]
+            lengths.add(theirs.shape[0] if longer else None)
+    return lengths.pop() if len(lengths) == 1 else None
+
+
 def fill(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
     """Loads ``state`` into ``model``, in the model's own precision; ``name`` says where it came from.
 

@@ -269,7 +269,7 @@ def _filters(job: Job, draft: Draft) -> dict[str, Any]:
     """How many filters the model had, and how many of them are gone, by the fields of the sidecar."""
     from hqp.compress import groups
 
-    removal, filters = draft.removals[draft.shipped], sum(groups.filters(job.model).values())
+    removal, filters = draft.removals[draft.shipped], job.filters
     removed = groups.filters_removed(draft.groups, removal)
     inner = groups.inner(draft.groups)
     names = {group.name for group in inner}

@@ -224,16 +224,20 @@ def trained(
     Raises:
         HqpError: the weights do not fit, or the model is no classifier of that many classes at that input size.
     """
-    from hqp.compress import contract, groups, plain, weights
+    from hqp.compress import contract, plain, usage, weights
 
     state = weights.read(found.checkpoint, request.model.entry)
     model: nn.Module = contract.module(found.plugin.build, request.model.num_classes or classes, found.size, say)
-    head = weights.named_as(model, state).get(f"{groups.output_layer(model)}.weight")
-    if request.model.num_classes is None and head is not None and head.shape[0] != classes:
-        model = contract.module(found.plugin.build, head.shape[0], found.size)
+    theirs = weights.outputs(model, state)
+    if request.model.num_classes is None and theirs is not None:
+        model = contract.module(found.plugin.build, theirs, found.size)
     weights.fill(model, state, str(found.checkpoint))
     outputs = contract.require_classifier(model, found.size, classes, say)
     if outputs > classes:
         first = f"the first {classes} outputs are taken for them, in the order of the classes' names"
         say(f"warning: the model has {outputs} outputs and the dataset {classes} classes; {first}")
-    return plain.plain(model)
+    model = plain.plain(model)
+    left_out = usage.leave_out_unused(model, found.size)
+    if left_out:
+        say(f"left out, since the forward pass never reaches it: {', '.join(left_out)}")
+    return model

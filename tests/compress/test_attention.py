@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
-from hqp.compress import attention, groups
+from hqp.compress import attention, finding, groups
 from hqp.compress.plain import plain
 from hqp.compress.sensitivity import sensitivities
 from hqp.compress.trial import trial
@@ -66,7 +66,7 @@ def test_masks_and_other_tokens_are_refused() -> None:
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_heads_are_groups_beside_the_channels_of_each_mlp(build: Callable[[int], nn.Module]) -> None:
-    found = groups.find_groups(plain(build(4)), EXAMPLE)
+    found = finding.find_groups(plain(build(4)), EXAMPLE)
     heads = [group for group in found if group.name.endswith("qkv")]
     mlps = [group for group in found if group not in heads]
     assert len(heads) == len(mlps) == 2
@@ -86,14 +86,14 @@ def test_a_head_that_is_gone_adds_nothing_any_more(build: Callable[[int], nn.Mod
     model = plain(build(4)).double().eval()
     for values in model.parameters():
         nn.init.normal_(values, std=0.3)
-    found = groups.find_groups(model, EXAMPLE)
+    found = finding.find_groups(model, EXAMPLE)
     chosen = {group.name: [1] for group in found if group.name.endswith("qkv")}
     hidden = copy.deepcopy(model)
     for (name, role), inputs in groups.removed(found, chosen).items():
         if role == "input":
             hidden.get_submodule(name).weight.data[:, sorted(inputs)] = 0
     images = torch.randn(2, 3, 32, 32, dtype=torch.float64)
-    given: Tensor = groups.remove(model, EXAMPLE, chosen)(images)
+    given: Tensor = groups.remove(model, chosen, found)(images)
     torch.testing.assert_close(given, hidden(images), rtol=1e-9, atol=1e-9)
     assert (given - model(images)).abs().max() > 1e-3
 
@@ -110,4 +110,4 @@ def test_every_layer_of_a_transformer_has_a_sensitivity(build: Callable[[int], n
     for values in model.parameters():  # torchvision's head starts at zero
         nn.init.normal_(values, std=0.3)
     found = sensitivities(model, [(torch.randn(4, 3, 32, 32), torch.arange(4))]).fisher
-    assert all((found[group.name] > 0).any() for group in groups.find_groups(model, EXAMPLE))
+    assert all((found[group.name] > 0).any() for group in finding.find_groups(model, EXAMPLE))

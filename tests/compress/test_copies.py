@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hqp.compress import groups
+from hqp.compress import finding, groups
 from hqp.compress.copies import copied
 from hqp.errors import HqpError
 
@@ -43,8 +43,8 @@ def test_a_kept_feature_is_copied_without_its_graph(mode: Any) -> None:
 def test_its_channels_are_found_and_removed() -> None:
     model, example = Keeping().eval(), torch.zeros(1, 3, 8, 8)
     model(example)
-    found = groups.find_groups(model, example)
-    smaller: Any = groups.remove(model, example, {"conv": (0, 2)}, found)
+    found = finding.find_groups(model, example)
+    smaller: Any = groups.remove(model, {"conv": (0, 2)}, found)
     assert smaller.conv.out_channels == 4 and smaller(example).shape == (1, 3)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from hqp.compress import explain, passes
@@ -35,6 +36,8 @@ def explained(make_accuracy: Callable[..., Accuracy], monkeypatch: pytest.Monkey
     def run(lost: int, pruning: Pruning | None = None, int8: bool = True, mildest: int = 0, **draft: Any) -> Any:
         job: Any = SimpleNamespace(
             model=MODEL,
+            example=torch.zeros(1, 3, 1, 1),
+            filters=20,
             recipe=Recipe("x", pruning=pruning, quantization=Quantization() if int8 else None),
             delta_max_pp=1.5,
             targets=draft.pop("targets", Targets()),

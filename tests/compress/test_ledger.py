@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hqp.compress import candidates, passes
-from hqp.compress.groups import find_groups
+from hqp.compress.finding import find_groups
 from hqp.compress.job import Draft, calibration
 from hqp.compress.ledger import estimate_training, training_steps
 from hqp.compress.sensitivity import sensitivities

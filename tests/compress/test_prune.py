@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from hqp.compress.bound import search
-from hqp.compress.groups import find_groups, remove
+from hqp.compress.finding import find_groups
+from hqp.compress.groups import remove
 from hqp.compress.prune import ranked, steps
 from hqp.errors import HqpError
 from hqp.records import Group, Member
@@ -196,11 +197,11 @@ def test_the_loop_with_a_constant_importance(
     removals = ({}, *steps(groups, ranked(groups, scores), size))
 
     def holds(step: int) -> bool:
-        smaller = remove(model, EXAMPLE, removals[step], groups)
+        smaller = remove(model, removals[step], groups)
         return 14 - sum(layer.out_channels for layer in (smaller.first, smaller.second, smaller.third)) <= limit
 
     kept = removals[search(holds, len(removals) - 1, how)]
-    smaller = remove(model, EXAMPLE, kept, groups)
+    smaller = remove(model, kept, groups)
 
     # The same by hand: channels in order, all but each group's last, in steps of `size` filters, up to `limit`.
     orders = [[("first", c) for c in stream[:-1]], [("third", c) for c in last[:-1]]]

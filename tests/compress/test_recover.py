@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hqp.compress.groups import find_groups, remove, removed
+from hqp.compress.finding import find_groups
+from hqp.compress.groups import remove, removed
 from hqp.compress.patches import rows
 from hqp.compress.recover import fitted, grams, refit, renormalise
 
@@ -37,14 +38,14 @@ def net(**options: object) -> Net:
 
 def recovered(dense: nn.Module, images: Tensor = IMAGES, **channels: list[int]) -> nn.Module:
     groups = find_groups(dense, EXAMPLE)
-    smaller = remove(dense, EXAMPLE, channels, groups)
+    smaller = remove(dense, channels, groups)
     seen = grams(dense, fitted(dense, ["second", "depthwise", "head"]), images.split(20))
     refit(dense, smaller, removed(groups, channels), seen)
     return smaller
 
 
 def pruned(dense: nn.Module, **channels: list[int]) -> nn.Module:
-    return remove(dense, EXAMPLE, channels, find_groups(dense, EXAMPLE))
+    return remove(dense, channels, find_groups(dense, EXAMPLE))
 
 
 @pytest.mark.parametrize("options", [{}, {"stride": 2}, {"dilation": 2, "padding_mode": "reflect"}])
@@ -104,9 +105,9 @@ def test_a_linear_layer_behind_a_flattening_is_fitted() -> None:
     with torch.no_grad():
         dense[0].weight[5], dense[0].bias[5] = 2 * dense[0].weight[0], 2 * dense[0].bias[0]
     groups = find_groups(dense, EXAMPLE)
-    smaller = remove(dense, EXAMPLE, {"0": [5]}, groups)
+    smaller = remove(dense, {"0": [5]}, groups)
     refit(dense, smaller, removed(groups, {"0": [5]}), grams(dense, ["3"], [IMAGES]))
-    error, before = smaller(IMAGES) - dense(IMAGES), remove(dense, EXAMPLE, {"0": [5]}, groups)(IMAGES) - dense(IMAGES)
+    error, before = smaller(IMAGES) - dense(IMAGES), remove(dense, {"0": [5]}, groups)(IMAGES) - dense(IMAGES)
     assert error.abs().max() < 0.05 * before.abs().max()
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from hqp.compress import groups, saved
+from hqp.compress import finding, saved
 from hqp.compress.job import Draft
 from hqp.store import Store
 
@@ -38,7 +38,7 @@ class Timed:
             recipe=SimpleNamespace(pruning=None),
             track=lambda step, total: nullcontext(lambda images: None),
         )
-        self.draft = Draft(groups=groups.find_groups(self.model, self.job.example))
+        self.draft = Draft(groups=finding.find_groups(self.model, self.job.example))
 
     def latency_ms(self, file: Path) -> float:
         import onnx

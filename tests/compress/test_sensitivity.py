@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
+from torch.utils.checkpoint import checkpoint
 
 from hqp.compress import filter_gradients
 from hqp.compress.sensitivity import Sensitivities, filter_sensitivity, measured_layers, sensitivities
@@ -297,9 +299,20 @@ class Twice(nn.Module):
         return self.head(self.layer(self.layer(x)).flatten(1))
 
 
-class Unused(Twice):
+class Behind(Twice):
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(F.conv2d(x, self.layer.weight).flatten(1))
+        return self.head((self.layer(x) + F.conv2d(x, self.layer.weight)).flatten(1))
+
+
+class Never(Twice):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x.flatten(1))
+
+
+class OftenForSome(Twice):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layer(x)
+        return self.head((self.layer(x) if len(x) > 1 else x).flatten(1))
 
 
 class Overwritten(Twice):
@@ -346,13 +359,43 @@ def poisoned() -> nn.Module:
     return model
 
 
+@pytest.mark.parametrize("model", [Twice, Behind, Never, shared])
+def test_a_layer_that_works_in_several_places_or_in_none_has_no_sensitivity(model: Callable[[], nn.Module]) -> None:
+    measured = filter_sensitivity(model().double(), [batch(3)])
+    assert [name.split(".")[-1] for name in measured] == ["linear"]
+
+
+class Checkpointed(nn.Module):
+    """Two layers whose activations may be computed again in the backward pass."""
+
+    def __init__(self, how: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.how, self.stem = how, nn.Conv2d(3, 4, 3, padding=1)
+        self.inner = nn.Sequential(nn.Conv2d(4, 6, 1), nn.ReLU(inplace=True), nn.Conv2d(6, 4, 3))
+        self.head = Head(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.how(self.inner, self.stem(x)).flatten(1))
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_layer_that_a_checkpoint_computes_again_is_called_once(reentrant: bool) -> None:
+    model = Checkpointed(lambda inner, x: inner(x)).double()
+    expected = filter_sensitivity(model, [batch(3)])
+    model.how = partial(checkpoint, use_reentrant=reentrant)
+    measured = filter_sensitivity(model, [batch(3)])
+    assert list(measured) == list(expected) == ["stem", "inner.0", "inner.2", "head.linear"]
+    for name, values in measured.items():
+        assert values.all()
+        torch.testing.assert_close(values, expected[name], rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (Twice, "layer 'layer' is used twice"),
-        (Unused, "layer 'layer' took no part"),
+        (OftenForSome, "layer 'layer' is called more often for some images"),
         (Overwritten, "the input of layer 'layer' is overwritten"),
-        (shared, "layers '0' and '1' share their weight"),
         (Frozen, "the network gives no gradients, .*: the loss depends on no layer; a forward pass without no_grad"),
         (Detached, "the network gives no gradients, .*: they end between layer 'layer' and the logits"),
         (InNumpy, r"the network gives no gradients, .*: Can't call numpy\(\) on Tensor that requires grad"),

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from torch import nn
 
 from hqp.compress.job import Draft
 from hqp.compress.targets import last, stop, tell
@@ -16,7 +15,7 @@ from hqp.records import Group, Member, Targets
 # Ten channels of one filter each, and the network's other layer.
 GROUP = Group("0", 10, (Member("0", "filter", tuple((one,) for one in range(10))),))
 REMOVALS: list[Any] = [{}, *({"0": tuple(range(step))} for step in range(1, 10))]
-MODEL = nn.Sequential(nn.Conv2d(3, 10, 1), nn.Conv2d(10, 10, 1), nn.Flatten(), nn.Linear(10, 2))
+FILTERS = 20
 
 
 class Bench:
@@ -32,7 +31,7 @@ class Bench:
     def stop(self, shipped: int, certified: int | None = None, **targets: Any) -> int:
         """The step that is stopped at; what is said is said of that, or of the step that was ``certified``."""
         job: Any = SimpleNamespace(
-            model=MODEL,
+            filters=FILTERS,
             targets=Targets(**targets),
             warn=self.said.append,
             latency_ms=lambda file: 10.0 - int(file.name),
@@ -101,5 +100,5 @@ def test_a_sparsity_that_a_coarse_step_overshoots_is_told(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(("wanted", "step"), [(None, 9), (0.2, 4), (0.21, 5), (0.9, 9)])
 def test_the_certificate_goes_no_further_than_a_sparsity_that_is_asked_for(wanted: float | None, step: int) -> None:
-    job: Any = SimpleNamespace(model=MODEL, targets=Targets(sparsity=wanted))
+    job: Any = SimpleNamespace(filters=FILTERS, targets=Targets(sparsity=wanted))
     assert last(job, Draft(groups=(GROUP,), removals=REMOVALS)) == step

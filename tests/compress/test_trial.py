@@ -15,7 +15,7 @@ from hqp.errors import HqpError
 torch.set_num_threads(1)
 
 STEPS = (
-    "groups.find_groups",
+    "finding.find_groups",
     "trial.sensitivities",
     "groups.remove",
     "recover.grams",

@@ -37,12 +37,12 @@ class Tied(NamedTuple):
 
 
 def channels(
-    model: nn.Module, example: Tensor, parts: Mapping[Any, int], cuts: Cuts, held: Collection[nn.Module] = ()
+    model: nn.Module, example: Tensor, parts: Mapping[Any, int], cuts: Cuts, held: Mapping[nn.Module, Collection[Role]]
 ) -> list[Tied]:
     """Every set of slots that can only go together, in the order of its first filter.
 
     ``parts`` are the convolutions, linear layers and batch normalisations of the model, each with its place; those that
-    are ``held`` lose neither filters nor inputs. A layer that the model does not call has no slots.
+    are ``held`` lose nothing in these roles. A layer that the model does not call has no slots.
 
     Raises:
         Whatever the model raises on ``example``.
@@ -67,7 +67,7 @@ def first_filter(slots: Sequence[Slot]) -> Slot:
 class _Tracer(TorchDispatchMode):
     """Carries labels along while a model runs."""
 
-    def __init__(self, labels: Labels, held: Collection[nn.Module]) -> None:
+    def __init__(self, labels: Labels, held: Mapping[nn.Module, Collection[Role]]) -> None:
         super().__init__()
         self._labels = labels
         self._held = held
@@ -114,13 +114,11 @@ class _Tracer(TorchDispatchMode):
         given = self._labels.of(inputs[0])
         axis = given.ndim - 1 if isinstance(part, nn.Linear) else 1
         seen = self._labels.collapsed(given, [dim for dim in range(given.ndim) if dim != axis]).flatten()
-        if part in self._held:
-            self._labels.fix(seen)
         if isinstance(part, _BatchNorm):
-            self._stand(order, "norm", seen)
+            self._stand(order, part, "norm", seen)
             self._labels.put(output, given)
         else:
-            self._stand(order, "input", seen)
+            self._stand(order, part, "input", seen)
             filters = self._filters(order, part, seen)
             shape = [len(filters) if dim == axis else 1 for dim in range(output.ndim)]
             self._labels.put(output, filters.reshape(shape))
@@ -129,9 +127,7 @@ class _Tracer(TorchDispatchMode):
     def _filters(self, order: int, part: Any, seen: Tensor) -> Tensor:
         """The labels of a layer's filters, int64 (filters,)."""
         filters = self._labels.fresh(part.weight.shape[0])
-        self._stand(order, "filter", filters)
-        if part in self._held:
-            self._labels.fix(filters)
+        self._stand(order, part, "filter", filters)
         groups = getattr(part, "groups", 1)
         if groups > 1:
             # Each group of a grouped convolution goes as a whole, inputs and outputs.
@@ -139,12 +135,14 @@ class _Tracer(TorchDispatchMode):
             self._labels.even_out(members, 1)
         return filters
 
-    def _stand(self, order: int, role: Role, labels: Tensor) -> None:
+    def _stand(self, order: int, part: nn.Module, role: Role, labels: Tensor) -> None:
         """A layer called twice has its slots at two labels, which join."""
         first = []
         for channel, label in enumerate(labels.tolist()):
             first.append(self._slots.setdefault(Slot(order, role, channel), label))
         self._labels.join(torch.tensor(first, dtype=torch.int64), labels)
+        if role in self._held.get(part, ()):
+            self._labels.fix(labels)
 
     # --- operations ---
 

@@ -27,14 +27,34 @@ def summed(operation: Operation, labels: Labels) -> None:
 def _meet(operation: Operation, labels: Labels, join: Callable[[Tensor, Tensor], None]) -> None:
     shape = operation.made[0].shape
     given = operation.given
-    followed = [labels.of(tensor).expand(shape) for tensor in given if labels.knows(tensor)]
-    for other in followed[1:]:
-        join(followed[0], other)
+    followed = [labels.of(tensor) for tensor in given if labels.knows(tensor)]
+    whole = []
+    for theirs in followed:
+        if _is_spread(theirs, followed, labels):
+            labels.fix(theirs)
+        else:
+            whole.append(theirs)
+    made = max(whole or followed, key=Tensor.numel)
+    for theirs in whole:
+        join(made, theirs)
     for constant in given:
         if not labels.knows(constant):
-            _hold_to(constant, followed[0], labels)
+            _hold_to(constant, made.expand(shape), labels)
     for tensor in operation.made:
-        labels.put(tensor, followed[0])
+        labels.put(tensor, made)
+
+
+def _is_spread(theirs: Tensor, followed: list[Tensor], labels: Labels) -> bool:
+    """Whether one value meets different channels of another tensor, as a map of attention over positions does.
+
+    Such a value stays, and they are none the less apart.
+    """
+    for other in followed:
+        for dim in range(-other.ndim, 0):
+            length = theirs.shape[dim] if -dim <= theirs.ndim else 1
+            if length == 1 and labels.varies(other, dim):
+                return True
+    return False
 
 
 def _hold_to(constant: Tensor, followed: Tensor, labels: Labels) -> None:

@@ -22,7 +22,7 @@ def pooled(operation: Operation, labels: Labels) -> None:
 
 @follows("mean", "sum", "amax", "amin", "var", "std")
 def reduced(operation: Operation, labels: Labels) -> None:
-    """What differs along a dimension that goes is mixed."""
+    """Channels that lie along a dimension that goes meet in one value, and go together."""
     _reduce(operation, labels, 1)
 
 
@@ -36,7 +36,10 @@ def _reduce(operation: Operation, labels: Labels, place: int) -> None:
     given = labels.of(operation.args[0])
     dims = operation.argument(place, "dim")
     over = [dims] if isinstance(dims, int) else dims or range(given.ndim)
-    seen = labels.collapsed(given, over)
+    seen = given
+    for dim in over:
+        labels.even_out(seen, dim)
+        seen = seen.narrow(dim, 0, 1)
     labels.put(operation.output, seen.reshape(operation.output.shape))
 
 
