@@ -21,10 +21,12 @@ Names = str | tuple[str, ...] | None
 DECLARES = re.compile(r"^suite\b[^=\n]*=\s*(hqp\.)?Suite\(", re.MULTILINE)
 # The fewest blocks from which the ratio of two times can be bounded at 90% (stats/signed_rank.py).
 FEWEST_ROUNDS = 5
-# What a number of a suite may be; those that are not said are None.
+# What a number of a suite or of a model may be; those that may be left open are None then.
 NUMBERS = {
+    "num_classes": Limit(1, 1_000_000, "outputs", whole=True),
     "delta_max_pp": Limit(0.01, 100, "absolute points of top-1"),
     "input_size": Limit(8, 10_000, "pixels", whole=True),
+    "expect_top1": Limit(1, 100, "percent"),
     "skip_unreadable": Limit(0, 1_000_000_000, "images", whole=True),
     "test_images": Limit(1, 1_000_000_000, "images", whole=True),
     "seed": Limit(0, 2**32 - 1, "what random choices start from", whole=True),
@@ -32,6 +34,7 @@ NUMBERS = {
     "rounds": Limit(FEWEST_ROUNDS, 10_000, "fewer bound no ratio of times, more never end", whole=True),
     "iterations": Limit(1, 100_000, "inferences of a round", whole=True),
 }
+OPEN = ("num_classes", "input_size", "expect_top1", "test_images")
 
 
 def _refuse_to_be_a_script() -> None:
@@ -109,8 +112,7 @@ class Model:
     def __post_init__(self) -> None:
         if self.weights is not None and self.pretrained:
             raise HqpError(f"{self.source} is to have weights of a file and pretrained ones", "one of them")
-        if self.num_classes is not None:
-            Limit(1, 1_000_000, "outputs", whole=True).require("num_classes of a model", self.num_classes)
+        _require_numbers(self, "model")
         if not self.name:
             object.__setattr__(self, "name", self.source)
 
@@ -129,6 +131,14 @@ class Model:
     def reading(self) -> Reading:
         """What is said of the images of this model."""
         return Reading(self.mean, self.std, self.crop, self.interpolation, resize=self.resize)
+
+
+def _require_numbers(owner: object, kind: str) -> None:
+    for field, limit in NUMBERS.items():
+        value = getattr(owner, field, None)
+        left_open = value is None and (field in OPEN or not hasattr(owner, field))
+        if not left_open:
+            limit.require(f"{field} of a {kind}", value)
 
 
 def _require_names(field: str, value: object) -> None:
@@ -181,10 +191,7 @@ class Suite:
             raise HqpError(f"gates of a suite is {self.gates!r}", "a tuple of gates is right", "gates=(Gate(…),)")
         if not isinstance(self.keep, tuple) or not all(isinstance(name, str) for name in self.keep):
             raise HqpError(f"keep of a suite is {self.keep!r}", "a tuple of layers' names", 'keep=("stem.*",)')
-        for field, limit in NUMBERS.items():
-            value = getattr(self, field)
-            if value is not None or field not in ("input_size", "test_images"):
-                limit.require(f"{field} of a suite", value)
+        _require_numbers(self, "suite")
 
     def cases(self) -> Iterator[Case]:
         """Every case, model by model, the methods of one model in the order in which they are declared."""

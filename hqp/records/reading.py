@@ -48,13 +48,15 @@ class Reading:
 
     def __post_init__(self) -> None:
         if self.mean is not None and not _are_three(self.mean, lambda value: 0 <= value <= 1):
-            raise HqpError(f"the mean of the images is {self.mean}", "three numbers from 0 to 1, such as 0.5,0.5,0.5")
+            raise HqpError(f"the mean of the images is {self.mean}", "three numbers from 0 to 1", "--mean 0.5,0.5,0.5")
         if self.std is not None and not _are_three(self.std, lambda value: 0 < value <= 1):
-            raise HqpError(f"their deviation is {self.std}", "three numbers above 0 and up to 1, such as 0.2,0.2,0.2")
+            raise HqpError(f"their deviation is {self.std}", "three numbers above 0 and up to 1", "--std 0.2,0.2,0.2")
         for name, value in (("mean", self.mean), ("std", self.std)):
             object.__setattr__(self, name, tuple(value) if value is not None else None)
         if self.crop is not None and not (_is_number(self.crop) and 0 < self.crop <= 1):
-            raise HqpError(f"the centre crop keeps {self.crop} of the shorter side", "a number above 0 and at most 1")
+            raise HqpError(
+                f"the centre crop keeps {self.crop} of the shorter side", "above 0 and at most 1", "--crop 0.875"
+            )
         if self.interpolation is not None and self.interpolation not in get_args(Interpolation):
             raise UnknownName("interpolation", str(self.interpolation), get_args(Interpolation), fix="")
         if self.resize not in (None, "shorter", "squash"):
@@ -64,7 +66,9 @@ class Reading:
 
     def _check_pixels(self) -> None:
         if not isinstance(self.resize, int) or isinstance(self.resize, bool) or self.resize < 1:
-            raise HqpError(f"the images are resized to {self.resize!r}", "pixels of the shorter side, or 'squash'")
+            raise HqpError(
+                f"the images are resized to {self.resize!r}", "pixels of the shorter side, or 'squash'", "--resize 256"
+            )
         if self.crop is not None:
             raise HqpError(
                 f"the shorter side is resized to {self.resize} pixels, and the crop keeps {self.crop} of it",

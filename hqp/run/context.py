@@ -76,10 +76,7 @@ class Context:
         key = {"judging": samples.digest, "train": _loaded(samples.dataset, "train", reading).digest}
         leak = self.store.record("leaks", key, Leak, samples.leak)
         if leak.shared:
-            looked_at = f"{leak.shared:,} of the {leak.looked_at:,} images of '{samples.split}' that were looked at"
-            self.tell(
-                samples.split, f"warning: {looked_at} are in 'train' too, byte for byte: they flatter the network"
-            )
+            self.tell(samples.split, leak.warning(samples.split))
 
     def unread(self, dataset: str, split: str, reading: Reading) -> Samples:
         """A split, none of whose images is read: for how many there are, and for what normalises them."""

@@ -37,5 +37,6 @@ def require_expected(accuracy: Accuracy, expected_percent: float | None) -> None
     if abs(100 * accuracy.top1 - expected_percent) > tolerated:
         raise HqpError(
             f"{shown(accuracy)}, and {expected_percent:g}% is expected, give or take {tolerated:.2f} points",
-            "images as in its training: crop, resize, interpolation, mean, std and input size say how",
+            "images as in its training",
+            "--crop, --resize, --interpolation, --mean, --std and --input-size say how",
         )

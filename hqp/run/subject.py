@@ -99,7 +99,7 @@ def resolve(request: Request) -> Recipe:
         right = f"from {SMALLEST_INPUT} to {LARGEST_INPUT}"
         raise HqpError(f"the input size is {request.input_size} pixels", right, "--input-size 96")
     if request.expect_top1 is not None and not 1 <= request.expect_top1 <= 100:
-        raise HqpError(f"the top-1 that is expected is {request.expect_top1:g}", "percent, from 1 to 100, such as 81")
+        raise HqpError(f"the top-1 that is expected is {request.expect_top1:g}", "1 to 100 percent", "--expect-top1 81")
     file = model.file or request.trained_by_us
     if not model.pretrained and not file.is_file():
         train = command("hqp", "train", model.source, "--dataset", request.dataset)
@@ -167,7 +167,7 @@ def _require_its_images(checkpoint: Path, card: Origin) -> None:
     train = catalog.load("datasets", card.dataset).load("train", data_root(), Reading(held_out=True))
     if card.split_digests.get("train") != train.digest:
         raise HqpError(
-            f"{checkpoint} was trained on other images than 'train' of {card.dataset} holds now",
+            f"{checkpoint} was trained on other images than 'train' of {card.dataset} holds now, or read otherwise",
             "the images it was trained on: of others it may have seen those that judge it",
             "train anew, or remove its card if it never saw these",
         )

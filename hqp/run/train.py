@@ -120,7 +120,12 @@ def open_samples(run: Training) -> Training:
     """Opens every split of the dataset; `selection` and `calibration` are held out of `train`."""
     documents.require_place(run.weights, "--out DIR")
     plugin, reading = catalog.load("datasets", run.dataset), Reading(held_out=True)
-    return replace(run, samples={split: plugin.load(split, data_root(), reading) for split in SPLITS})
+    samples = {split: plugin.load(split, data_root(), reading) for split in SPLITS}
+    for split, opened in samples.items():
+        leak = opened.leak() if opened.leak else None
+        if leak and leak.shared:
+            run.console.print(leak.warning(split), highlight=False, soft_wrap=True)
+    return replace(run, samples=samples)
 
 
 def render_images(run: Training) -> Training:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +65,28 @@ def test_no_image_that_judges_was_trained_on_and_the_splits_are_whole(photos: Pa
     assert not judging & other
     assert len(judging | other) == sizes["selection"] + sizes["train" if held_out else "test"]
     assert all(samples.classes == CLASSES for samples in splits.values())
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "own-model.md"
+ROW = re.compile(r"^\| `(?P<split>\w+)` \|.*\| (?P<small>[\d,or ]+) \| (?P<large>[\d,or ]+) \|$", re.MULTILINE)
+
+
+def named(part: str, count: int) -> _trees.Tree:
+    """Images that are names alone."""
+    names = tuple(f"{CLASSES[index % 3]}/{index}.png" for index in range(count))
+    labels = np.arange(count, dtype=np.int64) % 3
+    return _trees.Tree(part, CLASSES, names, (0,) * count, labels, lambda index: b"", lambda content: picture(0))
+
+
+@pytest.mark.parametrize(("column", "train", "val"), [("small", 1_200, 300), ("large", 100_000, 10_000)])
+def test_the_splits_are_as_large_as_the_page_says(column: str, train: int, val: int) -> None:
+    trees = named("train", train), named("val", val)
+    parts = _folders.Parts(lambda: trees[0], lambda: trees[1])
+    rows = {row["split"]: row[column] for row in ROW.finditer(PAGE.read_text(encoding="utf-8"))}
+    assert set(rows) == set(SPLITS)
+    for split in SPLITS:
+        sizes = [len(_folders.samples("x", parts, split, Reading(held_out=held), WHOLE)) for held in (False, True)]
+        assert " or ".join(f"{size:,}" for size in dict.fromkeys(sizes)) == rows[split]
 
 
 @pytest.mark.parametrize("held_out", [False, True])

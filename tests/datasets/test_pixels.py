@@ -15,9 +15,15 @@ from PIL import Image
 
 from hqp.datasets._pixels import pixels
 from hqp.errors import Unreadable
-from hqp.records import Reading
+from hqp.records import Reading, Samples
 
 Array = npt.NDArray[np.uint8]
+NOTHING = (0.0, 0.0, 0.0)
+MEAN, STD = (torch.tensor(values)[:, None, None] for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+
+
+def refuse(*arguments: Any) -> Any:
+    raise AssertionError("no image is read")
 
 
 def picture(seed: int, width: int = 30, height: int = 20) -> Image.Image:
@@ -125,9 +131,31 @@ def test_pixels_are_timm_s_to_the_bit(tmp_path: Path, mode: str, size: int, shar
     transform = timm.data.create_transform(**config)
     for width, height in SHAPES:
         image = picture(width, width, height)
-        mine = pixels("image", lambda image=image: image.copy(), size, reading(config))  # type: ignore[misc]
+        mine = pixels("image", image.copy, size, reading(config))
         theirs = (transform(image) * 0.25 + 0.5) * 255
         assert np.array_equal(mine, theirs.permute(1, 2, 0).round().byte().numpy())
+
+
+@pytest.mark.parametrize(
+    "name", ["ResNet50_Weights.IMAGENET1K_V2", "Swin_T_Weights.DEFAULT", "ViT_B_16_Weights.DEFAULT"]
+)
+def test_pixels_are_those_of_torchvision_s_weights_to_the_bit(name: str) -> None:
+    from torchvision.models import get_weight
+
+    from hqp.models.torchvision import reading
+
+    transforms = get_weight(name).transforms()
+    said, size = reading(transforms), transforms.crop_size[0]
+    samples = Samples(
+        "x", "test", np.arange(2), ("a", "b"), said.mean or NOTHING, said.std or NOTHING, "0" * 64, refuse
+    )
+    for width, height in ((300, 240), (200, 333)):
+        image = picture(width, width, height)
+        mine = pixels("image", image.copy, size, said)
+        theirs = transforms(image)
+        assert np.array_equal(mine, ((theirs * STD + MEAN) * 255).permute(1, 2, 0).round().byte().numpy())
+        # The network's input itself: float32 rounds the two ways to it differently, by 1/255 of a byte at most.
+        assert np.abs(samples.normalised(mine[None])[0] - theirs.numpy()).max() < 1 / 255 / 255
 
 
 SIXTEEN = (np.arange(600, dtype=np.uint32) * 109 % 65536).astype(np.uint16).reshape(20, 30)
@@ -157,3 +185,11 @@ def test_values_of_32_bits_are_refused_since_nothing_says_their_range(tmp_path: 
     Image.fromarray(SIXTEEN.astype(kind)).save(tmp_path / "wide.tif")
     with pytest.raises(Unreadable, match=r"wide\.tif cannot be read as an image \(its values have 32 bits"):
         read(tmp_path / "wide.tif", 16)
+
+
+def test_colours_of_sixteen_bits_are_within_one_of_the_eight(tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2")
+    colours = np.random.default_rng(0).integers(0, 65536, (16, 16, 3), dtype=np.uint16)
+    cv2.imwrite(str(tmp_path / "colours.png"), colours[:, :, ::-1])
+    made = read(tmp_path / "colours.png", 16)
+    assert np.abs(made - colours / 257).max() <= 1

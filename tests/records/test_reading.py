@@ -19,7 +19,7 @@ from hqp.records import WHOLE, Reading
         ({"mean": (float("nan"), 0.5, 0.5)}, "the mean of the images is"),
         ({"std": (0, 1, 1)}, "their deviation is"),
         ({"std": "abc"}, "their deviation is abc; three numbers above 0"),
-        ({"crop": 0}, "the centre crop keeps 0 of the shorter side; a number above 0 and at most 1"),
+        ({"crop": 0}, "the centre crop keeps 0 of the shorter side; above 0 and at most 1; try: --crop 0.875"),
         ({"crop": 1.1}, "the centre crop keeps 1.1"),
         ({"crop": "0.9"}, "the centre crop keeps 0.9"),
         ({"crop": float("nan")}, "the centre crop keeps nan"),
