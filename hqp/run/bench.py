@@ -7,8 +7,8 @@ from pathlib import Path
 
 from hqp import catalog
 from hqp.errors import HqpError, command
-from hqp.records import Case, Results
-from hqp.run import artifacts
+from hqp.records import Artifact, Case, Measurement, Results
+from hqp.run import artifacts, claims
 from hqp.run.context import Context, device_of
 from hqp.run.measuring import Protocol, measure_files
 from hqp.run.results import results
@@ -19,20 +19,36 @@ REFERENCE_METHOD = "fp32"
 
 def bench_artifacts(paths: Sequence[Path], device: str, *, dataset: str | None = None) -> Results:
     """The measurements of finished artefacts on a device, beside FP32 where one of them is the same model's FP32."""
-    made = [(path, artifacts.read(path).sidecar) for path in paths]
+    given = tuple(artifacts.read(path) for path in paths)
     catalog.load("runtimes", device_of(device).runtime)
-    for path, sidecar in made:
-        if dataset is not None and sidecar.dataset != dataset:
-            fix = command("--dataset", sidecar.dataset)
-            raise HqpError(f"{path} was made for {sidecar.dataset}, not {dataset}", fix=fix)
-        catalog.load("datasets", sidecar.dataset)
-    dense = {sidecar.checkpoint_sha256: (sidecar, path / artifacts.MODEL)
-             for path, sidecar in made if sidecar.method == REFERENCE_METHOD}  # fmt: skip
+    for made in given:
+        if dataset is not None and made.sidecar.dataset != dataset:
+            fix = command("--dataset", made.sidecar.dataset)
+            raise HqpError(f"{made.path} was made for {made.sidecar.dataset}, not {dataset}", fix=fix)
+        catalog.load("datasets", made.sidecar.dataset)
+    _refuse_twice(given)
+    dense = {made.sidecar.checkpoint_sha256: made for made in given if made.sidecar.method == REFERENCE_METHOD}
     context = Context(Store(Path(".hqp")))
+    for made in given:
+        fp32 = dense.get(made.sidecar.checkpoint_sha256)
+        claims.require_true(made, fp32.sidecar if fp32 else None)
+        claims.require_same_images(context, made)
     measurements = []
-    for number, (path, sidecar) in enumerate(made, 1):
-        case = Case(sidecar.model, sidecar.method, device)
-        reference = dense.get(sidecar.checkpoint_sha256)
-        with context.progress.case(str(case), number, len(made)):
-            measurements.append(measure_files(context, case, sidecar, path / artifacts.MODEL, reference, Protocol()))
+    for number, made in enumerate(given, 1):
+        case = Case(made.sidecar.model, made.sidecar.method, device)
+        with context.progress.case(str(case), number, len(given)):
+            measurements.append(_measured(context, case, made, dense.get(made.sidecar.checkpoint_sha256)))
     return results("bench", "what these artefacts do on this device", tuple(measurements), ())
+
+
+def _refuse_twice(given: Sequence[Artifact]) -> None:
+    for number, made in enumerate(given):
+        same = [earlier.path for earlier in given[:number] if earlier.sidecar == made.sidecar]
+        if same:
+            raise HqpError(f"{same[0]} and {made.path} are one artefact", "each artefact once")
+
+
+def _measured(context: Context, case: Case, made: Artifact, fp32: Artifact | None) -> Measurement:
+    reference = (fp32.sidecar, Path(fp32.path) / artifacts.MODEL) if fp32 else None
+    model = context.store.keep(Path(made.path) / artifacts.MODEL, made.sidecar.model_sha256)
+    return measure_files(context, case, made.sidecar, model, reference, Protocol())
