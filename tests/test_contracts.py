@@ -189,8 +189,9 @@ def gates(module: ModuleType) -> Iterator[str]:
 
 
 def reports(module: ModuleType) -> Iterator[str]:
-    """``render(results)`` gives text; ``suffix`` is the ending of its files."""
-    yield from takes(module, "render", ("results", ""))
+    """``render(results)``, to which a width may be said, gives text; ``suffix`` is the ending of its files."""
+    width = (("width", "="),) if ("width", "=") in parameters(getattr(module, "render", is_size)) else ()
+    yield from takes(module, "render", ("results", ""), *width)
     yield from returns(module, "render", "str")
     if not re.fullmatch(r"\.[a-z]+", str(getattr(module, "suffix", ""))):
         yield f"suffix is {getattr(module, 'suffix', None)!r}"

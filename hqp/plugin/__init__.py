@@ -51,7 +51,7 @@ def pytest_collect_file(
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Where results go is tried before the work."""
-    from hqp.run import results
+    from hqp import documents
 
     if session.config.option.collectonly:
         return
@@ -59,7 +59,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     for run in session.config.stash.get(RUNS, []):
         if run in wanted:
             try:
-                results.require_place(results_file(session.config, run.name))
+                documents.require_place(results_file(session.config, run.name), "--hqp-store DIR")
             except HqpError as error:
                 pytest.exit(f"hqp: error: {error}", returncode=MISTAKE)
 

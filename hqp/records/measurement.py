@@ -96,8 +96,8 @@ class Rerun:
     """What the artefact of a case's baseline does here and now, beside the candidate.
 
     ``elsewhere`` are the facts in which the environment that recorded it differs from this one. ``missing`` says, where
-    its file was needed and is not at hand, which file that is and what brings it. ``latency`` and ``accuracy`` are
-    ``None`` until a gate needs them.
+    its file is not at hand, which file that is and what brings it. ``latency`` and ``accuracy`` are ``None`` until a
+    gate needs them.
     """
 
     model_sha256: Digest

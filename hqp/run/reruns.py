@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hqp import baselines
 from hqp.errors import command
-from hqp.records import Baseline, BaselineEntry, Case, Measurement, Rerun
+from hqp.records import Accuracy, Baseline, Case, Measurement, Rerun
 from hqp.run import measuring
 from hqp.run.context import Context
 from hqp.run.measuring import Protocol
@@ -61,35 +61,25 @@ def supply(
         return measurement
     elsewhere = measurement.environment.differing(baseline.environment)
     rerun = measurement.baseline or Rerun(entry.model_sha256, elsewhere)
-    if ACCURACY in needs and rerun.accuracy is None and not elsewhere and _same_images(entry, measurement):
-        # Counts of this environment are what a rerun would give; times of this environment never are.
-        rerun = replace(rerun, accuracy=entry.accuracy)
-    if (ACCURACY in needs and rerun.accuracy is None) or (LATENCY in needs and rerun.latency is None):
-        rerun = _run(context, stored, needs, replace(measurement, baseline=rerun), file, protocol)
+    old = stored.artefact(context, entry.model_sha256)
+    if old is None:
+        rerun = replace(rerun, missing=_missing(stored, entry.model_sha256))
+    if ACCURACY in needs and rerun.accuracy is None:
+        if not elsewhere and _same_images(entry.accuracy, measurement.accuracy):
+            # Counts of this environment are what a rerun would give; times of this environment never are.
+            rerun = replace(rerun, accuracy=entry.accuracy)
+        elif old is not None:
+            counts = measuring.accuracy(context, case, measurement.sidecar, old, protocol)
+            rerun = replace(rerun, accuracy=counts)
+    if LATENCY in needs and rerun.latency is None and old is not None:
+        reference = (entry.model_sha256, old)
+        times = measuring.time_pair(context, case.device, reference, file, protocol, "baseline")
+        rerun = replace(rerun, latency=times)
     return replace(measurement, baseline=rerun)
 
 
-def _same_images(entry: BaselineEntry, measurement: Measurement) -> bool:
-    mine, theirs = measurement.accuracy, entry.accuracy
+def _same_images(mine: Accuracy, theirs: Accuracy) -> bool:
     return (mine.split_digest, mine.total) == (theirs.split_digest, theirs.total)
-
-
-def _run(
-    context: Context, stored: Stored, needs: tuple[str, ...], measurement: Measurement, file: Path, protocol: Protocol
-) -> Rerun:
-    rerun, case = measurement.baseline, measurement.case
-    assert rerun is not None
-    old = stored.artefact(context, rerun.model_sha256)
-    if old is None:
-        return replace(rerun, missing=_missing(stored, rerun.model_sha256))
-    if ACCURACY in needs and rerun.accuracy is None:
-        accuracy = measuring.accuracy(context, case, measurement.sidecar, old, protocol)
-        rerun = replace(rerun, accuracy=accuracy)
-    if LATENCY in needs and rerun.latency is None:
-        reference = (rerun.model_sha256, old)
-        latency = measuring.time_pair(context, case.device, reference, file, protocol, "baseline")
-        rerun = replace(rerun, latency=latency)
-    return rerun
 
 
 def _missing(stored: Stored, sha256: str) -> str:

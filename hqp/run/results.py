@@ -7,8 +7,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import hqp
-from hqp import documents
-from hqp.errors import HqpError
 from hqp.measure import environment
 from hqp.records import SCHEMA_VERSION, Judgement, Measurement, Results
 
@@ -39,22 +37,6 @@ def _command() -> str:
 def path_of(store: Path, suite: str) -> Path:
     """Where a suite's results stand."""
     return store / "results" / f"{suite}.json"
-
-
-def require_place(path: Path) -> None:
-    """Writes beside ``path`` and removes it again, so that no run is measured whose results cannot be kept.
-
-    Raises:
-        HqpError: the folder cannot be made, or takes no file.
-    """
-    trial = path.with_name(f".{path.name}.trial")
-    try:
-        documents.write_bytes(trial, b"trial")
-        trial.unlink()
-    except OSError as error:
-        raise HqpError(
-            f"results cannot be written to {path}: {error.strerror}", "a folder that takes files", "--hqp-store DIR"
-        ) from None
 
 
 def shown(path: Path) -> Path:

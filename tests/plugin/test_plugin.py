@@ -14,6 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from hqp import Gate, Model, Suite, baselines
+from hqp.errors import HqpError
+from hqp.records import Case, Measurement, Results
+from hqp.run.context import Context
+from hqp.run.reruns import Stored
+from hqp.run.suite import SuiteRun
+from hqp.store import Store
+
 SUITE = '''
 """Is it small?"""
 
@@ -155,9 +163,10 @@ def pytest_collection_modifyitems(items):
     for item in items:
         item.add_marker(pytest.mark.skip(reason="not today"))
 """
+# What pytest-forked and pytest-xdist set, whether or not they are installed.
 OPTION = """
-def pytest_addoption(parser):
-    parser.addoption("{name}", action="store_true", default=False)
+def pytest_configure(config):
+    config.option.{name} = 2
 """
 
 
@@ -176,13 +185,13 @@ def test_without_pytest_s_capture_items_run(run: Run) -> None:
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("--forked", "suites cannot run under --forked: what a child measures is lost; try: pytest without --forked"),
-        ("--numprocesses", "suites cannot run under xdist: cases side by side disturb each other; try: pytest -n 0"),
+        ("forked", "suites cannot run under --forked: what a child measures is lost; try: pytest without --forked"),
+        ("numprocesses", "suites cannot run under xdist: cases side by side disturb each other; try: pytest -n 0"),
     ],
 )
 def test_what_spreads_items_over_processes_is_refused(run: Run, project: Path, option: str, said: str) -> None:
     write(project / "conftest.py", OPTION.format(name=option))
-    code, output = run("suites", option)
+    code, output = run("suites")
     assert code == 2
     assert said in output
 
@@ -194,7 +203,8 @@ def test_results_are_written_where_they_can_be_or_nothing_is_measured(run: Run, 
     write(project / "taken", "a file and no folder")
     code, output = run("suites", "--hqp-store", "taken/store")
     assert code == 2
-    assert f"results cannot be written to {project}/taken/store/results/signs.json: Not a directory" in output
+    place = project / "taken/store/results/signs.json"
+    assert f"{place} cannot be written (Not a directory); a place that can; try: --hqp-store DIR" in output
     assert "FAILED" not in output and not list(project.rglob("*.onnx"))
 
 
@@ -243,3 +253,49 @@ def test_a_suite_is_no_script_and_says_how_it_is_run(project: Path) -> None:
     write(project / "suites/signs.py", SUITE + '\nif __name__ == "__main__":\n    print("mine")\n')
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "mine\n")
+
+
+# --- coverage -------------------------------------------------------------------------------------------------------
+
+SKIPS_GATES = """
+import pytest
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.name == "size":
+            item.add_marker(pytest.mark.skip(reason="not today"))
+"""
+
+
+@pytest.mark.parametrize("how", ["skipped", "deselected"])
+def test_a_case_of_the_baseline_that_is_skipped_or_deselected_fails_coverage(
+    run: Run,
+    project: Path,
+    how: str,
+    make_measurement: Callable[..., Measurement],
+    make_results: Callable[..., Results],
+) -> None:
+    cases = [Case("resnet18", method, "cpu_onnxruntime") for method in ("q8", "hqp")]
+    baselines.update(project / "baselines", make_results(*(make_measurement(case=case) for case in cases)))
+    if how == "skipped":
+        write(project / "conftest.py", SKIPS_GATES)
+    code, output = run("suites", *(("--deselect", "suites/signs.py::resnet18") if how == "deselected" else ()))
+    assert (code, "1 failed" in output) == (1, True), output
+    assert f"in the baseline but not measured: {cases[0]}, {cases[1]}; run all" in output
+
+
+def test_a_case_that_cannot_be_measured_is_tried_once(project: Path) -> None:
+    """Each of its gates tells the first failure; none starts the minutes anew."""
+    write(project / "nets/mine.py", NET)
+    write(project / "mine.pt", "no weights")
+    model = Model("nets/mine.py:build", weights="mine.pt", name="mine")
+    suite = Suite((model,), "signs", ("cpu_onnxruntime",), ("q8",), (Gate("size", max_ratio=0.3),))
+    context, stored = Context(Store(project / ".hqp")), Stored("mine", project / "baselines", project / "files")
+    made = SuiteRun("Is it small?", suite, context, stored, "hqp baseline update")
+    errors = []
+    for _ in range(2):
+        with pytest.raises(HqpError) as refused:
+            made.judge(made.cases[0], made.bounds[0])
+        errors.append(refused.value)
+        (project / "mine.pt").unlink(missing_ok=True)
+    assert errors[0] is errors[1]

@@ -95,6 +95,7 @@ suite = Suite(
         Gate("accuracy_drop", methods="hqp", max_pp=10.0),
         Gate("size", methods="hqp", max_ratio=0.9),
         Gate("latency_regression", methods=("fp32", "hqp"), margin=1.0),
+        Gate("accuracy_regression", methods="hqp", max_pp=5.0),
     ),
 )
 '''

@@ -40,6 +40,7 @@ def test_each_gate_of_each_case_is_a_test_of_its_own(first_run: Any, project: Pa
         f"{HQP}::accuracy_drop": "passed",
         f"{HQP}::size": "passed",
         f"{HQP}::latency_regression": "skipped",
+        f"{HQP}::accuracy_regression": "skipped",
         "squares::coverage": "passed",
     }
     assert "hqp baseline update .hqp/results/squares.json" in first_run.stdout
@@ -107,7 +108,7 @@ def pytest_runtest_protocol(item, nextitem):
 
 def test_a_gate_that_is_judged_again_counts_once(first_run: Any, project: Path, run: Any) -> None:
     (project / "again.py").write_text(AGAIN)
-    done = run("-m", "pytest", SUITE, "-p", "again", "-k", "size or accuracy", "--junitxml", "junit.xml")
+    done = run("-m", "pytest", SUITE, "-p", "again", "-k", "size or accuracy_drop", "--junitxml", "junit.xml")
     assert done.returncode == 0, done.stdout
     results = json.loads((project / ".hqp/results/squares.json").read_text())
     bound = [row["gate"] for row in results["judgements"] if row["bound"]]
@@ -205,6 +206,7 @@ def test_a_baseline_that_was_cut_off_fails_what_needs_it_alone(recorded: Path, p
         f"{HQP}::accuracy_drop": "passed",
         f"{HQP}::size": "passed",
         f"{HQP}::latency_regression": "failure",
+        f"{HQP}::accuracy_regression": "failure",
     }
 
 
@@ -218,12 +220,15 @@ def test_a_baseline_of_another_environment_is_rerun_here_and_not_skipped(
 
     whole = _facts(recorded, elsewhere)
     recorded.parent.rename(recorded.parent.with_name("renamed"))
-    run("-m", "pytest", SUITE, "-k", "latency_regression and hqp", "--junitxml", "junit.xml")
+    run("-m", "pytest", SUITE, "-k", "regression and hqp", "--junitxml", "junit.xml")
     recorded.parent.with_name("renamed").rename(recorded.parent)
     recorded.write_text(whole)
-    assert _outcomes(project / "junit.xml")[f"{HQP}::latency_regression"] in ("passed", "failure")
+    outcomes = _outcomes(project / "junit.xml")
+    assert outcomes[f"{HQP}::latency_regression"] in ("passed", "failure")
+    assert outcomes[f"{HQP}::accuracy_regression"] == "passed"
     (measured,) = json.loads((project / ".hqp/results/squares.json").read_text())["measurements"]
     assert measured["baseline"]["elsewhere"] == ["cpu"]
+    assert measured["baseline"]["accuracy"] == measured["accuracy"]
     assert measured["baseline"]["latency"]["reference_sha256"] == measured["sidecar"]["model_sha256"]
 
 
@@ -240,6 +245,7 @@ def test_where_the_artefact_is_missing_only_its_gate_is_inconclusive(recorded: P
         f"{HQP}::accuracy_drop": "passed",
         f"{HQP}::size": "passed",
         f"{HQP}::latency_regression": "failure",
+        f"{HQP}::accuracy_regression": "passed",
         "squares::coverage": "passed",
     }
     place = f"{project}/baselines/files/{'0' * 64}.onnx"

@@ -1,0 +1,123 @@
+"""The baseline's artefact: which baseline it is of, where its file is taken from, and what is counted anew."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hqp import baselines
+from hqp.records import Case, Environment, Measurement, Results
+from hqp.run import reruns
+from hqp.run.context import Context
+from hqp.run.measuring import Protocol
+from hqp.run.reruns import Stored
+from hqp.store import Store
+
+Make = Callable[..., Measurement]
+MakeResults = Callable[..., Results]
+
+DEVICE = "cpu_onnxruntime"
+CASE = Case("resnet18", "hqp", DEVICE)
+OLD = b"the file that was recorded"
+DIGEST = hashlib.sha256(OLD).hexdigest()
+NEEDS = (reruns.ACCURACY,)
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    return Context(Store(tmp_path / ".hqp"))
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Stored:
+    return Stored("signs", tmp_path / "baselines", tmp_path / "elsewhere")
+
+
+@pytest.fixture
+def measured(context: Context, make_measurement: Make) -> Measurement:
+    """A case measured here; the file of the baseline has another digest."""
+    return make_measurement(case=CASE, environment=context.environment(DEVICE))
+
+
+def record(stored: Stored, results: Results) -> None:
+    baselines.update(stored.root, results)
+
+
+def put(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_an_artefact_is_taken_by_its_digest_from_wherever_it_lies(context: Context, stored: Stored) -> None:
+    assert stored.artefact(context, DIGEST) is None
+    kept = put(context.store.root / "files" / DIGEST, OLD)
+    assert stored.artefact(context, DIGEST) == kept
+    beside = put(stored.files / f"{DIGEST}.onnx", OLD)
+    assert stored.artefact(context, DIGEST) == beside
+    beside.write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    assert stored.artefact(context, DIGEST) == kept
+    kept.write_bytes(b"another")
+    assert stored.artefact(context, DIGEST) is None
+
+
+def supplied(context: Context, stored: Stored, measured: Measurement) -> Measurement:
+    return reruns.supply(context, stored, NEEDS, measured, Path("model.onnx"), Protocol())
+
+
+def test_counts_of_this_environment_on_these_images_need_no_file(
+    context: Context, stored: Stored, measured: Measurement, make_results: MakeResults
+) -> None:
+    record(stored, make_results(measured))
+    rerun = supplied(context, stored, measured).baseline
+    assert rerun is not None
+    assert (rerun.accuracy, rerun.elsewhere, rerun.latency) == (measured.accuracy, (), None)
+    assert rerun.model_sha256 == measured.sidecar.model_sha256
+
+
+@pytest.mark.parametrize(
+    ("facts", "digest", "elsewhere"), [({"cpu": "another"}, "d" * 64, ("cpu",)), ({}, "e" * 64, ())]
+)
+def test_counts_of_another_environment_or_of_other_images_are_never_taken(
+    context: Context, stored: Stored, measured: Measurement, make_results: MakeResults,
+    facts: dict[str, str], digest: str, elsewhere: tuple[str, ...],
+) -> None:  # fmt: skip
+    there = replace(
+        measured,
+        environment=Environment({**measured.environment.facts, **facts}),
+        accuracy=replace(measured.accuracy, split_digest=digest),
+    )
+    record(stored, make_results(there))
+    rerun = supplied(context, stored, measured).baseline
+    assert rerun is not None
+    assert (rerun.accuracy, rerun.elsewhere) == (None, elsewhere)
+    place = stored.files / f"{measured.sidecar.model_sha256}.onnx"
+    assert rerun.missing == (
+        f"there is no {place}; try: git checkout -- {place}, or git add it where the baseline was recorded"
+    )
+    put(place, b"a pointer")
+    rerun = supplied(context, stored, measured).baseline
+    assert rerun is not None
+    assert rerun.missing == (
+        f"{place} is another file than its name says; try: git lfs pull, or git checkout -- {place}"
+    )
+
+
+def test_without_a_baseline_of_the_case_nothing_is_supplied(
+    context: Context, stored: Stored, measured: Measurement, make_results: MakeResults
+) -> None:
+    assert supplied(context, stored, measured) == measured
+    record(stored, make_results(replace(measured, case=replace(CASE, method="q8"))))
+    assert supplied(context, stored, measured) == measured
+
+
+def test_cases_of_every_recorded_device_are_known_those_of_a_removed_one_too(
+    context: Context, stored: Stored, measured: Measurement, make_results: MakeResults
+) -> None:
+    gone = replace(CASE, device="a_board_that_was_sold")
+    record(stored, make_results(measured, replace(measured, case=gone)))
+    assert stored.cases(context, (DEVICE,)) == (gone, CASE)
