@@ -105,6 +105,7 @@ def sidecar_of(**changes: Any) -> Sidecar:
         baseline=dense,
         pruned=kept,
         compressed=kept,
+        recovered=None,
         certificate=None,
         notes=(),
         verified_in="onnxruntime",

@@ -113,6 +113,7 @@ def _made(artifact: Any, device: str, certified: bool) -> str:
     kept += f", {sidecar.compression_ratio:.2f} times smaller"
     judged = f"top-1 {sidecar.compressed.top1:.2%}, FP32 {sidecar.baseline.top1:.2%} on '{sidecar.baseline.split}'"
     lines = [f"{artifact.path}: {kept}; {judged}"]
+    lines += [str(sidecar.recovered)] if sidecar.recovered else []
     lines += [str(sidecar.calibrated)] if sidecar.calibrated else []
     lines += sidecar.notes
     if sidecar.certificate or certified:

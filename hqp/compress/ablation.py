@@ -13,7 +13,9 @@ from hqp.records import Accuracy, Ranking, Recovery, Samples
 RECOVERIES: tuple[Recovery | None, ...] = (
     None,
     Recovery(("least_squares",)),
-    Recovery(("least_squares", "batch_norm")),
+    Recovery(("relative",)),
+    Recovery(("absolute",)),
+    Recovery(),
 )
 
 
@@ -79,7 +81,7 @@ def _step(draft: Draft, removals: Sequence[Removal], filters: float) -> int:
 def _accuracy(job: Job, draft: Draft, removal: Removal, how: Recovery | None, judged: Samples) -> Accuracy:
     assert job.recipe.pruning is not None
     recipe = replace(job.recipe, pruning=replace(job.recipe.pruning, recovery=how))
-    draft.latest = None  # it may have been recovered otherwise
+    draft.latest = draft.shown = None  # it may have been recovered otherwise, by less
     found = accuracy(candidates.module(replace(job, recipe=recipe), draft, removal), judged, job.input_size)
     assert found is not None
     return found

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hqp import documents
-from hqp.compress import export, groups, int8, recover, tensors
-from hqp.compress.job import Draft, Job, Removal, calibration, spread, stopwatch, taken
-from hqp.compress.memory import Parts
+from hqp.compress import export, groups, int8
+from hqp.compress.job import Draft, Job, Made, Removal, spread
+from hqp.compress.recovery import recovered
 from hqp.compress.statistics import layers
 from hqp.records import Cost, Recovery
 
@@ -27,46 +25,34 @@ COMPARED = 16
 
 def module(job: Job, draft: Draft, removal: Removal) -> nn.Module:
     """The trained model without these channels, recovered as the recipe says; the one made last is kept."""
-    return made(job, draft, removal)[0]
+    return made(job, draft, removal)[0].model
 
 
-def made(job: Job, draft: Draft, removal: Removal) -> tuple[nn.Module, Cost | None]:
-    """The same, with what its recovery took where there is one and it was not done last."""
-    if draft.latest is not None and draft.latest[0] == removal:
-        return draft.latest[1], None
-    cost, how = stopwatch("recovery"), recovery(job, draft, removal)
-    draft.latest = removal, _made(job, draft, removal)
-    return draft.latest[1], cost(taken(job, how.images), 1) if how else None
+def made(job: Job, draft: Draft, removal: Removal) -> tuple[Made, Cost | None]:
+    """That model with how it was recovered, and what its recovery cost unless it was made last."""
+    if draft.latest is not None and draft.latest.removal == removal:
+        return draft.latest, None
+    draft.latest = _made(job, draft, removal)
+    return draft.latest, draft.latest.cost
 
 
-def _made(job: Job, draft: Draft, removal: Removal) -> nn.Module:
-    tuned = weights(draft, removal)
+def _made(job: Job, draft: Draft, removal: Removal) -> Made:
+    tuned, how = weights(draft, removal), recovery(job, draft, removal)
     if tuned is None and not removal:  # what loses nothing needs no copy, which not every network has
-        return job.model
+        return Made(removal, job.model)
+    if how is not None:
+        return recovered(job, draft, job.model, removal, how)
+    smaller = groups.remove(job.model, removal, draft.groups)
     if tuned is None:
-        return recovered(job, draft, job.model, removal, recovery(job, draft, removal))
+        return Made(removal, smaller)
     from safetensors.torch import load_file
 
-    smaller, state = groups.remove(job.model, removal, draft.groups), load_file(tuned)
+    state = load_file(tuned)
     for name, layer in layers(smaller).items():
         if f"{name}.bias" in state and layer.bias is None:  # recovery gave it one
             layer.bias = nn.Parameter(state[f"{name}.bias"])
     smaller.load_state_dict(state)
-    return smaller
-
-
-def recovered(job: Job, draft: Draft, model: nn.Module, removal: Removal, how: Recovery | None) -> nn.Module:
-    """A model of the trained one's shape without these channels, and what recovery makes of it."""
-    smaller = groups.remove(model, removal, draft.groups)
-    if how is None:
-        return smaller
-    if "least_squares" in how.how:
-        seen = grams(job, draft, how) if model is job.model else _grams(job, draft, model, how)
-        with job.track("recovery", 0):
-            recover.refit(model, smaller, groups.removed(draft.groups, removal), seen)
-    if "batch_norm" in how.how:
-        Parts(job.warn).anew(lambda: _images(job, how.images), partial(recover.renormalise, smaller))
-    return smaller
+    return Made(removal, smaller)
 
 
 def recovery(job: Job, draft: Draft, removal: Removal) -> Recovery | None:
@@ -78,36 +64,6 @@ def recovery(job: Job, draft: Draft, removal: Removal) -> Recovery | None:
 def weights(draft: Draft, removal: Removal) -> Path | None:
     """The file with the weights of the model without these channels, where it was trained."""
     return next((file for known, file in draft.tuned if known == removal), None)
-
-
-def _images(job: Job, count: int) -> Iterator[Tensor]:
-    return (torch.from_numpy(images) for _, images in calibration(job, count))
-
-
-def grams(job: Job, draft: Draft, how: Recovery) -> dict[str, Tensor]:
-    """The Gram matrices of every layer that can lose inputs: one pass over calibration images."""
-    if draft.grams is not None:
-        return draft.grams
-    names = recover.losing(job.model, draft.groups)
-
-    def build(folder: Path) -> None:
-        cost = stopwatch("recovery")
-        tensors.save(_grams(job, draft, job.model, how), folder / "grams.safetensors")
-        documents.write(folder / COST, cost(taken(job, how.images), 1))
-
-    from safetensors.torch import load_file
-
-    place = job.store.make("grams", {**job.key, "layers": names, "images": how.images}, build)
-    draft.spend(job.store.read(place / COST, Cost))
-    draft.grams = load_file(place / "grams.safetensors")
-    return draft.grams
-
-
-def _grams(job: Job, draft: Draft, model: nn.Module, how: Recovery) -> dict[str, Tensor]:
-    images = taken(job, how.images)
-    with job.track("recovery", images) as advance:
-        measure = partial(recover.grams, model, recover.losing(job.model, draft.groups), advance=advance)
-        return Parts(job.warn).anew(lambda: _images(job, images), measure)
 
 
 def file(job: Job, draft: Draft, step: int) -> Path:
@@ -132,13 +88,17 @@ def exported(job: Job, draft: Draft, removal: Removal) -> Path:
 def unrecovered(job: Job, draft: Draft, removal: Removal) -> Path:
     """As ``exported``, without recovery: for what depends on shapes alone."""
     shape = {**job.key, "removal": listed(removal), "recovery": None}
-    return _exported(job, shape, lambda: (groups.remove(job.model, removal, draft.groups), None)) / FILE
+
+    def build() -> tuple[Made, None]:
+        return Made(removal, groups.remove(job.model, removal, draft.groups)), None
+
+    return _exported(job, shape, build) / FILE
 
 
-def _exported(job: Job, known: Mapping[str, Any], build: Callable[[], tuple[nn.Module, Cost | None]]) -> Path:
+def _exported(job: Job, known: Mapping[str, Any], build: Callable[[], tuple[Made, Cost | None]]) -> Path:
     def write(folder: Path) -> None:
-        model, cost = build()
-        export.export(model, job.input_size, folder / FILE, spread(job, COMPARED))
+        made, cost = build()
+        export.export(made.model, job.input_size, folder / FILE, spread(job, COMPARED))
         if cost:
             documents.write(folder / COST, cost)
 

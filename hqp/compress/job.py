@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hqp.compress import groups, statistics
+from hqp.compress.recover import Shown
 from hqp.compress.training import TrainingRecipe
 from hqp.records import (
     Accuracy,
@@ -27,6 +28,7 @@ from hqp.records import (
     Policy,
     Ranking,
     Recipe,
+    Recovered,
     Samples,
     Statistics,
     Targets,
@@ -92,6 +94,16 @@ class Job:
 Removal = Mapping[str, tuple[int, ...]]
 
 
+@dataclass(frozen=True)
+class Made:
+    """The model without these channels; by which variant it is recovered, where it is, and what recovery took."""
+
+    removal: Removal
+    model: nn.Module
+    recovered: Recovered | None = None
+    cost: Cost | None = None
+
+
 @dataclass
 class Draft:
     """What the steps have made so far.
@@ -101,7 +113,7 @@ class Draft:
     ``groups`` are those that may lose channels, ``removable`` the filters of all groups, kept or not, and
     ``inner_filters`` those of the inner ones.
     ``tuned`` are the weights of those that were trained. ``dense`` is the accuracy of the trained model on
-    ``selection``, and ``floor`` the least number of correct images with which the bound can hold. ``grams`` are what
+    ``selection``, and ``floor`` the least number of correct images with which the bound can hold. ``shown`` is what
     recovery needs, and ``latest`` is the module made last. ``held`` says which layers keep all filters, and why;
     ``notes`` are what the user should know of the file.
     """
@@ -112,8 +124,8 @@ class Draft:
     held: tuple[str, ...] = ()
     inner_filters: int = 0
     ranking: Ranking | None = None
-    grams: dict[str, Tensor] | None = None
-    latest: tuple[Removal, nn.Module] | None = None
+    shown: Shown | None = None
+    latest: Made | None = None
     removals: list[Removal] = field(default_factory=lambda: [{}])
     tuned: list[tuple[Removal, Path]] = field(default_factory=list)
     dense: Accuracy | None = None
@@ -124,6 +136,7 @@ class Draft:
     compressed: Accuracy | None = None
     baseline: Accuracy | None = None
     certificate: Certificate | None = None
+    recovered: Recovered | None = None
     notes: tuple[str, ...] = ()
     dense_file: Path = Path()
     files: dict[int, Path] = field(default_factory=dict)

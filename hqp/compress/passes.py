@@ -58,7 +58,7 @@ def validated(job: Job, draft: Draft, removal: Removal, floor: int | None = None
     samples = job.selection
 
     def judge() -> Pass:
-        smaller, recovered = candidates.made(job, draft, removal)
+        made, recovered = candidates.made(job, draft, removal)
         cost, seen = stopwatch("validation"), 0
         with job.track("validation", len(samples)) as advance:
 
@@ -67,7 +67,7 @@ def validated(job: Job, draft: Draft, removal: Removal, floor: int | None = None
                 seen += images
                 advance(images)
 
-            judged = accuracy(smaller, samples, job.input_size, floor_correct=floor, advance=count, say=job.warn)
+            judged = accuracy(made.model, samples, job.input_size, floor_correct=floor, advance=count, say=job.warn)
         return Pass(judged, (*([recovered] if recovered else []), cost(seen, 1)))
 
     return job.store.record("validation", {**candidates.key(job, draft, removal), "floor": floor}, Pass, judge)

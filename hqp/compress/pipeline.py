@@ -15,6 +15,7 @@ from hqp.compress.certify import certify
 from hqp.compress.explain import explain
 from hqp.compress.job import Draft, Job, Removal
 from hqp.compress.ledger import estimate_training
+from hqp.compress.recovery import shown
 from hqp.compress.rounds import deepen
 from hqp.errors import HqpError
 from hqp.records import Group, Pruning, Ranking, Statistics
@@ -91,8 +92,8 @@ def prune_under_bound(job: Job, draft: Draft) -> None:
     draft.inner_filters = groups.filters_of(groups.inner(found))
     draft.groups = groups.without(found, pruning.keep, job.model)
     collected = collect(job, draft)
-    if pruning.recovery and "least_squares" in pruning.recovery.how:
-        candidates.grams(job, draft, pruning.recovery)
+    if pruning.recovery:
+        shown(job, draft, pruning.recovery)
     draft.dense, counts = dense.accuracy, (dense.accuracy.correct, dense.accuracy.total)
     draft.floor = bound.floor_correct(*counts, job.delta_max_pp, pruning.confidence)
     removed = -1
@@ -139,6 +140,7 @@ def ship(job: Job, draft: Draft) -> None:
     draft.compressed = passes.verified(job, draft, draft.shipped)
     if draft.shipped:
         removal = draft.removals[draft.shipped]
+        draft.recovered = candidates.made(job, draft, removal)[0].recovered
         judged = passes.validated(job, draft, removal, draft.floor)
         if judged.accuracy is None:  # beyond what `selection` accepts a pass ends early
             judged = passes.validated(job, draft, removal)

@@ -7,13 +7,16 @@ the patches, which one pass over the images gives for all layers at once; any se
 system a layer, solved in float64. Source of the idea: Y. He et al., "Channel Pruning for Accelerating Very Deep Neural
 Networks", arXiv 1707.06168 (2017), which fits one set of channels on data.
 
-*Batch normalisation.* Means and variances are taken anew from the pruned model's own activations.
+*Batch normalisation.* The mean and the variance of what a normalisation sees move by what removal changes of them on
+calibration images: mean' = mean + (mean_pruned - mean_whole) and var' = var · var_pruned / var_whole. To take them from
+the pruned model alone would forget the images it was trained on, which differ: augmented, say, or of another exposure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -26,6 +29,22 @@ from hqp.compress.patches import as_seen, rows
 from hqp.compress.statistics import layers, norms
 from hqp.records import Group
 
+# The mean and the variance of what each batch norm sees, (channels,) each, by the norm's name.
+Moments = Mapping[str, tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a network with all its channels shows on calibration images, by which those without some are recovered.
+
+    ``grams`` are by layer, ``moments`` by batch norm, ``logits`` (n, classes) those of the first images.
+    """
+
+    grams: dict[str, Tensor]
+    moments: Moments
+    logits: Tensor
+
+
 # λ as a share of the inputs' mean square: enough where there are fewer patches than weights, next to nothing elsewhere.
 RIDGE = 1e-3
 
@@ -34,6 +53,25 @@ POSITIONS = 64
 
 # A layer with more inputs to a filter keeps its weights: its Gram matrix alone would take over 250 MB.
 MOST_WEIGHTS = 8192
+
+
+def packed(shown: Shown) -> dict[str, Tensor]:
+    """The tensors of ``shown`` by name, as ``unpacked`` takes them."""
+    named = {f"gram {name}": gram for name, gram in shown.grams.items()}
+    for name, (mean, variance) in shown.moments.items():
+        named |= {f"mean {name}": mean, f"variance {name}": variance}
+    return {**named, "logits": shown.logits}
+
+
+def unpacked(named: Mapping[str, Tensor]) -> Shown:
+    """The inverse of ``packed``."""
+    kinds: dict[str, dict[str, Tensor]] = {"gram": {}, "mean": {}, "variance": {}}
+    for key, values in named.items():
+        kind, _, name = key.partition(" ")
+        if name:
+            kinds[kind][name] = values
+    moments = {name: (mean, kinds["variance"][name]) for name, mean in kinds["mean"].items()}
+    return Shown(kinds["gram"], moments, named["logits"])
 
 
 def losing(model: nn.Module, found: Sequence[Group]) -> list[str]:
@@ -118,18 +156,63 @@ def _columns(inputs: Iterable[int], kernel: int) -> Tensor:
 
 
 @torch.no_grad()
-def renormalise(model: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Takes every batch norm's mean and variance anew, in place, as the mean over the batches of what it sees."""
-    known = [norm for norm in norms(model).values() if norm.track_running_stats]
-    momenta = [norm.momentum for norm in known]
-    for norm in known:
-        norm.reset_running_stats()
+def moments(model: nn.Module, batches: Iterable[Tensor]) -> Moments:
+    """The mean and the variance of what each batch norm sees, as the mean over the batches; the model is left as it is.
+
+    Each normalises by its own batch meanwhile. A batch of one image, of which there may be no variance, is left out.
+    """
+    known = _with_statistics(model)
+    kept = {name: (norm.running_mean, norm.running_var, norm.num_batches_tracked) for name, norm in known.items()}
+    momenta = {name: norm.momentum for name, norm in known.items()}
+    batches_seen = 0
+    for norm in known.values():
+        norm.running_mean, norm.running_var = torch.zeros_like(norm.running_mean), torch.ones_like(norm.running_var)
+        norm.num_batches_tracked = torch.zeros_like(norm.num_batches_tracked)
         norm.momentum = None  # a cumulative mean
         norm.train()
     try:
         for images in batches:
-            model(images)
+            if len(images) > 1:
+                model(images)
+                batches_seen += 1
+        seen = own_moments(model) if batches_seen else {}
     finally:
-        for norm, momentum in zip(known, momenta, strict=True):
-            norm.momentum = momentum
+        for name, norm in known.items():
+            norm.running_mean, norm.running_var, norm.num_batches_tracked = kept[name]
+            norm.momentum = momenta[name]
             norm.eval()
+    return seen
+
+
+def own_moments(model: nn.Module) -> Moments:
+    """The mean and the variance that each batch norm normalises by."""
+    return {name: (norm.running_mean, norm.running_var) for name, norm in _with_statistics(model).items()}
+
+
+@torch.no_grad()
+def moved(pruned: nn.Module, whole: Moments, seen: Moments, removed: Removed) -> Moments:
+    """The moments of the pruned model's batch norms, moved by what removal changes of those on calibration images.
+
+    ``whole`` is what ``moments`` gave of the model with all its channels, ``seen`` what it gives of ``pruned``, on the
+    same images. Where nothing changed the result is the same to the bit.
+    """
+    found = {}
+    for name, norm in _with_statistics(pruned).items():
+        gone = removed.get((name, "norm"), frozenset())
+        kept = [channel for channel in range(len(whole[name][0])) if channel not in gone]
+        mean, variance = (values[kept] for values in whole[name])
+        # A channel that is as good as constant on these images says nothing: ε keeps its ratio near 1.
+        ratio = (seen[name][1] + norm.eps) / (variance + norm.eps)
+        found[name] = norm.running_mean + (seen[name][0] - mean), norm.running_var * ratio
+    return found
+
+
+@torch.no_grad()
+def normalise_by(model: nn.Module, by: Moments) -> None:
+    """Puts the means and the variances into the batch norms."""
+    for name, norm in _with_statistics(model).items():
+        norm.running_mean, norm.running_var = (values.clone() for values in by[name])
+
+
+def _with_statistics(model: nn.Module) -> dict[str, Any]:
+    return {name: norm for name, norm in norms(model).items() if norm.running_mean is not None}

@@ -16,6 +16,7 @@ from torch import nn
 from hqp import documents
 from hqp.compress import candidates, groups, passes, prune, saved, statistics, tensors, training
 from hqp.compress.job import Draft, Job, Removal, stopwatch
+from hqp.compress.recovery import recovered
 from hqp.compress.statistics import Sensitivities
 from hqp.records import Cost, FineTuning, Recovery, Rounds, digest_of
 from hqp.store import STATES
@@ -90,7 +91,9 @@ def _trained(job: Job, draft: Draft, how: FineTuning, base: nn.Module, removal: 
     state = job.store.root / STATES / f"{digest_of(key)[:24]}.pt"
 
     def build(folder: Path) -> None:
-        smaller = candidates.recovered(job, draft, base, removal, _recovery(job))
+        smaller, how_recovered = groups.remove(base, removal, draft.groups), _recovery(job)
+        if how_recovered is not None:
+            smaller = recovered(job, draft, base, removal, how_recovered).model
         images, cost = _images(job), stopwatch("training")
         with job.track("training", how.epochs * len(images)) as advance:
             seen = 0

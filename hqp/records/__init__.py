@@ -4,7 +4,7 @@ A number carries its unit in its name; a ratio lies in 0 to 1 unless its docstri
 points end in ``_pp``. What could not be measured is ``None``, never zero.
 """
 
-from hqp.records.artifact import Artifact, Calibrated, Certificate, Cost, Judged, LayerRecord, Sidecar
+from hqp.records.artifact import Artifact, Calibrated, Certificate, Cost, Judged, LayerRecord, Recovered, Sidecar
 from hqp.records.baseline import Baseline, BaselineEntry
 from hqp.records.canonical import SCHEMA_VERSION, Digest, digest_of, is_digest
 from hqp.records.data import JUDGING, SPLITS, Accuracy, Leak, Samples
@@ -24,6 +24,7 @@ from hqp.records.measurement import (
     Verdict,
 )
 from hqp.records.method import (
+    VARIANTS,
     Calibration,
     FineTuning,
     Option,
@@ -35,6 +36,7 @@ from hqp.records.method import (
     Recovery,
     Rounds,
     Targets,
+    Variant,
 )
 from hqp.records.pruning import Group, Member, Statistics
 from hqp.records.ranges import LARGEST_INPUT, SMALLEST_INPUT
@@ -47,6 +49,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "SMALLEST_INPUT",
     "SPLITS",
+    "VARIANTS",
     "WHOLE",
     "Accuracy",
     "Artifact",
@@ -81,6 +84,7 @@ __all__ = [
     "Ranking",
     "Reading",
     "Recipe",
+    "Recovered",
     "Recovery",
     "Rerun",
     "Results",
@@ -89,6 +93,7 @@ __all__ = [
     "Sidecar",
     "Statistics",
     "Targets",
+    "Variant",
     "Verdict",
     "digest_of",
     "is_digest",

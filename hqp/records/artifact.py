@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hqp.records.canonical import Digest
 from hqp.records.data import Accuracy
-from hqp.records.method import Calibration, Policy, Recipe, Targets
+from hqp.records.method import VARIANTS, Calibration, Policy, Recipe, Targets, Variant
 from hqp.records.ranges import Count, Deviation, Pixels, Points, Ratio, Seconds, Share, Some
 from hqp.records.reading import Reading
 
@@ -45,6 +45,23 @@ class Calibrated:
             return f"INT8 calibrated by {self.calibration}"
         told = ", ".join(f"{name} {value:.3g}" for name, value in self.divergences.items())
         return f"INT8 calibrated by {self.calibration}, the nearest to FP32 in nats: {told}"
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """Which variant of recovery a pruned model has, and how far from the trained one each allowed variant is.
+
+    ``divergences`` are mean KL divergences, in nats, of the class probabilities on calibration images from those of the
+    trained model; there are none where the recipe allows one variant only.
+    """
+
+    variant: Variant
+    divergences: dict[Variant, float]
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{name} {value:.3g}" for name, value in self.divergences.items())
+        nearest = f", the nearest to the trained model in nats: {told}" if told else ""
+        return f"recovered by {VARIANTS[self.variant]}{nearest}"
 
 
 @dataclass(frozen=True)
@@ -150,6 +167,7 @@ class Sidecar:
     baseline: Accuracy
     pruned: Accuracy | None
     compressed: Accuracy | None
+    recovered: Recovered | None
     certificate: Certificate | None
     notes: tuple[str, ...]
     verified_in: str

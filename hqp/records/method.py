@@ -25,16 +25,31 @@ class Ranking:
         return f"{self.criterion}({options})" if options else self.criterion
 
 
+Variant = Literal["none", "least_squares", "relative", "absolute"]
+
+# What each variant of recovery does.
+VARIANTS: dict[Variant, str] = {
+    "none": "leaving what stays as it is",
+    "least_squares": "least squares",
+    "relative": "least squares, batch norms moved by what removal changes",
+    "absolute": "least squares, batch norms taken anew",
+}
+
+
 @dataclass(frozen=True)
 class Recovery:
-    """What is done for a pruned model before it is judged, on the first ``images`` of ``calibration``, in this order.
+    """What is done for a pruned model before it is judged, without labels, on the first ``images`` of ``calibration``.
 
-    ``least_squares`` fits layers that lost inputs anew to what the trained model's layers gave. ``batch_norm`` takes
-    the statistics of every batch normalisation anew.
+    ``least_squares`` fits layers that lost inputs anew to what the trained model's layers gave. ``relative`` then moves
+    the statistics of batch norms by what removal changes of them, ``absolute`` takes them anew. Of several ``variants``
+    the one is taken whose logits stay nearest to the trained model's on the first ``compared`` of the images, of
+    equally near ones the first: where calibration images are not as training images were, statistics taken anew may
+    lose more than removal does.
     """
 
-    how: tuple[Literal["least_squares", "batch_norm"], ...] = ("least_squares", "batch_norm")
+    variants: tuple[Variant, ...] = ("none", "least_squares", "relative", "absolute")
     images: int = 512
+    compared: int = 128
 
 
 @dataclass(frozen=True)

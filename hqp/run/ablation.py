@@ -28,7 +28,7 @@ RANKINGS = (
 SHARES = (0.35, 0.5)
 JUDGED_IMAGES, COUNTED_IMAGES = 1_000, 2_500
 CHOSEN = Ranking("fisher_obd")
-HEADERS = ("ranked by", "θ %", "unrecovered", "least squares", "and batch norm")
+HEADERS = ("ranked by", "θ %", "unrecovered", "least squares", "relative", "absolute", "nearest")
 COUNTS, DEEPER = (250, 500, 1_000, 2_000, 5_000), (0.4, 0.5, 0.55, 0.6)
 
 
@@ -49,7 +49,7 @@ def main(model: str, dataset: str) -> int:
 
     rows = [shown(row) for row in ablate(job, judged, SHARES)]
     print(f"{model} on {dataset}: top-1 in percent on the first {len(judged):,} images of 'selection', FP32, one shot")
-    print(tabulate(rows, HEADERS, disable_numparse=True, colalign=("left", *["right"] * 4)))
+    print(tabulate(rows, HEADERS, disable_numparse=True, colalign=("left", *["right"] * 6)))
 
     job = prepared_job(context, request, Recipe("ablation", pruning=Pruning((CHOSEN,), recovery=Recovery())))
     counted = list(ablate_images(job, job.selection.first(COUNTED_IMAGES), DEEPER, COUNTS))

@@ -256,6 +256,7 @@ def _sidecar(context: Context, request: Request, found: Subject, job: Job, draft
         baseline=draft.baseline,
         pruned=draft.pruned,
         compressed=draft.compressed,
+        recovered=draft.recovered,
         certificate=draft.certificate,
         notes=draft.notes,
         verified_in=request.device,

@@ -16,6 +16,7 @@ from hqp.compress import candidates, passes
 from hqp.compress.finding import find_groups
 from hqp.compress.job import Draft, calibration
 from hqp.compress.ledger import estimate_training, training_steps
+from hqp.compress.recovery import shown
 from hqp.compress.sensitivity import sensitivities
 from hqp.records import Cost, Pruning, Ranking, Recipe, Recovery, Samples
 from hqp.store import Store
@@ -74,14 +75,17 @@ def test_five_epochs_take_what_their_images_take() -> None:
 
 
 def test_the_recovery_of_a_file_is_counted_by_all_who_take_it(tmp_path: Path) -> None:
-    recipe = Recipe("x", pruning=Pruning((Ranking("fisher"),), recovery=Recovery(("batch_norm",), images=36)))
+    recipe = Recipe("x", pruning=Pruning((Ranking("fisher"),), recovery=Recovery(images=36, compared=20)))
     given = job(store=Store(tmp_path), key={}, recipe=recipe, example=torch.zeros(1, 3, 8, 8), warn=print)
     first, second, third = (Draft(groups=find_groups(given.model, given.example)) for _ in range(3))
     removal = {first.groups[0].name: (0,)}
-    candidates.exported(given, first, removal)
-    candidates.exported(given, second, removal)
+    for draft in (first, second):
+        shown(given, draft, recipe.pruning.recovery)
+        candidates.exported(given, draft, removal)
     spent = first.costs["recovery"]
-    assert (spent.images, spent.passes) == (36, 1) and spent.seconds > 0 and second.costs == first.costs
+    # Gram matrices, moments and logits of the trained network; the candidate's moments, and the logits of 4 variants.
+    assert (spent.images, spent.passes) == (36 + 36 + 20 + 36 + 4 * 20, 3 + 5)
+    assert spent.seconds > 0 and second.costs == first.costs
     assert candidates.made(given, third, removal)[1] is not None
     assert candidates.made(given, third, removal)[1] is None, "the one made last is at hand"
 

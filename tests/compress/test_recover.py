@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hqp.compress.finding import find_groups
 from hqp.compress.groups import remove, removed
 from hqp.compress.patches import rows
-from hqp.compress.recover import fitted, grams, refit, renormalise
+from hqp.compress.recover import fitted, grams, moments, moved, normalise_by, refit
 
 EXAMPLE = torch.zeros(1, 3, 8, 8)
 IMAGES = torch.randn(48, 3, 8, 8, generator=torch.Generator().manual_seed(7))
@@ -141,14 +141,51 @@ def test_of_many_positions_the_same_ones_are_taken() -> None:
     assert torch.equal(found, every[:, chosen].flatten(0, 1))
 
 
-def test_batch_norm_is_taken_anew_and_nothing_else() -> None:
+def test_moments_are_those_of_what_a_norm_sees_and_leave_the_model_as_it_is() -> None:
     dense = net()
     dense.norm.momentum = 0.01
     before = {name: value.clone() for name, value in dense.state_dict().items()}
-    renormalise(dense, [IMAGES[:24], IMAGES[24:]])
-    seen = [F.conv2d(part, dense.first.weight, padding=1) for part in (IMAGES[:24], IMAGES[24:])]
-    torch.testing.assert_close(dense.norm.running_mean, torch.stack([one.mean((0, 2, 3)) for one in seen]).mean(0))
-    torch.testing.assert_close(dense.norm.running_var, torch.stack([one.var((0, 2, 3)) for one in seen]).mean(0))
+    mean, variance = moments(dense, [IMAGES[:24], IMAGES[24:47], IMAGES[47:]])["norm"]
+    seen = [F.conv2d(part, dense.first.weight, padding=1) for part in (IMAGES[:24], IMAGES[24:47])]
+    torch.testing.assert_close(mean, torch.stack([one.mean((0, 2, 3)) for one in seen]).mean(0))
+    torch.testing.assert_close(variance, torch.stack([one.var((0, 2, 3)) for one in seen]).mean(0))
     assert not dense.training and not dense.norm.training and dense.norm.momentum == 0.01
-    changed = {name for name, value in dense.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed == {"norm.running_mean", "norm.running_var", "norm.num_batches_tracked"}
+    assert all(torch.equal(value, before[name]) for name, value in dense.state_dict().items())
+
+
+def test_without_a_batch_of_two_images_there_are_no_moments() -> None:
+    assert moments(net(), IMAGES[:3].split(1)) == {}
+
+
+def test_moments_move_by_what_removal_changes() -> None:
+    dense = net()
+    trained = torch.arange(1.0, 9.0), torch.arange(2.0, 10.0)
+    normalise_by(dense, {"norm": trained})
+    gone = {("norm", "norm"): frozenset({2})}
+    kept = [0, 1, 3, 4, 5, 6, 7]
+    whole = {"norm": (torch.full((8,), 0.5), torch.full((8,), 4.0))}
+    seen = {"norm": (torch.full((7,), 0.75), torch.full((7,), 2.0))}
+    smaller = pruned(dense, first=[2])
+    mean, variance = moved(smaller, whole, seen, gone)["norm"]
+    assert torch.equal(mean, trained[0][kept] + 0.25)
+    torch.testing.assert_close(variance, trained[1][kept] / 2, rtol=1e-4, atol=0)
+
+
+def test_where_nothing_is_removed_nothing_moves_to_the_bit() -> None:
+    dense = net()
+    normalise_by(dense, {"norm": (torch.randn(8), torch.rand(8) + 0.1)})
+    whole = moments(dense, IMAGES.split(20))
+    same = pruned(dense)
+    normalise_by(same, moved(same, whole, moments(same, IMAGES.split(20)), {}))
+    refit(dense, same, {}, grams(dense, ["second", "head"], IMAGES.split(20)))
+    state = same.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in dense.state_dict().items())
+    assert torch.equal(same(IMAGES), dense(IMAGES))
+
+
+def test_a_channel_that_is_constant_on_these_images_keeps_its_variance() -> None:
+    dense = net()
+    whole = {"norm": (torch.zeros(8), torch.full((8,), 1e-12))}
+    seen = {"norm": (torch.zeros(8), torch.full((8,), 1e-10))}
+    _, variance = moved(dense, whole, seen, {})["norm"]
+    torch.testing.assert_close(variance, dense.norm.running_var, rtol=1e-3, atol=0)
