@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from hqp.datasets._leaks import leaked
 from hqp.datasets._pixels import pixels
-from hqp.datasets._trees import Tree, encoded, find, tree
+from hqp.datasets._trees import Tree, content_digest, encoded, find, tree
 from hqp.errors import HqpError
 from hqp.records import JUDGING, SPLITS, WHOLE, Leak, Reading, Samples, digest_of
 
@@ -57,7 +57,6 @@ def samples(dataset: str, parts: Parts, split: str, reading: Reading, own: Readi
         train, trained_on = _cut(parts, "train", reading.held_out)
         return leaked(tree, indices.tolist(), train, trained_on.tolist())
 
-    named = [(tree.names[index], tree.marks[index], int(tree.labels[index])) for index in indices]
     return Samples(
         dataset,
         split,
@@ -65,11 +64,22 @@ def samples(dataset: str, parts: Parts, split: str, reading: Reading, own: Readi
         tree.classes,
         how.mean or IMAGENET_MEAN,
         how.std or IMAGENET_STD,
-        digest_of([named, *_geometry(how)]),
+        digest_of([_named(tree, indices, split), *_geometry(how)]),
         read,
         origin=_origin(tree, split),
         leak=leak if split in JUDGING else None,
     )
+
+
+def _named(tree: Tree, indices: npt.NDArray[np.intp], split: str) -> list[Any]:
+    """What names the images of a split: their names, labels and contents; of ``train`` their sizes for their contents.
+
+    An image may be replaced by another of the same size, which the few that judge or calibrate are read to see. Reading
+    a million to train on would take too long each time.
+    """
+    marks = [content_digest(tree, int(index)) for index in indices] if split != "train" else []
+    named = [(tree.names[index], tree.marks[index], int(tree.labels[index])) for index in indices]
+    return [*named, *marks]
 
 
 def _origin(tree: Tree, split: str) -> str:

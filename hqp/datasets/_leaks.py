@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
-from hqp.datasets._trees import Tree
+from hqp.datasets._trees import Tree, content_digest
 from hqp.records import Leak
 
 # Of the images that judge. Each is compared with the training images of its size in bytes, so that with few of them
@@ -17,15 +16,6 @@ def leaked(judging: Tree, images: Sequence[int], train: Tree, trained_on: Sequen
     """How many of the first images that judge have the bytes of a training image, whatever the two are called."""
     looked_at = images[:LOOKED_AT]
     sizes = {judging.marks[index] for index in looked_at}
-    known = {_digest(train, index) for index in trained_on if train.marks[index] in sizes} - {None}
-    shared = sum(_digest(judging, index) in known for index in looked_at)
+    known = {content_digest(train, index) for index in trained_on if train.marks[index] in sizes} - {None}
+    shared = sum(content_digest(judging, index) in known for index in looked_at)
     return Leak(shared, len(looked_at))
-
-
-def _digest(tree: Tree, index: int) -> bytes | None:
-    """What names an image's bytes; ``None`` where it has none, which whoever decodes it tells."""
-    try:
-        content = tree.content(index)
-    except OSError:
-        return None
-    return hashlib.sha256(content).digest() if content else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import tarfile
@@ -49,6 +50,16 @@ class Tree:
     def shown(self, index: int) -> str:
         """The name of an image as it can be printed, whatever its bytes are."""
         return f"{self.place}/{printable(self.names[index])}"
+
+
+@lru_cache(maxsize=200_000)
+def content_digest(tree: Tree, index: int) -> str | None:
+    """What names an image's bytes, read once; ``None`` where it has none, which whoever decodes it tells."""
+    try:
+        content = tree.content(index)
+    except OSError:
+        return None
+    return hashlib.sha256(content).hexdigest() if content else None
 
 
 def encoded(name: str) -> bytes:

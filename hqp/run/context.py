@@ -172,7 +172,7 @@ def device_of(name: str) -> Device:
 
 
 def split_digest(dataset: str, split: str, reading: Reading, first: int | None = None) -> Digest:
-    """What names a split, or its first images, and the way they become a network's input; none of them is read."""
+    """What names a split, or its first images, and the way they become a network's input; none is decoded."""
     return _as_read(_loaded(dataset, split, reading, first), reading).digest
 
 

@@ -110,6 +110,18 @@ def test_a_split_is_the_same_whatever_the_order_of_the_files(photos: Path, tmp_p
     assert changed in (["selection"], ["test"])
 
 
+@pytest.mark.parametrize(("part", "changed"), [("val", {"selection", "test"}), ("train", {"calibration"})])
+def test_images_replaced_by_others_of_their_sizes_give_another_digest(
+    photos: Path, part: str, changed: set[str]
+) -> None:
+    before = {split: load(photos, split).digest for split in SPLITS}
+    for file in (photos / part).rglob("*.png"):
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(content)
+    assert {split for split in SPLITS if load(fresh(photos), split).digest != before[split]} == changed
+
+
 def fresh(folder: Path) -> Path:
     _trees.tree.cache_clear()
     return folder

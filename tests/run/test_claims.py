@@ -187,7 +187,10 @@ def test_the_images_that_certify_are_named_and_others_certify_anew(repository: P
     done = run(made, "-c", CERTIFY)
     assert done.stdout == "(24, True) (10, True)\n", done.stderr
 
-    Image.new("RGB", (16, 16), "grey").save(made / "photos" / "test" / "day" / "3.png")
+    replaced = made / "photos" / "test" / "day" / "3.png"
+    size = replaced.stat().st_size
+    photograph(replaced, 99, False)
+    assert replaced.stat().st_size == size, "which its size does not tell"
     done = run(made, "-m", "hqp", "bench", "hqp", *COMMON)
     assert done.returncode == 2
     assert "hqp was certified by other images than 'test' of image_folder:photos holds here" in done.stderr
