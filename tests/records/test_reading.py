@@ -51,6 +51,7 @@ def test_numbers_in_a_list_are_taken_as_in_a_tuple() -> None:
         (Reading(crop=0.875), 224, 256),
         (Reading(crop=0.9), 224, 248),  # rounded down, as timm does
         (Reading(crop=224 / 232), 224, 232),
+        (Reading(crop=17 / 25), 17, 25),  # 24.999999999999996 in floats
         (Reading(crop=224 / 232), 96, 99),
         (Reading(resize=256), 224, 256),
         (Reading(resize="squash", crop=0.95), 32, 33),
