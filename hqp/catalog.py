@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from hqp.errors import HqpError, NotInstalled, UnknownName
+from hqp.foreign import foreign
 
 ENTRY_POINT_GROUP = "hqp.plugins"
 KINDS = ("models", "datasets", "criteria", "methods", "runtimes", "devices", "gates", "reports")
@@ -59,13 +60,15 @@ def find(kind: str, name: str) -> ModuleType:
 
     Raises:
         UnknownName: nothing answers to the name.
+        HqpError: another package's module raises on import, or is none.
     """
     if name not in names(kind):
         raise UnknownName(singular(kind), name, names(kind))
     contributed = _contributed(kind).get(name)
     if contributed is None:
         return importlib.import_module(f"hqp.{kind}.{name}")
-    module = contributed.load()
+    with foreign(f"{singular(kind)} '{name}' ({contributed.value}) cannot be imported", "a package that runs here"):
+        module = contributed.load()
     if not isinstance(module, ModuleType):
         raise HqpError(f"entry point {contributed.value} is no module", f"{kind}.{name} = 'package.module'")
     return module

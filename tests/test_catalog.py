@@ -69,6 +69,14 @@ def test_an_entry_point_that_is_no_module_is_one_line() -> None:
     del sys.modules["their_criterion"]
 
 
+def test_an_entry_point_that_raises_is_one_line(contribute: Path) -> None:
+    (contribute / "their_criterion.py").write_text("import sys\nsys.exit(0)")
+    with pytest.raises(HqpError) as refused:
+        catalog.find("criteria", "random_choice")
+    said = "criterion 'random_choice' (their_criterion) cannot be imported (SystemExit: 0, their_criterion.py line 2)"
+    assert str(refused.value) == f"{said}; a package that runs here"
+
+
 @pytest.mark.usefixtures("contribute")
 def test_what_a_plugin_requires_is_missing_in_one_line() -> None:
     module = catalog.find("runtimes", "absent")
