@@ -49,7 +49,7 @@ def test_names_are_those_of_the_files(kind: str) -> None:
 
 
 def test_every_folder_of_plugins_is_a_kind() -> None:
-    others = {"compress", "measure", "run", "stats", "records", "fixtures", "__pycache__"}
+    others = {"cli", "compress", "measure", "plugin", "run", "stats", "records", "fixtures", "__pycache__"}
     assert {path.name for path in PACKAGE.iterdir() if path.is_dir()} - others == set(catalog.KINDS)
 
 

@@ -78,6 +78,13 @@ def test_of_two_requests_the_slower_one_says_that_another_was_faster() -> None:
     assert contents(out)["model.onnx"] == "theirs model.onnx"
 
 
+def test_the_same_is_the_same_to_the_byte_whatever_its_time_and_size_say() -> None:
+    made, out = artefact(".hqp/artifacts/abc", "mine"), artefact("out", "ours")
+    for file in (*made.iterdir(), *out.iterdir()):
+        os.utime(file, (0, 0))
+    assert not delivery.is_same(made, out)
+
+
 def test_by_force_an_artefact_is_replaced_whole_and_stays_where_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     made, out = artefact(".hqp/artifacts/abc"), artefact("out", "theirs")
     real = os.replace
