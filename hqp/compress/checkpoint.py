@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hqp import documents
-from hqp.compress import weights
+from hqp.compress import weight_files, weights
 from hqp.compress.training import TrainingRecipe
 from hqp.errors import Damaged, HqpError, command
 from hqp.records import SCHEMA_VERSION, Digest
@@ -82,7 +82,7 @@ def read_weights(path: Path, model: nn.Module, sha256: str) -> nn.Module:
         HqpError: there is no such file, or it is of another architecture.
         Damaged: its SHA-256 is not the card's.
     """
-    state = weights.read(path)
+    state = weight_files.read(path)
     if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
         fix = command("git", "checkout", path)
         raise Damaged(f"{path} is not the file its card describes", f"SHA-256 {sha256[:12]}...", fix)

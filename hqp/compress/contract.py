@@ -211,12 +211,16 @@ def _require_repetition(model: nn.Module, image: Tensor) -> None:
         before = torch.get_rng_state()
         first = model(image)
         draws = not torch.equal(before, torch.get_rng_state())
+        limit = TOLERANCE * float(first.abs().max())
         for _ in range(CALLS if draws else 1):
             again = model(image)
-            if not torch.allclose(again, first, rtol=0, atol=TOLERANCE * float(first.abs().max()), equal_nan=True):
-                reason = "it draws random numbers" if draws else "it keeps something of the call before"
-                raise HqpError(
-                    f"the network gives an image other logits at another call, in evaluation mode: {reason}",
-                    "dropout that is off in evaluation mode",
-                    "F.dropout(x, p, training=self.training)",
-                )
+            if not torch.allclose(again, first, rtol=0, atol=limit, equal_nan=True):
+                raise _changing(draws)
+
+
+def _changing(draws: bool) -> HqpError:
+    wrong = "in evaluation mode the network gives an image other logits at another call"
+    if draws:
+        dropout = "dropout that is off in evaluation mode", "F.dropout(x, p, training=self.training)"
+        return HqpError(f"{wrong}: it draws random numbers", *dropout)
+    return HqpError(f"{wrong}: it keeps something of the call before", "a forward pass of the image alone")

@@ -19,7 +19,7 @@ class _Values(TorchFunctionMode):
     """Copies of a tensor that a forward pass left on the network its values; deepcopy takes none that has a graph."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is Tensor.__deepcopy__ and (not args[0].is_leaf or args[0].is_inference()):
+        if func is Tensor.__deepcopy__ and not args[0].is_leaf:
             return args[0].detach().clone()
         return func(*args, **(kwargs or {}))
 

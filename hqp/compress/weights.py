@@ -1,4 +1,4 @@
-"""Trained weights in models, and files of them."""
+"""Trained weights in models: what fits, and what is no weight."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hqp.compress import tensors, weight_files, wrappers
+from hqp.compress import tensors, wrappers
 from hqp.compress.statistics import norms
 from hqp.errors import HqpError
 
@@ -17,11 +17,6 @@ COUNTS = ("num_batches_tracked", "n_averaged")
 
 # Of other kinds of number the values are not the weights: INT8 has a scale elsewhere, a complex number a second half.
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-
-
-def read(path: Path, entry: str = "") -> dict[str, Tensor]:
-    """The tensors in a weight file, of its state dict ``entry`` where it has several; see ``weight_files.read``."""
-    return weight_files.read(path, entry)
 
 
 def write(path: Path, state: Mapping[str, Tensor]) -> None:

@@ -19,8 +19,12 @@ from hqp.errors import HqpError
 # What wrappers call the network inside them, and so what they put into the names of weights.
 SEGMENTS = ("module", "_orig_mod")
 
-# Where torch keeps what simulates or computes in INT8.
+# Where torch, and the packages beside it, keep what simulates or computes in INT8.
 QUANTISED = (
+    "torchao.quantization",
+    "modelopt.torch.quantization",
+    "pytorch_quantization",
+    "brevitas",
     "torch.ao.quantization.fake_quantize",
     "torch.ao.quantization.observer",
     "torch.ao.nn.qat",

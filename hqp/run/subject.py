@@ -224,9 +224,9 @@ def trained(
     Raises:
         HqpError: the weights do not fit, or the model is no classifier of that many classes at that input size.
     """
-    from hqp.compress import contract, plain, usage, weights
+    from hqp.compress import contract, plain, usage, weight_files, weights
 
-    state = weights.read(found.checkpoint, request.model.entry)
+    state = weight_files.read(found.checkpoint, request.model.entry)
     model: nn.Module = contract.module(found.plugin.build, request.model.num_classes or classes, found.size, say)
     theirs = weights.outputs(model, state)
     if request.model.num_classes is None and theirs is not None:

@@ -73,6 +73,13 @@ def test_another_network_is_refused_by_name(model: Callable[[], nn.Module], said
         wrappers.unwrapped(model())
 
 
+@pytest.mark.parametrize("package", ["torchao.quantization.qat.linear", "pytorch_quantization.nn", "brevitas.nn"])
+def test_layers_of_other_packages_that_simulate_int8_are_refused(package: str) -> None:
+    fake = type("QuantLinear", (nn.Linear,), {"__module__": package})
+    with pytest.raises(HqpError, match=rf"layer '0' is {package}\.QuantLinear: the model is prepared for quant"):
+        wrappers.unwrapped(nn.Sequential(fake(2, 2)))
+
+
 def test_stubs_of_a_network_that_is_yet_to_be_quantised_are_let_through() -> None:
     model = nn.Sequential(torch.ao.quantization.QuantStub(), network(), torch.ao.quantization.DeQuantStub())
     assert wrappers.unwrapped(model) is model

@@ -133,6 +133,22 @@ def test_an_entry_follows_the_file_s_name(weights: str, file: str, entry: str) -
     assert (model.file, model.entry) == (Path(file), entry)
 
 
+LOCKED = """
+import threading, net
+def build(n):
+    model = net.build(n)
+    model.lock = threading.Lock()
+    return model
+"""
+
+
+def test_a_network_that_has_no_copy_is_quantised_and_cannot_be_pruned(repository: Path, capsys: Any) -> None:
+    Path("locked.py").write_text(LOCKED)
+    assert compress(capsys, "locked.py:build", "--weights", "two.pt")[0] == 0
+    code, said = compress(capsys, "locked.py:build", "--weights", "two.pt", "--method", "hqp", out="pruned")
+    assert code == 2 and "attribute 'lock' of the model cannot be copied" in said
+
+
 def test_a_network_of_half_precision_says_what_becomes_of_it(repository: Path, capsys: Any) -> None:
     Path("half.py").write_text("import net\ndef build(n):\n    return net.build(n).half()\n")
     code, said = compress(capsys, "half.py:build", "--weights", "two.pt")
