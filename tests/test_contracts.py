@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 from hqp import catalog
-from hqp.records import Device, Limit, Recipe
+from hqp.records import Device, Limit, Reading, Recipe
 from hqp.runtimes import RuntimeSession
 
 Contract = Callable[[ModuleType], Iterator[str]]
@@ -99,13 +99,15 @@ def models(module: ModuleType) -> Iterator[str]:
 
 
 def datasets(module: ModuleType) -> Iterator[str]:
-    """``load(split, root=None, reading=…)``, ``native_size``, ``requires``; or ``bind(argument)``."""
+    """``load(split, root=None, reading=…)``, ``native_size``, ``requires``, perhaps ``own``; or ``bind(argument)``."""
     yield from is_names(module, "requires")
     if hasattr(module, "argument"):
         yield from takes(module, "bind", ("argument", ""))
         return
     if getattr(module, "native_size", 0) is not None:
         yield from is_size(module, "native_size")
+    if not isinstance(getattr(module, "own", Reading()), Reading):
+        yield f"own is {module.own!r}"
     yield from takes(module, "load", ("split", ""), ("root", "="), ("reading", "="))
     yield from returns(module, "load", "Samples")
 
@@ -250,8 +252,8 @@ PLANTED = (
     ("datasets", "requires = ()\nargument = 'PATH'\ndef bind(path): pass", ["bind takes [('path', '')]"]),
     (
         "datasets",
-        "requires = ()\nnative_size = 0\ndef load(split): pass",
-        ["native_size is 0", "load takes [('split', '')]", "load does not return Samples"],
+        "requires = ()\nnative_size = 0\nown = 0.875\ndef load(split): pass",
+        ["native_size is 0", "own is 0.875", "load takes [('split', '')]", "load does not return Samples"],
     ),
     ("criteria", "needs = ('hessian',)\ndef score(group, statistics, norm='l1'): pass", ["needs is", "score takes"]),
     ("criteria", "needs = ()", ["score is no function"]),

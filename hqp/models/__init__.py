@@ -4,7 +4,7 @@ A file defines
 
 * ``requires``: the packages it needs, e.g. ``("torch", "torchvision")``;
 * ``build(num_classes: int) -> torch.nn.Module``: the architecture, randomly initialised, in training mode;
-* ``input_size``: the height and width it was designed for, in pixels; ``None`` where it does not say;
+* ``input_size``: the height and width it was designed for, in pixels;
 * ``weights``: how torchvision names its pretrained weights, or ``None``;
 * ``training`` and ``training_on``, both optional: as in ``Architecture``.
 
@@ -37,9 +37,10 @@ class Pretrained:
 class Architecture:
     """The model that a name with an argument stands for.
 
-    ``pretrained()`` loads the library's weights. ``digest`` tells two versions of code that is not installed apart.
-    ``training`` is what ``hqp train`` does otherwise than by default: fields of its recipe. A dataset's own fields
-    overrule these, and those that ``training_on`` has under the dataset's name overrule both.
+    ``input_size`` is ``None`` where nothing says for which it was designed. ``pretrained()`` loads the library's
+    weights. ``digest`` tells two versions of code that is not installed apart. ``training`` is what ``hqp train`` does
+    otherwise than by default: fields of its recipe. A dataset's own fields overrule these, and those that
+    ``training_on`` has under the dataset's name overrule both.
     """
 
     build: Callable[[int], nn.Module]

@@ -46,18 +46,18 @@ class NetworkInput:
         )
 
     def _sizes(self) -> Iterator[str]:
-        said = [source for source in self.sources if source.size is not None]
-        yield said[0].who
-        asked = said[0] is self.sources[0]
-        if not asked:
-            yield from (f"{other.who} says {other.size}" for other in said[1:] if _differs(other, self.size))
+        """Who said the size, and who but the default would have said another; none but the user where he said it."""
+        asked, *others, _ = self.sources
+        if asked.size is not None:
+            yield asked.who
+            return
+        yield next(source.who for source in self.sources if source.size is not None)
+        for other in others:
+            if other.size not in (None, self.size):
+                yield f"{other.who} says {other.size}"
 
     def _who(self, says: Callable[[Reading], object], otherwise: str) -> str:
         return next((source.who for source in self.sources if says(source.reading)), otherwise)
-
-
-def _differs(source: Source, size: int) -> bool:
-    return source is not NOBODY and source.size != size
 
 
 def settled(asked: Source, others: Sequence[Source], draws: bool) -> NetworkInput:

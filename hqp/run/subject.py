@@ -87,6 +87,8 @@ def resolve(request: Request) -> Recipe:
         HqpError: a name is unknown, a package or a file is missing, a number is out of range.
     """
     model = request.model
+    for name in (model.source, model.name, request.dataset):
+        _require_text(name)
     catalog.load("models", model.source)
     catalog.load("datasets", request.dataset)
     recipe = _recipe(request)
@@ -105,6 +107,13 @@ def resolve(request: Request) -> Recipe:
         train = command("hqp", "train", model.source, "--dataset", request.dataset)
         raise HqpError(f"there are no weights for {model.name} at {file}", "--weights FILE, or --pretrained", train)
     return recipe
+
+
+def _require_text(name: str) -> None:
+    """Refuses a name that no document can hold, such as that of a folder whose bytes are no UTF-8."""
+    shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if shown != name:
+        raise HqpError(f"'{shown}' is no UTF-8", "a name in UTF-8: it stands in the artefact's documents")
 
 
 def _recipe(request: Request) -> Recipe:

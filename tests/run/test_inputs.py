@@ -73,6 +73,7 @@ def test_images_that_are_drawn_are_not_cropped() -> None:
     weights = Source("the weights", 224, Reading(crop=0.875, resize="shorter", interpolation="bicubic"))
     takes = found(ASKED, weights, signs, draws=True)
     assert takes.reading == Reading()
+    assert found(ASKED, WEIGHTS, signs, draws=True).shown(SAMPLES).startswith("images: 96x96 (signs); drawn at 96x96")
     assert takes.shown(SAMPLES).startswith("images: 224x224 (the weights; signs says 96); drawn at 224x224 (photos);")
     for reading in (Reading(crop=0.9), Reading(resize="squash"), Reading(interpolation="bicubic")):
         with pytest.raises(HqpError, match="the dataset draws its images at the input's size; no crop"):

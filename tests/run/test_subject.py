@@ -437,3 +437,10 @@ def test_a_broken_link_and_a_name_that_is_no_utf_8_can_be_left_out(repository: P
     assert cli.main(["bench", "out", "--device", "cpu_onnxruntime", "--json"]) == 0
     skipped = sidecar()["skipped_images"] + json.loads(capsys.readouterr().out)["measurements"][0]["skipped_images"]
     assert set(skipped) == {"photos/val/cat/broken.png", "photos/val/dog/caf\\xe9.png"}
+
+
+def test_a_folder_whose_name_is_no_utf_8_is_refused_before_the_work(repository: Path) -> None:
+    folder = os.fsdecode(b"da\xe9ta")
+    Path("photos").rename(folder)
+    with pytest.raises(subject.HqpError, match=r"'image_folder:da\\xe9ta' is no UTF-8; a name in UTF-8"):
+        subject.resolve(replace(request("two.pt"), dataset=f"image_folder:{folder}"))
