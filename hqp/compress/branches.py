@@ -44,10 +44,9 @@ class _Watch(TorchDispatchMode):
             results = tree_leaves(result)
             if func is READ_OUT or any(isinstance(leaf, bool | int | float) for leaf in results):
                 self.lines.extend(_line())
-            written = given[:1] if func._schema.is_mutable else []
-            for tensor in (*results, *written):
-                if isinstance(tensor, Tensor):
-                    self._follow(tensor)
+            for leaf in results:
+                if isinstance(leaf, Tensor):
+                    self._follow(leaf)
         return result
 
     def _follow(self, tensor: Tensor) -> None:
