@@ -49,7 +49,7 @@ class Recovery:
 
     variants: tuple[Variant, ...] = ("none", "least_squares", "relative", "absolute")
     images: int = 512
-    compared: int = 128
+    compared: int = 96
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from hqp.records import Cost, Judgement, Measurement, Outcome, Results, triple_text
+from hqp.records import VARIANTS, Cost, Judgement, Measurement, Outcome, Results, triple_text
 from hqp.stats import noninferiority, signed_rank, summary
 
 ABSENT = "–"
@@ -137,6 +137,8 @@ def _made(measurement: Measurement) -> Iterator[str]:
             f"{measurement.case.device}: weights take 7 bits, since here kernels would saturate products of 8"
             f" (no {sidecar.policy.saturates_without.upper()})"
         )
+    if sidecar.recovered:
+        yield f"{sidecar.method} on {measurement.case.device}: recovered by {VARIANTS[sidecar.recovered.variant]}"
     if sidecar.certificate:
         yield f"{sidecar.method} on {measurement.case.device}: {sidecar.certificate}"
     yield from (f"{sidecar.method} on {measurement.case.device}: {note}" for note in sidecar.notes)

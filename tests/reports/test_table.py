@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from hqp.records import Case, Certificate, Cost, Judgement, Measurement, Policy, Results
+from hqp.records import Case, Certificate, Cost, Judgement, Measurement, Policy, Recovered, Results
 from hqp.reports import table
 
 Make = Callable[..., Measurement]
@@ -39,6 +39,7 @@ def results(
     sidecar = make_sidecar(
         ranking="magnitude(norm=l2)",
         shipped_steps=28,
+        recovered=Recovered("relative", {"relative": 0.01, "absolute": 0.02}),
         notes=("the bound is broken: INT8 alone loses 74.40 pp",),
         certificate=Certificate(0.05, 1.5, True, 1.0, 1.321, 8000, None, 2),
         qat_cost=Cost("quantisation-aware training", 150_000, 5, 200.0),
@@ -114,6 +115,7 @@ def test_ranking_cost_and_origin_are_told(results: Results) -> None:
         "  hqp on cpu_openvino: certified: with probability 95% the drop is within 1.50 pp; measured 1.00, limit 1.32"
         in text
     )
+    assert "  hqp on cpu_openvino: recovered by least squares, batch norms moved by what removal changes\n" in text
     assert "  hqp on cpu_openvino: the bound is broken: INT8 alone loses 74.40 pp\n" in text
     for told in ("a processor", "onnx 1.18.0, torch 2.9.0", "2026-03-01 12:00 UTC", "pytest suites/signs.py", "0.1.0"):
         assert told in text
