@@ -34,6 +34,7 @@ def expected(job: Job) -> dict[str, float]:
     works["deepen"] = _rounds(job, pruning)
     works["give_back"] = file * (GIVEN_BACK if job.recipe.give_back else 1)
     works["certify"] = CERTIFIED * file if job.recipe.alpha is not None else 0.0
+    works["explain"] = 0.0
     works["estimate_training"] = TRAINING * LEDGER_IMAGES
     return works
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from hqp.compress import count
-from hqp.compress.calibrate import ranges
+from hqp.compress.calibrate import distributions, ranges
 from hqp.compress.export import export
 from hqp.compress.quantize import quantize
 from hqp.errors import HqpError
@@ -46,7 +46,8 @@ def test_an_fp32_file_is_counted_exactly(fp32: Path) -> None:
 @pytest.mark.parametrize("policy", [Policy(), Policy("int8", symmetric=True, float_results=True)])
 def test_its_quantised_form_counts_the_same(fp32: Path, policy: Policy, tmp_path: Path) -> None:
     images = np.random.default_rng(0).standard_normal((2, 3, 16, 16), dtype=np.float32)
-    quantize(fp32, tmp_path / "int8.onnx", ranges(fp32, lambda: [images], "minmax", policy), policy)
+    seen = distributions(fp32, lambda: [images], policy)
+    quantize(fp32, tmp_path / "int8.onnx", ranges(seen, "minmax", policy), policy)
     assert (count.parameters(tmp_path / "int8.onnx"), count.macs(tmp_path / "int8.onnx")) == (PARAMETERS, MACS)
 
 

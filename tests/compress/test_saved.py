@@ -7,15 +7,24 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from hqp.compress import finding, saved
 from hqp.compress.job import Draft
+from hqp.records import Samples
 from hqp.store import Store
 
 torch.set_num_threads(1)
+
+
+def noise() -> Samples:
+    """Images that the exported file is compared on."""
+    images = np.random.default_rng(0).integers(0, 255, (4, 8, 8, 3), np.uint8)
+    labels, names = np.zeros(4, np.int64), ("a",)
+    return Samples("noise", "calibration", labels, names, (0.5,) * 3, (0.2,) * 3, "d" * 64, lambda chosen, _: images)
 
 
 class Timed:
@@ -30,6 +39,7 @@ class Timed:
             model=self.model,
             example=torch.zeros(1, 3, 8, 8),
             input_size=8,
+            calibration=noise(),
             store=Store(store),
             key={"model": "tiny"},
             device="a device",
