@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from hqp import documents
-from hqp.compress import candidates, groups, passes, prune, saved, statistics, tensors, training
+from hqp.compress import candidates, groups, passes, prune, saved, statistics, training, weights
 from hqp.compress.job import Draft, Job, Removal, stopwatch
 from hqp.compress.recovery import recovered
 from hqp.compress.statistics import Sensitivities
@@ -112,8 +112,7 @@ def _trained(job: Job, draft: Draft, how: FineTuning, base: nn.Module, removal: 
                 smaller, images, recipe, seed=job.seed, state=state, on_step=count, teacher=teacher, say=job.warn
             )
             job.model.cpu()
-        weights = {name: value.cpu().contiguous() for name, value in smaller.state_dict().items()}
-        tensors.save(weights, folder / candidates.WEIGHTS)
+        weights.write(folder / candidates.WEIGHTS, smaller.state_dict())
         spent = replace(cost(how.epochs * len(images), how.epochs), seconds=round(seconds, 3))
         documents.write(folder / candidates.COST, spent)
 

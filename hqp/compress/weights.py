@@ -58,6 +58,7 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
     """
     expected = model.state_dict()
     given = {key: value for key, value in named_as(model, state).items() if key in expected or not _is_count(key)}
+    given |= _twins(expected, given)
     absent = expected.keys() - given.keys()
     _require_fit(expected, given, name)
     for key, value in given.items():
@@ -68,6 +69,20 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
             key = f"{layer}.running_var"
             raise HqpError(f"{name} holds a negative variance in {key}", "variances of 0 and more")
     model.eval()
+
+
+def _twins(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors that are not given under their own name, but under another that the model has for the same memory.
+
+    So ``safetensors.torch.save_model`` writes weights that two layers share.
+    """
+    by_memory = {(expected[name].data_ptr(), expected[name].shape): given[name] for name in given if name in expected}
+    twins = {}
+    for name in expected.keys() - given.keys():
+        memory = expected[name].data_ptr(), expected[name].shape
+        if memory in by_memory:
+            twins[name] = by_memory[memory]
+    return twins
 
 
 def _is_count(key: str) -> bool:

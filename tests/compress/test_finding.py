@@ -181,16 +181,21 @@ def test_a_tie_between_layers_survives_removal_and_growth() -> None:
 
 
 class One(nn.Module):
-    """A squeeze to one channel, of which nothing can go."""
+    """Attention over positions, squeezed to one channel on its way and at its end; of one channel nothing can go."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.one, self.head = nn.Conv2d(3, 6, 1), nn.Conv2d(6, 1, 1), nn.Linear(6, 4)
+        self.stem, self.squeeze = nn.Conv2d(3, 6, 1), nn.Conv2d(6, 1, 1)
+        self.deep, self.map, self.head = nn.Conv2d(1, 5, 1), nn.Conv2d(5, 1, 1), nn.Linear(6, 4)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.stem(x))
-        return self.head((x * self.one(x).mean((1, 2, 3), keepdim=True)).mean((2, 3)))
+        seen = self.map(F.relu(self.deep(F.relu(self.squeeze(x)))))
+        return self.head((x * seen.sigmoid()).mean((2, 3)))
 
 
-def test_a_group_of_one_channel_is_none() -> None:
-    assert [(group.name, group.channels) for group in find_groups(One(), EXAMPLE)] == [("stem", 6)]
+def test_a_group_of_one_channel_is_none_and_one_that_meets_many_leaves_them_apart() -> None:
+    model, said = One().double().eval(), list[str]()
+    found = find_groups(model, EXAMPLE, said.append)
+    assert [(group.name, group.channels) for group in found] == [("stem", 6), ("deep", 5)] and said == []
+    assert_exact(model, {"stem": [0, 3], "deep": [1]}, found)

@@ -149,6 +149,43 @@ def test_the_file_passes_the_lint_and_holds_every_weight_as_int8(
         assert behind[scale].dims == weight.dims[:1]  # per channel
 
 
+class Shared(nn.Module):
+    """A block that works on two scales, and two layers of one weight, each followed by its own normalisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.block = convolution(3, 16), convolution(16, 16)
+        self.first, self.second = convolution(16, 16), convolution(16, 16)
+        self.second[0].weight = self.first[0].weight
+        self.head = nn.Linear(32, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.stem(x))
+        scales = [torch.relu(self.block(scale)) for scale in (x, nn.functional.max_pool2d(x, 2))]
+        scales = [torch.relu(self.second(torch.relu(self.first(scale)))) for scale in scales]
+        return self.head(torch.cat([scale.mean((2, 3)) for scale in scales], 1))
+
+
+def test_weights_that_work_in_several_places_are_right_in_all_of_them(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Shared().train()
+    with torch.no_grad():
+        for _ in range(30):
+            model(torch.tensor(images(16, 1)))
+    model.eval()
+    export(model, 32, tmp_path / "fp32.onnx")
+    batch = images(16, 2)
+    with torch.inference_mode():
+        exact = model(torch.tensor(batch)).numpy()
+    np.testing.assert_allclose(logits(tmp_path / "fp32.onnx", batch), exact, rtol=1e-4, atol=1e-5)
+    policy = POLICIES[0]
+    found = ranges(tmp_path / "fp32.onnx", lambda: [images(32, 1)], "minmax", policy)
+    quantize(tmp_path / "fp32.onnx", tmp_path / "int8.onnx", found, policy)
+    assert signal_to_noise_db(exact, logits(tmp_path / "int8.onnx", batch)) > 18
+    weighted = [node for node in onnx.load(tmp_path / "int8.onnx").graph.node if node.op_type == "Conv"]
+    assert len({node.input[1] for node in weighted}) == len(weighted) == 7
+
+
 def test_a_network_of_some_size_shrinks_to_a_quarter(tmp_path: Path) -> None:
     export(nn.Sequential(nn.Conv2d(3, 256, 3), nn.ReLU(), nn.Conv2d(256, 128, 3), nn.Flatten()), 5, tmp_path / "a.onnx")
     noise = np.random.default_rng(0).standard_normal((2, 3, 5, 5), dtype=np.float32)

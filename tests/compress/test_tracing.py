@@ -147,18 +147,18 @@ def agrees(net: Net, found: tuple[Group, ...]) -> bool:
 @pytest.mark.parametrize("name", UNDERSTOOD)
 def test_channels_are_followed(name: str) -> None:
     middle, inputs, expected = UNDERSTOOD[name]
-    net = Net(middle, inputs).double().eval()
-    found = find_groups(net, EXAMPLE)
-    assert ties(found, "first") == expected
+    net, said = Net(middle, inputs).double().eval(), list[str]()
+    found = find_groups(net, EXAMPLE, said.append)
+    assert ties(found, "first") == expected and said == []
     assert agrees(net, found)
 
 
 @pytest.mark.parametrize("name", HELD)
 def test_what_is_not_known_to_keep_channels_apart_holds_them(name: str) -> None:
     middle, inputs = HELD[name]
-    net = Net(middle, inputs).double().eval()
-    found = find_groups(net, EXAMPLE)
-    assert ties(found, "first") == []
+    net, said = Net(middle, inputs).double().eval(), list[str]()
+    found = find_groups(net, EXAMPLE, said.append)
+    assert ties(found, "first") == [] and said == [], "by its rule, before any test of removal"
     assert any(member.layer == "last" for group in found for member in group.members), "the rest can still go"
 
 
@@ -189,7 +189,8 @@ class Grouped(nn.Module):
 
 
 def test_a_shuffle_by_the_groups_of_a_convolution_ties_them_all_and_by_half_as_many_in_pairs() -> None:
-    assert ties(find_groups(Grouped(4).eval(), EXAMPLE), "grouped") == []
+    said: list[str] = []
+    assert ties(find_groups(Grouped(4).eval(), EXAMPLE, said.append), "grouped") == [] and said == []
     pairs = ties(find_groups(Grouped(2).eval(), EXAMPLE), "grouped")
     assert [filters for filters, _ in pairs] == [(0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save_file, save_model
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -17,6 +17,33 @@ from hqp.errors import HqpError
 
 def network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+
+
+def test_a_weight_that_two_layers_share_may_be_in_the_file_once(tmp_path: Path) -> None:
+    def build() -> nn.Module:
+        model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+        model[1].weight = model[0].weight
+        return model
+
+    model, filled = build(), build()
+    save_model(model, str(tmp_path / "tied.safetensors"))
+    state = weight_files.read(tmp_path / "tied.safetensors")
+    assert len(state) == 3
+    weights.fill(filled, state, "tied")
+    assert torch.equal(filled[0].weight, model[0].weight) and filled[1].weight is filled[0].weight
+    with pytest.raises(HqpError, match=r"1\.bias is missing"):
+        weights.fill(filled, {name: value for name, value in state.items() if name != "1.bias"}, "tied")
+
+
+def test_the_number_of_classes_is_read_where_it_alone_keeps_weights_from_fitting() -> None:
+    def build(classes: int, width: int = 4) -> nn.Module:
+        return nn.Sequential(nn.Linear(width, classes), nn.Conv2d(3, width, 1), nn.BatchNorm2d(width))
+
+    assert weights.outputs(build(3), build(3).state_dict()) is None
+    assert weights.outputs(build(3), build(7).state_dict()) == 7
+    assert weights.outputs(build(3), {f"module.{name}": value for name, value in build(7).state_dict().items()}) == 7
+    assert weights.outputs(build(3), build(7, width=5).state_dict()) is None
+    assert weights.outputs(build(3), {"0.bias": torch.tensor(1.0)}) is None
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "weights.pt"])

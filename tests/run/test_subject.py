@@ -52,6 +52,17 @@ class Pair(Net):
 def pair(num_classes):
     return Pair(*build(num_classes))
 
+class First(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.fc, self.conv, self.auxiliary = nn.Linear(12, num_classes), nn.Conv2d(3, 12, 3), nn.Linear(12, num_classes)
+
+    def forward(self, x):
+        return self.fc(self.conv(x).relu().mean((2, 3)))
+
+def first(num_classes):
+    return First(num_classes)
+
 def large(num_classes):
     return Net(nn.Conv2d(3, 12, 40), nn.ReLU(), nn.Flatten(), nn.Linear(12, num_classes))
 """
@@ -106,6 +117,17 @@ def test_the_number_of_outputs_is_read_from_the_weights(repository: Path, capsys
     assert code == 0, said
     code, said = compress(capsys, "net.py:build", "--weights", "three.pt", "--num-classes", "2", out="other")
     assert code == 2 and "three.pt does not fit the model" in said
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_head_may_be_declared_first_and_what_training_alone_uses_is_left_out(
+    repository: Path, capsys: Any, classes: int
+) -> None:
+    save(catalog.load("models", "net.py:first").build(classes), "first.pt")
+    code, said = compress(capsys, "net.py:first", "--weights", "first.pt")
+    assert code == 0, said
+    assert "left out, since the forward pass never reaches it: auxiliary" in said
+    assert sidecar()["filters"] == 12
 
 
 def test_one_state_dict_of_a_checkpoint_is_chosen(repository: Path, capsys: Any) -> None:
