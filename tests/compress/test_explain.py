@@ -67,6 +67,11 @@ def test_a_file_within_the_bound_needs_no_note(explained: Explained) -> None:
     assert explained(15, PRUNING, shipped=1) == ()
 
 
+def test_layers_that_keep_all_filters_are_told(explained: Explained) -> None:
+    held = ("kept whole, since their weights work in several places: '0' is called 2 times",)
+    assert explained(15, PRUNING, shipped=1, held=held) == held
+
+
 def test_where_int8_alone_breaks_the_bound_that_is_said(explained: Explained) -> None:
     assert explained(744) == ("the bound is broken: INT8 alone loses 74.40 pp on 'selection', Δmax is 1.50 pp",)
     assert explained(16, PRUNING, shipped=1) == (

@@ -43,6 +43,7 @@ def test_the_number_of_classes_is_read_where_it_alone_keeps_weights_from_fitting
     assert weights.outputs(build(3), build(7).state_dict()) == 7
     assert weights.outputs(build(3), {f"module.{name}": value for name, value in build(7).state_dict().items()}) == 7
     assert weights.outputs(build(3), build(7, width=5).state_dict()) is None
+    assert weights.outputs(build(3), {"0.weight": torch.zeros(7, 5)}) is None
     assert weights.outputs(build(3), {"0.bias": torch.tensor(1.0)}) is None
 
 
