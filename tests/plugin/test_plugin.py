@@ -113,7 +113,7 @@ def test_only_files_that_declare_a_suite_are_suites(run: Run, project: Path) -> 
 )
 def test_a_suite_that_is_written_wrong_fails_and_does_not_vanish(run: Run, project: Path, text: str, said: str) -> None:
     write(project / "suites/signs.py", text)
-    code, output = run("suites")
+    code, output = run("suites", *COLLECT)
     assert code == 2
     assert said in output
 
@@ -130,7 +130,7 @@ def test_a_suite_elsewhere_is_one_where_it_is_asked_for_by_name(run: Run, projec
 )
 def test_a_name_that_cannot_name_a_baseline_is_refused_once(run: Run, project: Path, name: str, said: str) -> None:
     write(project / name, SUITE)
-    code, output = run(name)
+    code, output = run(name, *COLLECT)
     assert code == 2
     assert output.count(said) == 1
     assert "1 error" in output
@@ -191,7 +191,7 @@ def test_without_pytest_s_capture_items_run(run: Run) -> None:
 )
 def test_what_spreads_items_over_processes_is_refused(run: Run, project: Path, option: str, said: str) -> None:
     write(project / "conftest.py", OPTION.format(name=option))
-    code, output = run("suites")
+    code, output = run("suites", *COLLECT)
     assert code == 2
     assert said in output
 
@@ -201,7 +201,7 @@ def test_what_spreads_items_over_processes_is_refused(run: Run, project: Path, o
 
 def test_results_are_written_where_they_can_be_or_nothing_is_measured(run: Run, project: Path) -> None:
     write(project / "taken", "a file and no folder")
-    code, output = run("suites", "--hqp-store", "taken/store")
+    code, output = run("suites", "--hqp-store", "taken/store", "-k", "coverage")
     assert code == 2
     place = project / "taken/store/results/signs.json"
     assert f"{place} cannot be written (Not a directory); a place that can; try: --hqp-store DIR" in output
@@ -299,3 +299,14 @@ def test_a_case_that_cannot_be_measured_is_tried_once(project: Path) -> None:
         errors.append(refused.value)
         (project / "mine.pt").unlink(missing_ok=True)
     assert errors[0] is errors[1]
+
+
+def test_folders_of_the_ini_file_stand_in_the_command_that_records_a_baseline(
+    run: Run, project: Path, make_measurement: Callable[..., Measurement], make_results: Callable[..., Results]
+) -> None:
+    write(project / "pytest.ini", "[pytest]\nhqp_baselines = kept\nhqp_artefacts = lfs\n")
+    case = Case("resnet18", "q8", "cpu_onnxruntime")
+    baselines.update(project / "kept", make_results(make_measurement(case=case)))
+    code, output = run("suites", "-k", "coverage")
+    assert code == 1
+    assert "hqp baseline update .hqp/results/signs.json --baselines kept --artefacts lfs" in output
