@@ -40,6 +40,24 @@ class Squared(nn.Module):
         return self.head((x * x).flatten(1))
 
 
+class Kept(nn.Module):
+    """Two logits of hidden values between 0 and 1, of which the first alone counts and never comes near zero."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.hidden, self.head = nn.Linear(3 * SIZE * SIZE, hidden), nn.Linear(hidden, 2)
+        with torch.no_grad():
+            self.hidden.weight[0] = 0.5 / self.hidden.in_features
+            self.hidden.bias[0] = -0.5 * 9.5  # half the mean of dim pixels
+            self.head.weight[:] = 0
+            self.head.weight[0, 0] = 1
+            self.head.bias[:] = torch.tensor([0, 0.5])
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.hidden(x.flatten(1)).sigmoid())
+        return logits
+
+
 def pixels() -> npt.NDArray[np.uint8]:
     """Dim images, of which the first has one bright pixel."""
     images = np.random.default_rng(0).integers(0, 20, (IMAGES, SIZE, SIZE, 3), np.uint8)
@@ -108,6 +126,21 @@ def test_the_nearest_is_taken_and_told(weight: Callable[[], Tensor], nearest: tu
     assert (draft.costs["calibration"].images, draft.costs["calibration"].passes) == (IMAGES + 4 * how.compared, 5)
     assert int8.quantised(job, draft, how, plain, {"network": 1}) == (file, calibrated)
     assert len(job.asked) == 4, "told from the store"
+
+
+@pytest.mark.parametrize("hidden", [24, 1], ids=["whole", "pruned"])
+def test_what_pruning_leaves_of_a_layer_is_told_apart_after_int8(hidden: int, job: Any) -> None:
+    """Where the values near zero are all of channels that go, KL sees nothing to lose in cutting those that stay."""
+    torch.manual_seed(0)
+    plain = job.store.root / "plain.onnx"
+    export(Kept(hidden), SIZE, plain)
+    file, _ = int8.quantised(job, Draft(), Quantization(calibrations=("kl",)), plain, {})
+    images = job.calibration.normalised(pixels())
+    exact, found = logits(plain, images), logits(file, images)
+    right = (np.abs(found - exact) < 0.02).all(axis=1)
+    assert exact[:, 0].min() > 0.2
+    assert np.ptp(exact[:, 0]) > 0.5
+    assert right.mean() >= 1 - calibrate.MOST_CLIPPED
 
 
 def test_a_recipe_of_one_calibration_compares_nothing(job: Any) -> None:
