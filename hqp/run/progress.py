@@ -94,15 +94,25 @@ class Progress:
     def track(self, step: str, total: int) -> Iterator[Callable[[int], None]]:
         """While a step of ``total`` units runs; the caller reports units done."""
         start = time.perf_counter()
-        if self.console.is_terminal:
-            with nullcontext(self._bars) if self._bars else self._live() as bars:
-                task = bars.add_task(f"  {step}", total=total or None)
-                try:
-                    yield lambda units: bars.advance(task, units)
-                finally:
-                    bars.remove_task(task)
-            return
-        yield lambda units: None
+        with self._bar(step, total) as advance:
+            yield advance
         seconds = time.perf_counter() - start
-        if seconds >= SHORTEST_LOGGED_S:
+        if seconds < SHORTEST_LOGGED_S:
+            return
+        if self._remaining is not None:
+            self._remaining.worked()
+        if not self.console.is_terminal:
             self.say(f"{step}: {seconds:.0f} s{self._left()}")
+
+    @contextmanager
+    def _bar(self, step: str, total: int) -> Iterator[Callable[[int], None]]:
+        """A bar on a terminal, elsewhere nothing."""
+        if not self.console.is_terminal:
+            yield lambda units: None
+            return
+        with nullcontext(self._bars) if self._bars else self._live() as bars:
+            task = bars.add_task(f"  {step}", total=total or None)
+            try:
+                yield lambda units: bars.advance(task, units)
+            finally:
+                bars.remove_task(task)

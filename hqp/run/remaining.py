@@ -5,38 +5,33 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-# A stage that took less than this share of what it was expected to take was found in the store, and tells no speed.
-LEAST_SHARE = 0.02
-
 
 class Remaining:
     """Learns from the stages that are done how many seconds a unit of work takes.
 
-    ``works`` are the expected units of work of all stages, by name, in the order in which they run. ``clock`` gives
-    seconds.
+    A stage in which nothing ``worked`` was found in the store, and tells no speed. ``works`` are the expected units of
+    work of all stages, by name, in the order in which they run. ``clock`` gives seconds.
     """
 
     def __init__(self, works: Mapping[str, float], clock: Callable[[], float] = time.perf_counter) -> None:
         self._ahead = dict(works)
         self._all = sum(works.values())
         self._clock = clock
-        self._stage_work = 0.0
+        self._stage_work, self._stage_worked = 0.0, False
         self._began = clock()
         self._learnt_work = self._learnt_seconds = 0.0
 
     def begin(self, stage: str) -> None:
         """The stage before has ended, and this one begins."""
-        self._learn()
-        self._stage_work = self._ahead.pop(stage, 0.0)
+        if self._stage_worked and self._stage_work:
+            self._learnt_work += self._stage_work
+            self._learnt_seconds += self._clock() - self._began
+        self._stage_work, self._stage_worked = self._ahead.pop(stage, 0.0), False
         self._began = self._clock()
 
-    def _learn(self) -> None:
-        took = self._clock() - self._began
-        unit = self._unit_seconds
-        if unit is not None and took < LEAST_SHARE * unit * self._stage_work:
-            return
-        self._learnt_work += self._stage_work
-        self._learnt_seconds += took if self._stage_work else 0.0
+    def worked(self) -> None:
+        """Something of the running stage was made, and not found."""
+        self._stage_worked = True
 
     @property
     def _unit_seconds(self) -> float | None:

@@ -63,12 +63,14 @@ def test_the_ablation_tells_criteria_and_recoveries_apart(run: Any) -> None:
     criteria, images = done.stdout.split("\n\n")
     title, header, _, *lines = criteria.splitlines()
     assert title.startswith("squarenet on squares: top-1 in percent on the first 1,000 images of 'selection'")
-    assert header.split() == ["ranked", "by", "θ", "%", "unrecovered", "least", "squares", "and", "batch", "norm"]
+    assert header.split() == [
+        "ranked", "by", "θ", "%", "unrecovered", "least", "squares", "relative", "absolute", "nearest",
+    ]  # fmt: skip
     assert len(lines) == len(ablation.RANKINGS) * len(ablation.SHARES)
     for line in lines:
-        sparsity, *percents = map(float, line.split()[-4:])
+        sparsity, *percents = map(float, line.split()[-6:])
         assert sparsity >= 35 and all(0 <= percent <= 100 for percent in percents)
-    unrecovered, fitted = (sum(float(line.split()[place]) for line in lines) for place in (-3, -2))
+    unrecovered, fitted = (sum(float(line.split()[place]) for line in lines) for place in (-5, -4))
     assert fitted > unrecovered, "over all of them, fitting recovers"
     title, header, _, *lines = images.splitlines()
     assert title.startswith("ranked by fisher_obd from fewer images, recovered") and header.count("θ") == 4

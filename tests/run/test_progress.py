@@ -42,15 +42,16 @@ def test_after_the_whole_no_estimate_is_told(log: io.StringIO) -> None:
     assert log.getvalue() == "latency: 0 s\n"
 
 
-def test_a_terminal_shows_the_whole_and_its_step() -> None:
-    screen = io.StringIO()
-    shown = Progress(Console(file=screen, width=100, force_terminal=True))
+def test_a_terminal_shows_the_whole_and_its_step(log: io.StringIO) -> None:
+    shown = Progress(Console(file=log, width=100, force_terminal=True))
     with shown.case("net-hqp", 1, 1), shown.whole({"first": 1, "second": 3}) as begin:
         begin("first")
+        with shown.track("export", 0):
+            pass
         begin("second")
         with shown.track("validation", 10) as advance:
             advance(4)
-    text = screen.getvalue()
+    text = log.getvalue()
     assert "all of it" in text
     assert "25/100" in text
     assert "validation" in text

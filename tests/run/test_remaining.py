@@ -31,6 +31,7 @@ def test_nothing_is_known_before_a_stage_is_done(clock: Clock) -> None:
 def test_a_stage_that_is_done_tells_how_fast_the_rest_will_be(clock: Clock) -> None:
     remaining = Remaining({"a": 10, "b": 30, "c": 60}, clock)
     remaining.begin("a")
+    remaining.worked()
     clock.seconds = 20
     remaining.begin("b")
     assert remaining.seconds == 2 * (30 + 60)
@@ -42,6 +43,7 @@ def test_a_stage_that_is_done_tells_how_fast_the_rest_will_be(clock: Clock) -> N
 def test_a_stage_that_takes_longer_than_expected_is_almost_done(clock: Clock) -> None:
     remaining = Remaining({"a": 10, "b": 10, "c": 10}, clock)
     remaining.begin("a")
+    remaining.worked()
     clock.seconds = 10
     remaining.begin("b")
     clock.seconds = 100
@@ -49,20 +51,26 @@ def test_a_stage_that_takes_longer_than_expected_is_almost_done(clock: Clock) ->
 
 
 def test_what_was_found_in_the_store_tells_no_speed(clock: Clock) -> None:
-    remaining = Remaining({"a": 10, "b": 100, "c": 10}, clock)
+    remaining = Remaining({"a": 10, "b": 10, "c": 10, "d": 10}, clock)
     remaining.begin("a")
-    clock.seconds = 10
+    clock.seconds = 0.1
     remaining.begin("b")
+    assert remaining.seconds is None
+    remaining.worked()
     clock.seconds = 10.1
     remaining.begin("c")
-    assert remaining.seconds == 10
+    clock.seconds = 10.2
+    remaining.begin("d")
+    assert remaining.seconds == pytest.approx(10)
 
 
 def test_a_stage_that_was_not_foreseen_changes_nothing(clock: Clock) -> None:
     remaining = Remaining({"a": 10, "b": 10}, clock)
     remaining.begin("a")
+    remaining.worked()
     clock.seconds = 10
     remaining.begin("surprise")
+    remaining.worked()
     clock.seconds = 60
     remaining.begin("b")
     assert remaining.seconds == 10
