@@ -6,7 +6,7 @@ import codecs
 
 # What HQP's own tables and messages hold beyond ASCII. Signs in columns become one letter, so that they stay in line.
 SPELT = {
-    "θ": "theta", "Δ": "delta ", "δ": "delta", "α": "alpha", "σ": "sigma", "ρ": "rho",
+    "θ": "theta", "Δ": "delta ", "δ": "delta", "α": "alpha", "γ": "gamma", "σ": "sigma", "ρ": "rho",
     "✓": "+", "✗": "x", "–": "-", "—": "-", "−": "-", "×": "x", "·": "*", "²": "^2", "±": "+/-", "≤": "<=", "≥": ">=",
     "≈": "~", "…": "...", "°": " deg ", "µ": "u", "→": "->", "‖": "||",
 }  # fmt: skip

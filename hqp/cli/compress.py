@@ -11,6 +11,9 @@ from hqp.cli import images
 from hqp.cli.application import Dataset, Json, Seed, Skip, answer, app
 from hqp.errors import command
 
+# What is estimated to take less is too short to be compared with.
+LEAST_QAT_SECONDS = 10.0
+
 Source = Annotated[
     str, typer.Argument(help="resnet18, torchvision:NAME, timm:NAME or path/to/file.py:build.", show_default=False)
 ]
@@ -110,7 +113,7 @@ def _made(artifact: Any, device: str, certified: bool) -> str:
     sidecar = artifact.sidecar
     inner = "" if sidecar.inner_sparsity is None else f" ({sidecar.inner_sparsity:.1%} of the inner ones)"
     kept = f"θ {sidecar.sparsity:.1%} of {sidecar.filters:,} filters{inner}"
-    kept += f", {sidecar.compression_ratio:.2f} times smaller"
+    kept += f", {_size(sidecar.compression_ratio)}"
     judged = f"top-1 {sidecar.compressed.top1:.2%}, FP32 {sidecar.baseline.top1:.2%} on '{sidecar.baseline.split}'"
     lines = [f"{artifact.path}: {kept}; {judged}"]
     lines += [str(sidecar.recovered)] if sidecar.recovered else []
@@ -118,7 +121,13 @@ def _made(artifact: Any, device: str, certified: bool) -> str:
     lines += sidecar.notes
     if sidecar.certificate or certified:
         lines.append(str(sidecar.certificate or f"not certified: {sidecar.method} tests nothing on 'test'"))
-    if sidecar.share_of_qat is not None:
+    if sidecar.share_of_qat is not None and sidecar.qat_cost.seconds >= LEAST_QAT_SECONDS:
         cost = f"made in {sidecar.seconds:,.0f} s of passes, {sidecar.share_of_qat:.1%}"
         lines.append(f"{cost} of what quantisation-aware training would take")
+    if certified and not (sidecar.certificate and sidecar.certificate.certified):
+        return "\n".join([*lines, "exit code 1: --require-certificate, and there is none; the artefact is written"])
     return "\n".join([*lines, f"next: {command('hqp', 'bench', artifact.path, '--device', device)}"])
+
+
+def _size(ratio: float) -> str:
+    return f"{ratio:.2f} times smaller" if ratio >= 1 else f"{1 / ratio:.2f} times larger"

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from hqp.cli import images
 from hqp.cli.application import Dataset, Json, answer, app
 
 
-@app.command()
+@app.command(cls=images.ImagesCommand)
 def init(
     model: Annotated[
         str, typer.Option(help="resnet18, torchvision:NAME, timm:NAME or path/to/file.py:build.")
@@ -18,6 +19,11 @@ def init(
     weights: Annotated[str | None, typer.Option(help="The model's weight file.", show_default=False)] = None,
     dataset: Dataset = "signs",
     device: Annotated[str, typer.Option(help="The device that the suite measures on.")] = "cpu_openvino",
+    crop: images.Crop = None,
+    resize: images.Resize = None,
+    interpolation: images.Interpolation = None,
+    mean: images.Mean = None,
+    std: images.Std = None,
     name: Annotated[str, typer.Option(help="The suite goes to suites/NAME.py.")] = "first",
     json: Json = False,
 ) -> None:
@@ -26,6 +32,7 @@ def init(
     def make() -> Any:
         from hqp.run.init import init as write
 
-        return [str(file) for file in write(Path(), name, model, weights, dataset, device)]
+        reading = images.reading(mean, std, crop, resize, interpolation, skip_unreadable=0)
+        return [str(file) for file in write(Path(), name, model, weights, dataset, device, reading)]
 
     answer(make, json, lambda files: "\n".join([*(f"wrote {file}" for file in files), f"next: pytest {files[0]}"]))

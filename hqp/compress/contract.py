@@ -54,7 +54,9 @@ def module(
     """
     built = build(num_classes)
     if not isinstance(built, nn.Module):
-        raise HqpError(f"the model's function gives a {type(built).__name__}", "a torch.nn.Module")
+        raise HqpError(
+            f"the model's function gives a {type(built).__name__}", "a torch.nn.Module; does it end in return?"
+        )
     model = wrappers.unwrapped(built).eval()
     others = {value.dtype for value in model.parameters() if value.is_floating_point()} - {torch.float32}
     if others:

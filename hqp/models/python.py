@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import partial
 from inspect import BoundArguments
 from pathlib import Path
@@ -45,7 +46,9 @@ def bind(argument: str) -> Architecture:
     module = _from_file(Path(place)) if place.endswith(".py") else _installed(place)
     function = getattr(module, name, None)
     if not callable(function):
-        raise HqpError(f"{place} has no function '{name}'", f"def {name}(num_classes)")
+        near = get_close_matches(name, (other for other, value in vars(module).items() if callable(value)), n=1)
+        right = f"did you mean {near[0]}?" if near else f"def {name}(num_classes)"
+        raise HqpError(f"{place} has no function '{name}'", right, f"{place}:{near[0]}" if near else "")
     return Architecture(
         _builder(function, argument),
         _input_size(module, place),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,8 @@ suffix = ".txt"
 
 # Where there is no terminal, and the least and the most that is made use of where there is one.
 WIDTH, NARROWEST, WIDEST = 100, 60, 150
+# What a terminal would obey, in a name that came with a file.
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # Cells of words are wrapped to the first of these with which the whole table fits.
 CELLS = (45, 30, 20)
 
@@ -27,7 +30,8 @@ def render(results: Results, width: int | None = None) -> str:
     wide = width or shutil.get_terminal_size((WIDTH, 24)).columns
     wide = min(max(wide, NARROWEST), WIDEST)
     head = _wrapped(f"HQP, suite {results.suite}: {results.question}", wide)
-    return "\n\n".join([head, *(_section(section, wide) for section in _sections.sections(results))]) + "\n"
+    text = "\n\n".join([head, *(_section(section, wide) for section in _sections.sections(results))])
+    return CONTROL.sub(lambda sign: f"\\x{ord(sign[0]):02x}", text) + "\n"
 
 
 def _section(section: _sections.Section, width: int) -> str:

@@ -11,8 +11,12 @@ from hqp.errors import Damaged, HqpError
 from hqp.records import Artifact, Certificate, LayerRecord, Sidecar
 from hqp.run import artifacts
 from hqp.run.context import Context, split_digest
+from hqp.stats.paired import score_interval
 
 FIX = "hqp compress MODEL --method hqp --out DIR"
+
+# To which points are compared: what floats differ by is no contradiction.
+DECIMALS = 6
 
 
 def require_true(made: Artifact, fp32: Sidecar | None) -> None:
@@ -23,7 +27,7 @@ def require_true(made: Artifact, fp32: Sidecar | None) -> None:
     """
     folder, sidecar = Path(made.path), made.sidecar
     told = [*_of_model(folder / artifacts.MODEL, sidecar), *_of_layers(folder / artifacts.LAYERS, sidecar)]
-    told += _of_fp32(sidecar, fp32)
+    told += [*_of_fp32(sidecar, fp32), *_of_reading(sidecar)]
     if sidecar.certificate:
         told += _of_certificate(sidecar.certificate, sidecar)
     wrong = [f"{name} is {claimed}, not {true}" for name, claimed, true in told if claimed != true]
@@ -76,6 +80,20 @@ def _of_fp32(sidecar: Sidecar, fp32: Sidecar | None) -> Told:
 def _of_certificate(certificate: Certificate, sidecar: Sidecar) -> Told:
     yield "certificate.delta_max_pp", certificate.delta_max_pp, sidecar.delta_max_pp
     yield "certificate.certified", certificate.certified, certificate.upper_pp <= sidecar.delta_max_pp
+    images = certificate.images
+    lost = round(certificate.drop_pp * images / 100)
+    yield "certificate.drop_pp", round(certificate.drop_pp, DECIMALS), round(100 * lost / images, DECIMALS)
+    # Of the pairings with that drop, the limit is least where no image is both lost here and gained there.
+    _, least = score_interval(max(lost, 0), max(-lost, 0), images, 1 - 2 * certificate.alpha)
+    possible = certificate.upper_pp >= 100 * least - 10**-DECIMALS
+    yield "certificate.upper_pp", certificate.upper_pp, certificate.upper_pp if possible else 100 * least
+
+
+def _of_reading(sidecar: Sidecar) -> Told:
+    for name in ("mean", "std"):
+        resolved = getattr(sidecar.reading, name)
+        if resolved is not None:
+            yield name, getattr(sidecar, name), resolved
 
 
 def require_same_images(context: Context, made: Artifact) -> None:

@@ -308,7 +308,9 @@ def _require_same(context: Context, request: Request, out: Path) -> None:
     """Sees that ``out`` holds what the store has for the request."""
     found = subject(context, request)
     key = _key(context, request, found, _data(context, request, found))
-    made = context.store.path("artifacts", key).is_dir() and artifact(context, request)
-    if not made or not delivery.is_same(Path(made.path), out):
-        right = "a new directory, or --force to replace it"
-        raise HqpError(f"{out} holds another artefact", right, command("--out", f"{out}-2"))
+    right, fix = "a new directory, or --force to replace it", command("--out", f"{out}-2")
+    if not context.store.path("artifacts", key).is_dir():
+        wrong = f"{out} holds an artefact, and {context.store.root} has none of this request to compare it with"
+        raise HqpError(wrong, right, fix)
+    if not delivery.is_same(Path(artifact(context, request).path), out):
+        raise HqpError(f"{out} holds another artefact", right, fix)

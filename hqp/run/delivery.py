@@ -6,6 +6,7 @@ import filecmp
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from hqp import documents
@@ -35,9 +36,20 @@ def is_taken(out: Path) -> bool:
 
 
 def is_same(made: Path, out: Path) -> bool:
-    """Whether ``out`` holds, to the byte, the artefact in the directory ``made``."""
-    equal, _, _ = filecmp.cmpfiles(made, out, FILES, shallow=False)
-    return len(equal) == len(FILES)
+    """Whether ``out`` holds the artefact in the directory ``made``: the same to the byte, but for what it cost."""
+    compared = (artifacts.MODEL, artifacts.LAYERS)
+    equal, _, _ = filecmp.cmpfiles(made, out, compared, shallow=False)
+    return len(equal) == len(compared) and _sidecars_agree(made, out)
+
+
+def _sidecars_agree(made: Path, out: Path) -> bool:
+    if filecmp.cmp(made / artifacts.SIDECAR, out / artifacts.SIDECAR, shallow=False):
+        return True
+    try:
+        one, other = (artifacts.read(folder).sidecar for folder in (made, out))
+    except HqpError:
+        return False
+    return replace(one, costs=(), qat_cost=None) == replace(other, costs=(), qat_cost=None)
 
 
 def deliver(made: Path, out: Path, *, force: bool) -> None:

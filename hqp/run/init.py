@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from hqp import documents
 from hqp.errors import HqpError
+from hqp.records import Reading
 from hqp.run import judge
+
+# What a suite may say of its images, and nothing said.
+IMAGES = ("crop", "resize", "interpolation", "mean", "std")
+AS_THE_WEIGHTS_SAY = Reading()
 
 WORKFLOW = Path(".github", "workflows", "hqp.yml")
 
@@ -22,7 +28,7 @@ from hqp import Gate, Model, Suite
 suite = Suite(
     models=($model,),
     dataset=$dataset_text,
-    devices=($device,),
+$images    devices=($device,),
     methods=("fp32", "q8", "hqp"),
     delta_max_pp=1.5,
     gates=(
@@ -69,8 +75,18 @@ jobs:
 """
 
 
-def init(folder: Path, name: str, model: str, weights: str | None, dataset: str, device: str) -> tuple[Path, ...]:
+def init(
+    folder: Path,
+    name: str,
+    model: str,
+    weights: str | None,
+    dataset: str,
+    device: str,
+    reading: Reading = AS_THE_WEIGHTS_SAY,
+) -> tuple[Path, ...]:
     """Writes ``suites/NAME.py`` below ``folder``, and the workflow where there is none; returns what was written.
+
+    ``reading`` is what the user says of his images.
 
     Raises:
         HqpError: the suite exists, or says something that a suite must not, a misspelt model for one.
@@ -80,7 +96,7 @@ def init(folder: Path, name: str, model: str, weights: str | None, dataset: str,
     suite_file = folder / "suites" / f"{name}.py"
     if suite_file.exists():
         raise HqpError(f"{suite_file} exists", "a suite under another name", f"--name {name}_2")
-    text = _suite_text(model, weights, dataset, device)
+    text = _suite_text(model, weights, dataset, device, reading)
     _check(text, suite_file)
     documents.write_bytes(suite_file, text.encode())
     workflow = folder / WORKFLOW
@@ -90,15 +106,32 @@ def init(folder: Path, name: str, model: str, weights: str | None, dataset: str,
     return suite_file, workflow
 
 
-def _suite_text(model: str, weights: str | None, dataset: str, device: str) -> str:
+def _suite_text(model: str, weights: str | None, dataset: str, device: str, reading: Reading) -> str:
     name = Path(model.partition(":")[0]).stem if ".py" in model else model.rpartition(":")[2]
     declared = (
         f"Model({_quoted(model)}, weights={_quoted(weights)}, name={_quoted(name)})" if weights else _quoted(model)
     )
     text = SUITE_TEXT.substitute(
-        name=name, model=declared, dataset=dataset, dataset_text=_quoted(dataset), device=_quoted(device)
+        name=name,
+        model=declared,
+        dataset=dataset,
+        dataset_text=_quoted(dataset),
+        device=_quoted(device),
+        images="".join(f"    {field}={_literal(value)},\n" for field, value in _said(reading)),
     )
     return text if weights else text.replace("Gate, Model, Suite", "Gate, Suite")
+
+
+def _said(reading: Reading) -> Iterator[tuple[str, Any]]:
+    """The fields of a suite that say what an image becomes, where the user said it."""
+    for field in IMAGES:
+        value = getattr(reading, field)
+        if value is not None:
+            yield field, value
+
+
+def _literal(value: Any) -> str:
+    return _quoted(value) if isinstance(value, str) else repr(value)
 
 
 def _quoted(text: str | None) -> str:

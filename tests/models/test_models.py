@@ -103,6 +103,8 @@ def test_a_wrong_name_is_refused_with_what_would_be_right(name: str, said: str) 
 def test_a_file_without_the_function_or_with_an_error_is_refused(own: Path) -> None:
     with pytest.raises(HqpError, match="has no function 'make'"):
         catalog.load("models", f"{own}:make")
+    with pytest.raises(HqpError, match=r"has no function 'biuld'; did you mean build\?; try: .*:build"):
+        catalog.load("models", f"{own}:biuld")
     own.write_text("import nothing_of_that_name\n")
     with pytest.raises(HqpError, match=r"cannot be imported .*nothing_of_that_name"):
         catalog.load("models", f"{own}:build")

@@ -198,6 +198,13 @@ def test_columns_without_room_are_named(long_results: Results, width: int, dropp
     assert [line.partition("no room for: ")[2] for line in lines if "no room for" in line] == dropped
 
 
+def test_a_name_cannot_speak_to_the_terminal(make_measurement: Make, make_results: MakeResults) -> None:
+    measurement = make_measurement(case=Case("net\x1b[31m", "q8", "cpu_openvino"))
+    text = wide(make_results(measurement))
+    assert "\x1b" not in text
+    assert "net\\x1b[31m on signs" in text
+
+
 def test_columns_that_must_stay_go_on_in_a_table_below(long_results: Results) -> None:
     speed = table.render(long_results, 80).partition("latency and gates")[2].partition("\n\n")[0]
     rows = [line.split() for line in speed.splitlines() if line.startswith("hqp") and "cpu_openvino" in line]

@@ -19,7 +19,7 @@ from torch import nn
 
 from hqp import cli, documents
 from hqp.errors import Damaged
-from hqp.run import artifacts, claims
+from hqp.run import artifacts, claims, delivery
 
 NET = """
 from torch import nn
@@ -81,6 +81,14 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     file.write_text(json.dumps(value))
 
 
+def test_an_artefact_is_the_same_whatever_it_cost_to_make(made: Path) -> None:
+    shutil.copytree(made / "hqp", made / "again")
+    edit(made / "again", lambda value: value["costs"][0].update(seconds=99.0))
+    assert delivery.is_same(made / "hqp", made / "again")
+    edit(made / "again", lambda value: value.update(seed=5))
+    assert not delivery.is_same(made / "hqp", made / "again")
+
+
 def test_what_was_written_is_true(made: Path) -> None:
     fp32 = artifacts.read(made / "fp32").sidecar
     for name in ("fp32", "hqp", "q8"):
@@ -118,6 +126,25 @@ def test_a_certificate_that_its_own_numbers_deny_is_refused(made: Path) -> None:
         certified=not value["certificate"]["certified"], delta_max_pp=1.5))  # fmt: skip
     with pytest.raises(Damaged, match=r"certificate.delta_max_pp is 1.5, not 60.0; certificate.certified is "):
         claims.require_true(artifacts.read(made / "hqp"), None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"upper_pp": 0.5}, r"certificate.upper_pp is 0.5, not \d"),
+        ({"drop_pp": -3.1}, r"certificate.drop_pp is -3.1, not -4.166667"),
+    ],
+)
+def test_a_limit_that_so_many_images_cannot_give_is_refused(made: Path, changes: dict[str, float], said: str) -> None:
+    edit(made / "q8", lambda value: value["certificate"].update({"certified": True, "drop_pp": 0.0, **changes}))
+    with pytest.raises(Damaged, match=said):
+        claims.require_true(artifacts.read(made / "q8"), None)
+
+
+def test_a_mean_that_is_not_what_images_became_is_refused(made: Path) -> None:
+    edit(made / "q8", lambda value: value.update(mean=[0.0, 0.0, 0.0]))
+    with pytest.raises(Damaged, match=r"mean is \(0.0, 0.0, 0.0\), not \(0.485, "):
+        claims.require_true(artifacts.read(made / "q8"), None)
 
 
 def test_layers_that_are_cut_or_gone_are_refused(made: Path) -> None:

@@ -58,6 +58,18 @@ def test_a_model_of_ones_own_stands_with_its_weights(tmp_path: Path, monkeypatch
     assert 'dataset="image_folder:photos"' in suite.read_text()
 
 
+def test_what_an_image_becomes_stands_in_the_suite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["init", "--mean", "0.5,0.5,0.5", "--crop", "0.9", "--interpolation", "bicubic"]) == 0
+    text = Path("suites/first.py").read_text()
+    said = '    crop=0.9,\n    interpolation="bicubic",\n    mean=(0.5, 0.5, 0.5),\n    devices='
+    assert said in text
+    assert cli.main(["init", "--mean", "0.5", "--name", "second"]) == 2
+    assert "three numbers" in capsys.readouterr().err
+
+
 def test_a_second_suite_leaves_the_workflow_alone(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / WORKFLOW).write_text("mine")

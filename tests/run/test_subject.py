@@ -243,7 +243,8 @@ def test_a_finished_command_repeated_is_done_and_another_one_replaces_only_by_fo
 
     code, said = compress(capsys, *words, "--seed", "1")
     assert code == 2 and said.endswith(
-        "out holds another artefact; a new directory, or --force to replace it; try: --out out-2\n"
+        "out holds an artefact, and .hqp has none of this request to compare it with;"
+        " a new directory, or --force to replace it; try: --out out-2\n"
     )
     assert sidecar()["seed"] == 0
     assert compress(capsys, *words, "--seed", "1", "--force")[0] == 0
