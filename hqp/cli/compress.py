@@ -87,7 +87,7 @@ def compress(
     force: Annotated[bool, typer.Option("--force", help="Replace the artefact in the directory.")] = False,
     json: Json = False,
 ) -> None:
-    """Compress a trained model under the bound, and write its artefact."""
+    """Compress a trained model under the bound."""
 
     def make() -> Any:
         from hqp.records import Targets

@@ -9,7 +9,7 @@ from hqp.cli.application import Json, answer, app, table
 
 @app.command()
 def doctor(json: Json = False) -> None:
-    """Show what is usable here and, for what is not, the command that makes it so."""
+    """Show what is usable here, and what makes the rest usable."""
     from hqp.run.doctor import doctor as examine
 
     answer(examine, json, _text)

@@ -20,7 +20,7 @@ def train(
     skip_unreadable: Skip = 0,
     json: Json = False,
 ) -> None:
-    """Train a checkpoint; the same command goes on where it was stopped."""
+    """Train a checkpoint, or go on with one that was stopped."""
 
     def make() -> Any:
         from hqp.run.train import train as run

@@ -40,7 +40,7 @@ def _section(section: _sections.Section, width: int) -> str:
     if section.headers:
         headers, dropped = _kept(section, width)
         parts += _tables(section, headers, width)
-        lines += [f"no room for: {', '.join(dropped)}"] if dropped else []
+        lines += [f"not shown at this width: {', '.join(dropped)}"] if dropped else []
     elif section.rows:
         keys = max(len(key) for key, _ in section.rows)
         parts += [_wrapped(f"  {key:{keys}}  {text}", width, 4 + keys) for key, text in section.rows]
