@@ -18,6 +18,8 @@ suffix = ".txt"
 WIDTH, NARROWEST, WIDEST = 100, 60, 150
 # What a terminal would obey, in a name that came with a file.
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# A command that a sentence ends with, and what stands for its spaces while lines are broken.
+COMMAND, UNBROKEN = re.compile(r"(?:(?<=one: )|(?<=try: ))\w+ [^;]*$"), "\0"
 # Cells of words are wrapped to the first of these with which the whole table fits.
 CELLS = (45, 30, 20)
 
@@ -105,7 +107,10 @@ def _shortened(text: str, cell: int) -> str:
 
 
 def _wrapped(text: str, width: int, indent: int = 0) -> str:
-    return textwrap.fill(
-        text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False,
+    """The text in lines of the width; a command to type stays in one, even where that is wider."""
+    whole = COMMAND.sub(lambda command: command[0].replace(" ", UNBROKEN), text)
+    filled = textwrap.fill(
+        whole, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False,
         drop_whitespace=True, replace_whitespace=False,
     )  # fmt: skip
+    return filled.replace(UNBROKEN, " ")

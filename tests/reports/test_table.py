@@ -205,6 +205,15 @@ def test_a_name_cannot_speak_to_the_terminal(make_measurement: Make, make_result
     assert "net\\x1b[31m on signs" in text
 
 
+def test_a_command_to_type_is_not_broken(make_measurement: Make, make_results: MakeResults) -> None:
+    command = "hqp baseline update .hqp/results/a_suite_with_a_long_name.json"
+    skipped = Judgement(
+        "size", Case("net", "hqp", "cpu_openvino"), True, None, f"no baseline; to record one: {command}"
+    )
+    text = table.render(make_results(make_measurement(), judgements=(skipped,)), 80)
+    assert f"\n    {command}\n" in text
+
+
 def test_columns_that_must_stay_go_on_in_a_table_below(long_results: Results) -> None:
     speed = table.render(long_results, 80).partition("latency and gates")[2].partition("\n\n")[0]
     rows = [line.split() for line in speed.splitlines() if line.startswith("hqp") and "cpu_openvino" in line]
