@@ -36,13 +36,13 @@ def floor_correct(baseline_correct: int, total: int, delta_max_pp: float, confid
         raise HqpError(f"Δmax is {delta_max_pp} points", "0 to 100 points of top-1", "--delta-max 1.5")
     allowed = math.floor(Fraction(str(delta_max_pp)) * total / 100)
     if confidence is not None:
-        require_enough(total, delta_max_pp, confidence)
+        _require_enough(total, delta_max_pp, confidence)
         while allowed > 0 and score_interval(allowed, 0, total, confidence)[1] > delta_max_pp / 100:
             allowed -= 1
     return max(0, baseline_correct - allowed)
 
 
-def require_enough(total: int, delta_max_pp: float, confidence: float) -> None:
+def _require_enough(total: int, delta_max_pp: float, confidence: float) -> None:
     """Sees that so many images can show at that confidence that a drop is within Δmax.
 
     Raises:

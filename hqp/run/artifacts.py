@@ -11,6 +11,9 @@ from hqp.store import sha256_of
 
 MODEL, SIDECAR, LAYERS = "model.onnx", "hqp.json", "layers.json"
 
+# What makes an artefact anew that is none.
+FIX = "hqp compress MODEL --method hqp --out DIR"
+
 
 def read(folder: Path) -> Artifact:
     """The artefact in a directory.
@@ -19,11 +22,10 @@ def read(folder: Path) -> Artifact:
         HqpError: there is none, or a file of it was named.
         Damaged: the sidecar is cut off, or the model is not the one it describes.
     """
-    fix = "hqp compress MODEL --method hqp --out DIR"
     if folder.is_file():
         raise HqpError(f"{folder} is a file of an artefact", "the artefact's directory", command(folder.parent))
-    sidecar = documents.read(folder / SIDECAR, Sidecar, fix)
+    sidecar = documents.read(folder / SIDECAR, Sidecar, FIX)
     model = folder / MODEL
     if not model.is_file() or sha256_of(model) != sidecar.model_sha256:
-        raise Damaged(f"{model} is not the file that {SIDECAR} describes", "an artefact as it was written", fix)
+        raise Damaged(f"{model} is not the file that {SIDECAR} describes", "an artefact as it was written", FIX)
     return Artifact(str(folder), sidecar)

@@ -8,7 +8,7 @@ from hqp import baselines, documents
 from hqp.baselines import Difference
 from hqp.errors import HqpError, Incomparable, command
 from hqp.records import Baseline, Results
-from hqp.store import Store, sha256_of
+from hqp.store import Store, fault_of_file
 
 RESULTS_FIX = "pytest suites"
 
@@ -63,7 +63,7 @@ def _artefacts(read: Results, store: Store) -> dict[str, Path]:
 
 def _copied(sha256: str, file: Path, folder: Path) -> Path:
     place = folder / baselines.file_name(sha256)
-    if not place.is_file() or sha256_of(place) != sha256:
+    if fault_of_file(place, sha256) is not None:
         documents.write_bytes(place, file.read_bytes())
     return place
 

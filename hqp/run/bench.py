@@ -8,13 +8,11 @@ from pathlib import Path
 from hqp import catalog
 from hqp.errors import HqpError, command
 from hqp.records import Artifact, Case, Measurement, Results
-from hqp.run import artifacts, claims
+from hqp.run import artifacts, claims, judge
 from hqp.run.context import Context, device_of
 from hqp.run.measuring import Protocol, measure_files
 from hqp.run.results import results
 from hqp.store import Store
-
-REFERENCE_METHOD = "fp32"
 
 
 def bench_artifacts(paths: Sequence[Path], device: str, *, dataset: str | None = None) -> Results:
@@ -27,7 +25,7 @@ def bench_artifacts(paths: Sequence[Path], device: str, *, dataset: str | None =
             raise HqpError(f"{made.path} was made for {made.sidecar.dataset}, not {dataset}", fix=fix)
         catalog.load("datasets", made.sidecar.dataset)
     _refuse_twice(given)
-    dense = {made.sidecar.checkpoint_sha256: made for made in given if made.sidecar.method == REFERENCE_METHOD}
+    dense = {made.sidecar.checkpoint_sha256: made for made in given if made.sidecar.method == judge.REFERENCE_METHOD}
     context = Context(Store(Path(".hqp")))
     for made in given:
         fp32 = dense.get(made.sidecar.checkpoint_sha256)

@@ -13,8 +13,6 @@ from hqp.run import artifacts
 from hqp.run.context import Context, split_digest
 from hqp.stats.paired import score_interval
 
-FIX = "hqp compress MODEL --method hqp --out DIR"
-
 # To which points are compared: what floats differ by is no contradiction.
 DECIMALS = 6
 
@@ -33,7 +31,9 @@ def require_true(made: Artifact, fp32: Sidecar | None) -> None:
     wrong = [f"{name} is {claimed}, not {true}" for name, claimed, true in told if claimed != true]
     if wrong:
         place = folder / artifacts.SIDECAR
-        raise Damaged(f"{place} contradicts the artefact's files: {'; '.join(wrong)}", "as it was written", FIX)
+        raise Damaged(
+            f"{place} contradicts the artefact's files: {'; '.join(wrong)}", "as it was written", artifacts.FIX
+        )
 
 
 # A field's name, what the sidecar says of it, and what is true.
@@ -56,7 +56,7 @@ def _of_model(model: Path, sidecar: Sidecar) -> Told:
 
 
 def _of_layers(file: Path, sidecar: Sidecar) -> Told:
-    layers = documents.read(file, tuple[LayerRecord, ...], FIX)
+    layers = documents.read(file, tuple[LayerRecord, ...], artifacts.FIX)
     channels, kept = sum(one.channels for one in layers), sum(one.kept_channels for one in layers)
     # The output layer is no part of θ, and loses nothing.
     outputs = channels - sidecar.filters

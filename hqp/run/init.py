@@ -23,7 +23,7 @@ WORKFLOW = Path(".github", "workflows", "hqp.yml")
 SUITE_TEXT = Template('''\
 """$name on $dataset: HQP loses at most 1.5 points of top-1 and takes a quarter of the bytes."""
 
-from hqp import Gate, Model, Suite
+from hqp import $names
 
 suite = Suite(
     models=($model,),
@@ -111,7 +111,8 @@ def _suite_text(model: str, weights: str | None, dataset: str, device: str, read
     declared = (
         f"Model({_quoted(model)}, weights={_quoted(weights)}, name={_quoted(name)})" if weights else _quoted(model)
     )
-    text = SUITE_TEXT.substitute(
+    return SUITE_TEXT.substitute(
+        names="Gate, Model, Suite" if weights else "Gate, Suite",
         name=name,
         model=declared,
         dataset=dataset,
@@ -119,7 +120,6 @@ def _suite_text(model: str, weights: str | None, dataset: str, device: str, read
         device=_quoted(device),
         images="".join(f"    {field}={_literal(value)},\n" for field, value in _said(reading)),
     )
-    return text if weights else text.replace("Gate, Model, Suite", "Gate, Suite")
 
 
 def _said(reading: Reading) -> Iterator[tuple[str, Any]]:

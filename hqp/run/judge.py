@@ -13,6 +13,9 @@ from hqp.run import subject
 from hqp.run.subject import Request
 from hqp.suite import Gate, Suite
 
+# What speed-ups and drops are measured against.
+REFERENCE_METHOD = "fp32"
+
 
 @dataclass(frozen=True)
 class Bound:
@@ -37,7 +40,7 @@ class Bound:
     def shows(self, case: Case) -> bool:
         """Whether the verdict on an unbound case is worth showing: the same model and device, another method."""
         chosen = ((self.gate.models, case.model), (self.gate.devices, case.device))
-        return case.method != "fp32" and all(names is None or name in names for names, name in chosen)
+        return case.method != REFERENCE_METHOD and all(names is None or name in names for names, name in chosen)
 
 
 def request(suite: Suite, case: Case) -> Request:

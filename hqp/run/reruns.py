@@ -15,7 +15,7 @@ from hqp.records import Accuracy, Baseline, Case, Measurement, Rerun
 from hqp.run import measuring
 from hqp.run.context import Context
 from hqp.run.measuring import Protocol
-from hqp.store import sha256_of
+from hqp.store import fault_of_file
 
 LATENCY, ACCURACY = "baseline_latency", "baseline_accuracy"
 
@@ -41,10 +41,8 @@ class Stored:
 
     def artefact(self, context: Context, sha256: str) -> Path | None:
         """The file of a digest, or ``None`` where no place holds it as it was recorded."""
-        for place in (self.files / baselines.file_name(sha256), context.store.root / "files" / sha256):
-            if place.is_file() and sha256_of(place) == sha256:
-                return place
-        return None
+        place = self.files / baselines.file_name(sha256)
+        return place if fault_of_file(place, sha256) is None else context.store.kept(sha256)
 
 
 def supply(

@@ -14,8 +14,6 @@ from hqp.run.measuring import Protocol
 from hqp.run.reruns import Stored
 from hqp.suite import Suite
 
-REFERENCE_METHOD = "fp32"
-
 
 @dataclass(eq=False)
 class SuiteRun:
@@ -94,7 +92,9 @@ class SuiteRun:
 
     def _measure(self, case: Case) -> Measurement:
         made = compress.artifact(self.context, judge.request(self.suite, case))
-        reference = compress.artifact(self.context, judge.request(self.suite, replace(case, method=REFERENCE_METHOD)))
+        reference = compress.artifact(
+            self.context, judge.request(self.suite, replace(case, method=judge.REFERENCE_METHOD))
+        )
         self._files[case] = Path(made.path) / artifacts.MODEL
         dense = (reference.sidecar, Path(reference.path) / artifacts.MODEL)
         return measuring.measure_files(self.context, case, made.sidecar, self._files[case], dense, self.protocol)
