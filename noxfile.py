@@ -71,13 +71,13 @@ def train(session: nox.Session) -> None:
 def zoo(session: nox.Session) -> None:
     """Every CNN of torchvision, 42 of timm, two transformers; `nox -s zoo -- small`, `large`, or models."""
     for part in session.posargs or ("small", "large"):
-        _run(session, "python", "-m", "hqp.run.zoo", part)
+        _run(session, "python", "-m", "hqp.run.studies.zoo", part)
 
 
 @nox.session(requires=["environment"], venv_backend="none", default=False)
 def perf(session: nox.Session) -> None:
     """What the engine costs and gains, in one run; `nox -s perf -- ablation resnet18 signs` tells criteria apart."""
-    _run(session, "python", "-m", "hqp.run.perf", *session.posargs)
+    _run(session, "python", "-m", "hqp.run.studies.perf", *session.posargs)
 
 
 @nox.session(default=False)

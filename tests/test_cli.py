@@ -15,7 +15,8 @@ import pytest
 import hqp
 from hqp import catalog, cli
 from hqp.cli import application, bench
-from hqp.run import doctor, fixtures
+from hqp.run import doctor
+from hqp.run.inputs import checkpoints
 from hqp.run.listing import listing
 
 Captured = pytest.CaptureFixture[str]
@@ -229,12 +230,13 @@ def test_a_checkpoint_of_the_working_directory_comes_before_the_embedded_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    embedded = fixtures.folder() / "signs" / "resnet18.safetensors"
-    assert fixtures.checkpoint("resnet18", "signs") == embedded
+    embedded = checkpoints.folder() / "signs" / "resnet18.safetensors"
+    assert checkpoints.checkpoint("resnet18", "signs") == embedded
     own = Path("fixtures/signs/resnet18.safetensors")
     own.parent.mkdir(parents=True)
     own.write_bytes(b"")
-    assert fixtures.checkpoint("resnet18", "signs") == own
+    assert checkpoints.checkpoint("resnet18", "signs") == own
     assert (
-        fixtures.checkpoint("mobilenet_v3_small", "signs") == fixtures.folder() / "signs/mobilenet_v3_small.safetensors"
+        checkpoints.checkpoint("mobilenet_v3_small", "signs")
+        == checkpoints.folder() / "signs/mobilenet_v3_small.safetensors"
     )

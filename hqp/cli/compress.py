@@ -92,7 +92,7 @@ def compress(
     def make() -> Any:
         from hqp.records import Targets
         from hqp.run.compress import compress as run
-        from hqp.run.subject import Request
+        from hqp.run.inputs.subject import Request
         from hqp.suite import Model
 
         chosen = Model(model, weights, pretrained, num_classes)

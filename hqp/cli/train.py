@@ -28,7 +28,7 @@ def train(
         return run(model, dataset, out, seed=seed, skip_unreadable=skip_unreadable)
 
     def text(card: Any) -> str:
-        from hqp.run.fixtures import trained
+        from hqp.run.inputs.checkpoints import trained
 
         following = command("hqp", "compress", model, "--dataset", dataset, "--out", "out/mine")
         return f"{trained(out, model, dataset)}\nnext: {following}"

@@ -15,8 +15,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from hqp.compress import groups, statistics
-from hqp.compress.recover import Shown
+from hqp.compress.channels import groups
+from hqp.compress.channels.recover import Shown
+from hqp.compress.ranking import collect
 from hqp.compress.training import TrainingRecipe
 from hqp.records import (
     Accuracy,
@@ -38,7 +39,7 @@ from hqp.store import Store
 Score = Callable[[Group, Statistics], npt.NDArray[np.float64]]
 Track = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
-# As in evaluate.py, where it is measured; sensitivity and calibration were not compared at other sizes.
+# As in network/accuracy.py, where it is measured; sensitivity and calibration were not compared at other sizes.
 BATCH = 32
 
 
@@ -118,7 +119,7 @@ class Draft:
     ``notes`` are what the user should know of the file.
     """
 
-    measured: statistics.Sensitivities | None = None
+    measured: collect.Sensitivities | None = None
     groups: tuple[Group, ...] = ()
     removable: int = 0
     held: tuple[str, ...] = ()

@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from math import sqrt
 
-from hqp.compress import bound, candidates, finding, groups, passes, prune, saved, statistics, targets
-from hqp.compress.certify import certify
-from hqp.compress.explain import explain
+from hqp.compress.channels import finding, groups
 from hqp.compress.job import Draft, Job, Removal
-from hqp.compress.ledger import estimate_training
-from hqp.compress.recovery import shown
-from hqp.compress.rounds import deepen
+from hqp.compress.ranking import collect, steps
+from hqp.compress.search import bound, candidates, channel_time, passes, targets
+from hqp.compress.search.certify import certify
+from hqp.compress.search.explain import explain
+from hqp.compress.search.qat_cost import estimate_training
+from hqp.compress.search.recovery import shown
+from hqp.compress.search.rounds import deepen
 from hqp.errors import HqpError
 from hqp.records import Group, Pruning, Ranking, Statistics
 
@@ -91,14 +93,14 @@ def prune_under_bound(job: Job, draft: Draft) -> None:
     draft.removable = groups.filters_of(found)
     draft.inner_filters = groups.filters_of(groups.inner(found))
     draft.groups = groups.without(found, pruning.keep, job.model)
-    collected = collect(job, draft)
+    statistics = collected(job, draft)
     if pruning.recovery:
         shown(job, draft, pruning.recovery)
     draft.dense, counts = dense.accuracy, (dense.accuracy.correct, dense.accuracy.total)
     draft.floor = bound.floor_correct(*counts, job.delta_max_pp, pruning.confidence)
     removed = -1
     for ranking in pruning.rankings:
-        by_step = removals(job, pruning, ranking, draft.groups, collected)
+        by_step = removals(job, pruning, ranking, draft.groups, statistics)
         last, asked = len(by_step) - 1, partial(_holds, job, draft, by_step)
         accepted = bound.search(asked, last, pruning.search, beat=draft.accepted)
         filters = groups.filters_removed(draft.groups, by_step[accepted])
@@ -106,9 +108,9 @@ def prune_under_bound(job: Job, draft: Draft) -> None:
             removed, draft.ranking, draft.removals, draft.accepted = filters, ranking, by_step, accepted
 
 
-def collect(job: Job, draft: Draft) -> Statistics:
+def collected(job: Job, draft: Draft) -> Statistics:
     """What the criteria of the recipe score the trained model by."""
-    return statistics.collect(job.model, job.example, draft.measured, saved.channel_us(job, draft))
+    return collect.collect(job.model, job.example, draft.measured, channel_time.channel_us(job, draft))
 
 
 def removals(
@@ -117,7 +119,7 @@ def removals(
     """The channels gone after 0, 1, 2, ... pruning steps along a ranking."""
     scores = {group.name: job.scores[ranking](group, collected) for group in found}
     step_filters = max(1, round(pruning.step_fraction * job.filters))
-    return [{}, *prune.steps(found, prune.ranked(found, scores), step_filters, job.policy.channel_multiple)]
+    return [{}, *steps.steps(found, steps.ranked(found, scores), step_filters, job.policy.channel_multiple)]
 
 
 def _holds(job: Job, draft: Draft, removals: Sequence[Removal], step: int) -> bool:

@@ -8,8 +8,9 @@ from pathlib import Path
 from hqp import catalog
 from hqp.errors import HqpError, command
 from hqp.records import Artifact, Case, Measurement, Results
-from hqp.run import artifacts, claims, judge
+from hqp.run import judge
 from hqp.run.context import Context, device_of
+from hqp.run.inputs import artifacts, claims
 from hqp.run.measuring import Protocol, measure_files
 from hqp.run.results import results
 from hqp.store import Store

@@ -28,9 +28,10 @@ from hqp.records import (
     Sidecar,
     digest_of,
 )
-from hqp.run import artifacts, delivery, expected
+from hqp.run import delivery
 from hqp.run.context import Context, split_digest
-from hqp.run.subject import Request, Subject, identity, resolve, subject, trained
+from hqp.run.inputs import artifacts, expected
+from hqp.run.inputs.subject import Request, Subject, identity, resolve, subject, trained
 from hqp.run.training_recipe import recipe_of
 from hqp.store import Store, sha256_of
 
@@ -199,7 +200,9 @@ def engine_digest() -> str:
 
 
 def _write(folder: Path, context: Context, request: Request, found: Subject, job: Job, draft: Draft) -> None:
-    from hqp.compress import candidates, groups, layers
+    from hqp.compress.channels import groups
+    from hqp.compress.exporting import layer_record
+    from hqp.compress.search import candidates
 
     removal = draft.removals[draft.shipped]
     removed = groups.removed(draft.groups, removal)
@@ -208,12 +211,12 @@ def _write(folder: Path, context: Context, request: Request, found: Subject, job
     shutil.copyfile(draft.file, folder / artifacts.MODEL)
     documents.write(folder / artifacts.SIDECAR, _sidecar(context, request, found, job, draft))
     fisher = draft.measured.fisher if draft.measured else None
-    records: tuple[LayerRecord, ...] = layers.record(job.model, kept, gone, fisher)
+    records: tuple[LayerRecord, ...] = layer_record.record(job.model, kept, gone, fisher)
     documents.write_bytes(folder / artifacts.LAYERS, documents.list_to_json(records).encode())
 
 
 def _sidecar(context: Context, request: Request, found: Subject, job: Job, draft: Draft) -> Sidecar:
-    from hqp.compress import count
+    from hqp.compress.exporting import count
 
     assert draft.baseline is not None
     used = [job.calibration, job.selection]
@@ -268,7 +271,7 @@ def _sidecar(context: Context, request: Request, found: Subject, job: Job, draft
 
 def _filters(job: Job, draft: Draft) -> dict[str, Any]:
     """How many filters the model had, and how many of them are gone, by the fields of the sidecar."""
-    from hqp.compress import groups
+    from hqp.compress.channels import groups
 
     removal, filters = draft.removals[draft.shipped], job.filters
     removed = groups.filters_removed(draft.groups, removal)

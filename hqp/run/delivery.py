@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hqp import documents
 from hqp.errors import HqpError, command
-from hqp.run import artifacts
+from hqp.run.inputs import artifacts
 
 FILES = (artifacts.MODEL, artifacts.SIDECAR, artifacts.LAYERS)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import hqp
 from hqp import catalog
 from hqp.errors import HqpError, NotInstalled
-from hqp.run import fixtures
+from hqp.run.inputs import checkpoints
 
 # Distributions by extra; the empty extra is what every installation has.
 PACKAGES = {
@@ -87,7 +87,7 @@ def _checkpoints() -> list[Finding]:
     found = []
     for dataset in datasets:
         for model in models:
-            file = fixtures.checkpoint(model, dataset)
+            file = checkpoints.checkpoint(model, dataset)
             state = f"in {file.parent}" if file.is_file() else "not trained"
             fix = None if file.is_file() else f"hqp train {model} --dataset {dataset}"
             found.append(Finding("checkpoint", f"{model} on {dataset}", file.is_file(), state, fix))

@@ -9,8 +9,8 @@ from types import ModuleType
 from hqp import catalog
 from hqp.errors import HqpError, NotApplicable, UnknownName
 from hqp.records import Case, Judgement, Measurement
-from hqp.run import subject
-from hqp.run.subject import Request
+from hqp.run.inputs import subject
+from hqp.run.inputs.subject import Request
 from hqp.suite import Gate, Suite
 
 # What speed-ups and drops are measured against.

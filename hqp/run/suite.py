@@ -7,8 +7,9 @@ from pathlib import Path
 
 from hqp.errors import HqpError
 from hqp.records import Case, Judgement, Measurement, Results
-from hqp.run import artifacts, compress, judge, measuring, reruns, results
+from hqp.run import compress, judge, measuring, reruns, results
 from hqp.run.context import Context
+from hqp.run.inputs import artifacts
 from hqp.run.judge import Bound
 from hqp.run.measuring import Protocol
 from hqp.run.reruns import Stored

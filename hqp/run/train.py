@@ -23,9 +23,9 @@ from hqp import catalog, documents
 from hqp.errors import command
 from hqp.measure.environment import cpu_model, usable_cores
 from hqp.records import SPLITS, Reading, Samples
-from hqp.run import fixtures
 from hqp.run.context import data_root
 from hqp.run.images import prepared
+from hqp.run.inputs import checkpoints
 from hqp.run.progress import Progress
 from hqp.run.training_recipe import recipe_of
 from hqp.store import STATES, Store
@@ -33,8 +33,8 @@ from hqp.store import STATES, Store
 if TYPE_CHECKING:
     from torch import nn
 
-    from hqp.compress.checkpoint import Card, Score
     from hqp.compress.training import Images, Step, TrainingRecipe
+    from hqp.compress.training.checkpoint import Card, Score
 
 STORE = Path(".hqp")
 TRAIN_SCORED = 5_000  # images of `train` that the card counts: enough to show how far a network overfits
@@ -69,7 +69,7 @@ class Training:
 
     @property
     def weights(self) -> Path:
-        return fixtures.trained(self.out, self.model, self.dataset)
+        return checkpoints.trained(self.out, self.model, self.dataset)
 
     @property
     def state(self) -> Path:
@@ -177,7 +177,7 @@ def fit_network(run: Training) -> Training:
 
 def write_network(run: Training) -> Training:
     """Writes the weights in half precision, and goes on with what the file holds."""
-    from hqp.compress.checkpoint import read_weights, write_weights
+    from hqp.compress.training.checkpoint import read_weights, write_weights
 
     assert run.network is not None
     sha256 = write_weights(run.weights, run.network.state_dict())
@@ -186,8 +186,8 @@ def write_network(run: Training) -> Training:
 
 def score_network(run: Training) -> Training:
     """Counts the network's right answers on every split, of `train` on some only."""
-    from hqp.compress.checkpoint import Score
     from hqp.compress.training import count_correct
+    from hqp.compress.training.checkpoint import Score
 
     assert run.network is not None
     scores = {}
@@ -222,7 +222,7 @@ STEPS: tuple[Callable[[Training], Training], ...] = (
 
 
 def _card(run: Training) -> Card:
-    from hqp.compress.checkpoint import Card
+    from hqp.compress.training.checkpoint import Card
 
     assert run.network is not None
     return Card(

@@ -22,9 +22,9 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from torch import nn
 
 from hqp import onnx_rules
-from hqp.compress import calibrate
-from hqp.compress.export import export
-from hqp.compress.quantize import quantize
+from hqp.compress.exporting.export import export
+from hqp.compress.quantisation import calibrate
+from hqp.compress.quantisation.qdq import quantize
 from hqp.records import Policy
 
 pytest.importorskip(
@@ -79,7 +79,7 @@ def asked(*files: Path) -> list[dict[str, list[str]]]:
 
 
 def transformer() -> nn.Module:
-    from hqp.compress import plain
+    from hqp.compress.network import plain
 
     return plain.plain(torchvision.models.VisionTransformer(64, 16, 1, 2, 32, 64, num_classes=5).eval())
 

@@ -17,8 +17,8 @@ from torch import nn
 
 from hqp import catalog, documents
 from hqp.compress import training
-from hqp.compress.checkpoint import Card, Score, read_weights
 from hqp.compress.training import Step, TrainingRecipe
+from hqp.compress.training.checkpoint import Card, Score, read_weights
 from hqp.datasets import signs
 from hqp.errors import HqpError, UnknownName
 from hqp.records import Reading, Samples

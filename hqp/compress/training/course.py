@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hqp.compress import contract, layout
-from hqp.compress.memory import Parts
+from hqp.compress.network import contract, layout
+from hqp.compress.network.batches import Parts
 from hqp.compress.training import optimizer, state
 from hqp.compress.training.images import Images, augmented, batch
 from hqp.compress.training.recipe import TrainingRecipe

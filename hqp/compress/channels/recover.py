@@ -1,0 +1,218 @@
+"""Recovery without labels or epochs: its other inputs and its normalisation make up for what pruning took from a layer.
+
+*Least squares.* A layer that lost inputs gets the weights W' and the bias that minimise
+Σ ‖W x - W' x'‖² + λ ‖W' - W₀‖², where x are the patches that the trained model's layer sees on calibration images, x'
+is what is left of them, and W₀ the weights at what is left. The normal equations need nothing but the Gram matrix of
+the patches, which one pass over the images gives for all layers at once; any set of channels then costs one linear
+system a layer, solved in float64. Source of the idea: Y. He et al., "Channel Pruning for Accelerating Very Deep Neural
+Networks", arXiv 1707.06168 (2017), which fits one set of channels on data.
+
+*Batch normalisation.* The mean and the variance of what a normalisation sees move by what removal changes of them on
+calibration images: mean' = mean + (mean_pruned - mean_whole) and var' = var · var_pruned / var_whole. To take them from
+the pruned model alone would forget the images it was trained on, which differ: augmented, say, or of another exposure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hqp.compress.channels.groups import Removed
+from hqp.compress.channels.patches import as_seen, rows
+from hqp.compress.network.layers import layers, norms
+from hqp.records import Group
+
+# The mean and the variance of what each batch norm sees, (channels,) each, by the norm's name.
+Moments = Mapping[str, tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a network with all its channels shows on calibration images, by which those without some are recovered.
+
+    ``grams`` are by layer, ``moments`` by batch norm, ``logits`` (n, classes) those of the first images.
+    """
+
+    grams: dict[str, Tensor]
+    moments: Moments
+    logits: Tensor
+
+
+# λ as a share of the inputs' mean square: enough where there are fewer patches than weights, next to nothing elsewhere.
+RIDGE = 1e-3
+
+# Output positions of an image that are used: neighbours say nearly the same.
+POSITIONS = 64
+
+# A layer with more inputs to a filter keeps its weights: its Gram matrix alone would take over 250 MB.
+MOST_WEIGHTS = 8192
+
+
+def packed(shown: Shown) -> dict[str, Tensor]:
+    """The tensors of ``shown`` by name, as ``unpacked`` takes them."""
+    named = {f"gram {name}": gram for name, gram in shown.grams.items()}
+    for name, (mean, variance) in shown.moments.items():
+        named |= {f"mean {name}": mean, f"variance {name}": variance}
+    return {**named, "logits": shown.logits}
+
+
+def unpacked(named: Mapping[str, Tensor]) -> Shown:
+    """The inverse of ``packed``."""
+    kinds: dict[str, dict[str, Tensor]] = {"gram": {}, "mean": {}, "variance": {}}
+    for key, values in named.items():
+        kind, _, name = key.partition(" ")
+        if name:
+            kinds[kind][name] = values
+    moments = {name: (mean, kinds["variance"][name]) for name, mean in kinds["mean"].items()}
+    return Shown(kinds["gram"], moments, named["logits"])
+
+
+def losing(model: nn.Module, found: Sequence[Group]) -> list[str]:
+    """The layers that are fitted where channels of the groups go."""
+    return fitted(model, (member.layer for group in found for member in group.members if member.role == "input"))
+
+
+def fitted(model: nn.Module, names: Iterable[str]) -> list[str]:
+    """Those of the named layers that are fitted, in the model's order: ungrouped ones, not too wide.
+
+    Grouped convolutions keep their weights: with an input they lose its filter.
+    """
+    wanted = set(names)
+    return [name for name, layer in layers(model).items() if name in wanted and _is_fitted(layer)]
+
+
+def _is_fitted(layer: Any) -> bool:
+    return getattr(layer, "groups", 1) == 1 and layer.weight[0].numel() <= MOST_WEIGHTS
+
+
+@torch.no_grad()
+def grams(
+    model: nn.Module,
+    names: Iterable[str],
+    batches: Iterable[Tensor],
+    advance: Callable[[int], None] = lambda images: None,
+) -> dict[str, Tensor]:
+    """The Gram matrix of what each named layer sees, with a one behind each patch: float32 (d + 1, d + 1).
+
+    ``batches`` are images, float32 (n, 3, size, size); the model is in evaluation mode. Sums in float32 are off by a
+    millionth, a thousandth of what the ridge adds.
+    """
+    found: dict[str, Tensor] = {}
+
+    def add(name: str, layer: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        seen = F.pad(rows(layer, as_seen(name, layer, inputs[0], output), POSITIONS).float(), (0, 1), value=1.0)
+        found.setdefault(name, torch.zeros(seen.shape[1], seen.shape[1])).addmm_(seen.T, seen)
+
+    with ExitStack() as hooks:
+        for name in names:
+            hooks.enter_context(model.get_submodule(name).register_forward_hook(partial(add, name)))
+        for images in batches:
+            model(images)
+            advance(len(images))
+    return found
+
+
+@torch.no_grad()
+def refit(dense: nn.Module, pruned: nn.Module, removed: Removed, seen: Mapping[str, Tensor]) -> None:
+    """Fits, in place, the layers of ``pruned`` that lost inputs, where ``seen`` has their Gram matrix.
+
+    ``removed`` is what ``groups.removed`` says is gone. A layer without a bias gets one.
+    """
+    for name, gram in seen.items():
+        lost = removed.get((name, "input"), frozenset())
+        if lost:
+            layer, trained = pruned.get_submodule(name), dense.get_submodule(name)
+            filters = [one for one in range(len(trained.weight)) if one not in removed.get((name, "filter"), ())]
+            _solve(layer, trained, filters, lost, gram)
+
+
+def _solve(layer: Any, trained: Any, filters: list[int], lost: frozenset[int], gram: Tensor) -> None:
+    """Puts the weights and the bias that are least wrong into the layer."""
+    inputs, kernel = trained.weight.shape[1], trained.weight[0, 0].numel()
+    gone = _columns(lost, kernel)
+    left = torch.cat([_columns(set(range(inputs)) - lost, kernel), torch.tensor([inputs * kernel])])  # the bias is last
+    weights = trained.weight.detach()[filters].flatten(1).double()
+    bias = trained.bias.detach()[filters].double() if trained.bias is not None else weights.new_zeros(len(filters))
+    square = gram[left][:, left].double()
+    missing = weights[:, gone] @ gram[gone][:, left].double()
+    ridge = RIDGE * square.diagonal()[:-1].mean().clamp(min=torch.finfo(torch.float64).tiny)
+    square.diagonal()[:-1] += ridge  # the bias is free
+    best = torch.cholesky_solve(missing.T, torch.linalg.cholesky(square)).T
+    best += torch.cat([weights[:, left[:-1]], bias[:, None]], 1)
+    layer.weight.copy_(best[:, :-1].reshape(layer.weight.shape))
+    layer.bias = nn.Parameter(best[:, -1].to(layer.weight.dtype))
+
+
+def _columns(inputs: Iterable[int], kernel: int) -> Tensor:
+    """Where the weights of these inputs lie in a flattened filter."""
+    return (torch.tensor(sorted(inputs), dtype=torch.long)[:, None] * kernel + torch.arange(kernel)).flatten()
+
+
+@torch.no_grad()
+def moments(model: nn.Module, batches: Iterable[Tensor]) -> Moments:
+    """The mean and the variance of what each batch norm sees, as the mean over the batches; the model is left as it is.
+
+    Each normalises by its own batch meanwhile. A batch of one image, of which there may be no variance, is left out.
+    """
+    known = _with_statistics(model)
+    kept = {name: (norm.running_mean, norm.running_var, norm.num_batches_tracked) for name, norm in known.items()}
+    momenta = {name: norm.momentum for name, norm in known.items()}
+    batches_seen = 0
+    for norm in known.values():
+        norm.running_mean, norm.running_var = torch.zeros_like(norm.running_mean), torch.ones_like(norm.running_var)
+        norm.num_batches_tracked = torch.zeros_like(norm.num_batches_tracked)
+        norm.momentum = None  # a cumulative mean
+        norm.train()
+    try:
+        for images in batches:
+            if len(images) > 1:
+                model(images)
+                batches_seen += 1
+        seen = own_moments(model) if batches_seen else {}
+    finally:
+        for name, norm in known.items():
+            norm.running_mean, norm.running_var, norm.num_batches_tracked = kept[name]
+            norm.momentum = momenta[name]
+            norm.eval()
+    return seen
+
+
+def own_moments(model: nn.Module) -> Moments:
+    """The mean and the variance that each batch norm normalises by."""
+    return {name: (norm.running_mean, norm.running_var) for name, norm in _with_statistics(model).items()}
+
+
+@torch.no_grad()
+def moved(pruned: nn.Module, whole: Moments, seen: Moments, removed: Removed) -> Moments:
+    """The moments of the pruned model's batch norms, moved by what removal changes of those on calibration images.
+
+    ``whole`` is what ``moments`` gave of the model with all its channels, ``seen`` what it gives of ``pruned``, on the
+    same images. Where nothing changed the result is the same to the bit.
+    """
+    found = {}
+    for name, norm in _with_statistics(pruned).items():
+        gone = removed.get((name, "norm"), frozenset())
+        kept = [channel for channel in range(len(whole[name][0])) if channel not in gone]
+        mean, variance = (values[kept] for values in whole[name])
+        # A channel that is as good as constant on these images says nothing: ε keeps its ratio near 1.
+        ratio = (seen[name][1] + norm.eps) / (variance + norm.eps)
+        found[name] = norm.running_mean + (seen[name][0] - mean), norm.running_var * ratio
+    return found
+
+
+@torch.no_grad()
+def normalise_by(model: nn.Module, by: Moments) -> None:
+    """Puts the means and the variances into the batch norms."""
+    for name, norm in _with_statistics(model).items():
+        norm.running_mean, norm.running_var = (values.clone() for values in by[name])
+
+
+def _with_statistics(model: nn.Module) -> dict[str, Any]:
+    return {name: norm for name, norm in norms(model).items() if norm.running_mean is not None}

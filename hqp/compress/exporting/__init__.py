@@ -1,0 +1,1 @@
+"""What leaves torch: the ONNX file of a network, what it counts, and the record of its layers."""

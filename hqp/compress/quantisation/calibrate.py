@@ -1,0 +1,240 @@
+"""The activation ranges that quantisation needs, streamed: what is kept does not grow with the number of images.
+
+Of each tensor only its lowest and highest value and one histogram of |x| are kept. The width of a bin is a power of two
+and doubles when a larger value comes, whereby pairs of bins become one: one pass is enough, nothing is lost, and the
+result does not depend on the order of the images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from onnx import TensorProto, helper
+
+from hqp.compress.quantisation import qdq
+from hqp.errors import HqpError
+from hqp.records import Calibration, Policy
+
+BINS = 2048  # as TensorRT's own search
+LEVELS = 128  # magnitudes of a signed byte
+# Kept bins per searched bin, so that resampling to exactly BINS over the range seen leaves at least two to each.
+FINENESS = 4
+# Below 2**-64 all is one bin: nothing a network computes with is that small, and its inverse still fits a float32.
+LEAST_EXPONENT = -64
+
+Array = npt.NDArray[np.float32]
+Counts = npt.NDArray[np.float64]
+Range = tuple[float, float]
+
+# The share that KL may cut off. Of trained networks' activations it cuts at most half a percent (MobileNetV3-Large);
+# where nothing lies near zero it sees one spike at any small threshold, finds no divergence, and would cut nearly all.
+MOST_CLIPPED = 0.01
+# What stays inside of a percentile's threshold. Source: H. Wu et al., "Integer quantization for deep learning
+# inference", arXiv 2004.09602 (2020), of whose percentiles it lost least.
+PERCENTILE = 0.9999
+
+DEFAULT_POLICY = Policy()
+
+
+def distributions(
+    path: Path,
+    batches: Callable[[], Iterable[Array]],
+    policy: Policy = DEFAULT_POLICY,
+    advance: Callable[[int], None] | None = None,
+) -> dict[str, Distribution]:
+    """What is seen of each tensor that ``policy`` quantises, in the order of the graph.
+
+    ``batches()`` gives float32 arrays (n, 3, size, size), normalised; the FP32 file at ``path`` runs in onnxruntime on
+    single images, in as many threads as torch has. ``advance`` gets the number of images just seen.
+
+    Raises:
+        HqpError: a tensor is NaN or infinite on some image, or there are no images.
+    """
+    import onnxruntime
+
+    names = qdq.tensors(path, policy)
+    source, file = _with_outputs(path, names)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # the threads are at work on images of their own
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    inner = [name for name in names if name != source]
+    workers = torch.get_num_threads()
+    seen = [{name: Distribution(name) for name in names} for _ in range(workers)]
+
+    def observe(worker: int, images: Array) -> None:
+        for image in images:
+            values = session.run(inner, {source: image[None]})
+            for name, value in zip([*inner, source], [*values, image], strict=True):
+                if name in seen[worker]:
+                    seen[worker][name].add(value)
+
+    images = 0
+    with ThreadPoolExecutor(workers) as pool:
+        for batch in batches():
+            list(pool.map(observe, range(workers), (batch[worker::workers] for worker in range(workers))))
+            images += len(batch)
+            if advance is not None:
+                advance(len(batch))
+    if not images:
+        raise HqpError("calibration got no images", "at least one; 500 or more for a good range")
+    return {name: _merged([part[name] for part in seen]) for name in names}
+
+
+def ranges(seen: Mapping[str, Distribution], how: Calibration, policy: Policy = DEFAULT_POLICY) -> dict[str, Range]:
+    """The range of each tensor, always with 0 inside: its lowest and highest value, cut at ±T.
+
+    T is for ``minmax`` the largest magnitude, for ``percentile`` what ``PERCENTILE`` of the magnitudes above zero lie
+    below, for ``kl`` by ``kl_bins``.
+    """
+    found = {}
+    for name, one in seen.items():
+        threshold = _threshold(one, how, policy)
+        found[name] = max(one.low, -threshold), min(one.high, threshold)
+    return found
+
+
+def _threshold(seen: Distribution, how: Calibration, policy: Policy) -> float:
+    if how == "minmax" or not seen.counts.any():
+        return seen.largest
+    counts = seen.resampled()
+    kept = percentile_bins(counts) if how == "percentile" else kl_bins(counts, _levels(seen, policy))
+    return seen.largest * kept / BINS
+
+
+def _levels(seen: Distribution, policy: Policy) -> int:
+    """How many levels the larger side of a tensor gets: 128 of a signed one, 256 of one that is never negative."""
+    if policy.symmetric:
+        return LEVELS
+    return round(2 * LEVELS * seen.largest / (seen.high - seen.low))
+
+
+def _merged(parts: list[Distribution]) -> Distribution:
+    whole = parts[0]
+    for part in parts[1:]:
+        whole.merge(part)
+    return whole
+
+
+@dataclass
+class Distribution:
+    """What is kept of one tensor: its extremes, and counts of |x| > 0 in bins of equal width from 0 to 2**exponent.
+
+    Exact zeros are not counted. They are represented without error at any threshold, and half of what a ReLU gives are
+    zeros, which in the first bin would outweigh all else.
+    """
+
+    name: str
+    low: float = 0.0
+    high: float = 0.0
+    exponent: int = LEAST_EXPONENT
+    counts: Counts = field(default_factory=lambda: np.zeros(BINS * FINENESS))
+
+    def add(self, values: Array) -> None:
+        """Takes in the values of one image.
+
+        Raises:
+            HqpError: one of them is NaN or infinite.
+        """
+        low, high = float(values.min()), float(values.max())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise HqpError(f"calibration met NaN or infinity in {self.name}", "finite weights and images")
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        if not self.largest:
+            return
+        self._widen(math.frexp(self.largest)[1])
+        magnitudes = np.abs(values).ravel()
+        magnitudes *= np.float32(len(self.counts) / 2.0**self.exponent)
+        self.counts += np.bincount(magnitudes.astype(np.intp), minlength=len(self.counts))
+        self.counts[0] -= values.size - np.count_nonzero(values)
+
+    def merge(self, other: Distribution) -> None:
+        """Takes in what another saw of the same tensor."""
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        exponent = max(self.exponent, other.exponent)
+        self._widen(exponent)
+        other._widen(exponent)
+        self.counts += other.counts
+
+    @property
+    def largest(self) -> float:
+        """The largest magnitude seen."""
+        return max(-self.low, self.high)
+
+    def _widen(self, exponent: int) -> None:
+        if exponent <= self.exponent:
+            return
+        merged = min(2 ** (exponent - self.exponent), len(self.counts))
+        folded = self.counts.reshape(-1, merged).sum(axis=1)
+        self.counts[:] = 0
+        self.counts[: len(folded)] = folded
+        self.exponent = exponent
+
+    def resampled(self) -> Counts:
+        """The counts in ``BINS`` bins of equal width from 0 to the largest magnitude."""
+        edges = np.linspace(0, 2.0**self.exponent, len(self.counts) + 1)
+        below = np.concatenate([[0.0], np.cumsum(self.counts)])
+        resampled = np.interp(np.linspace(0, self.largest, BINS + 1), edges, below)
+        resampled[-1] = below[-1]  # the largest value stands at the lower end of its fine bin
+        return np.diff(resampled)
+
+
+# Divergences so close differ by rounding alone.
+TIE = 1e-9
+
+
+def kl_bins(counts: Counts, levels: int) -> int:
+    """How many of the bins to keep so that ``levels`` levels tell most of the distribution, in bits.
+
+    The search of S. Migacz, "8-bit inference with TensorRT" (GTC 2017), at every number i of kept bins from ``levels``
+    on: P is the distribution with all beyond bin i added to the last kept bin; Q is the kept part alone, in ``levels``
+    groups of bins, each group's mass spread evenly over its bins that are not empty; the i of the least KL(P‖Q) wins,
+    of several the greatest, which cuts off least. An i that cuts off more than ``MOST_CLIPPED`` is no candidate. All i
+    are computed at once from running sums, since within a group log Q is one number. A last group that is empty before
+    values beyond it counts as one value: else an outlier behind a gap could never be cut off.
+    """
+    mass, filled = _running(counts), _running(counts > 0)
+    kept = np.arange(levels, len(counts) + 1)
+    kept = kept[mass[-1] - mass[kept] <= MOST_CLIPPED * mass[-1]]
+    edges = -(-kept[:, None] * np.arange(levels + 1) // levels)
+    group_mass, group_filled = np.diff(mass[edges]), np.diff(filled[edges])
+    beyond, last = mass[-1] - mass[kept], counts[kept - 1]
+    group_filled[:, -1] += (last == 0) & (beyond > 0)
+    log_q = np.log(np.where(group_mass > 0, group_mass, 1) / np.maximum(group_filled, 1))
+    total_q = mass[kept] + ((group_mass[:, -1] == 0) & (beyond > 0))
+    group_mass[:, -1] += beyond
+    entropy = _running(_x_log_x(counts))[kept - 1] + _x_log_x(last + beyond)
+    # KL(P‖Q) less log ∑P, which is the same for every i.
+    divergence = (entropy - (group_mass * log_q).sum(axis=1)) / mass[-1] + np.log(total_q)
+    return int(kept[divergence <= divergence.min() + TIE][-1])
+
+
+def percentile_bins(counts: Counts) -> int:
+    """How many of the bins to keep so that ``PERCENTILE`` of the counts lie in them."""
+    return int(np.searchsorted(np.cumsum(counts), PERCENTILE * counts.sum())) + 1
+
+
+def _running(values: npt.NDArray[Any]) -> Counts:
+    return np.concatenate([[0.0], np.cumsum(values)])
+
+
+def _x_log_x(values: Counts) -> Counts:
+    return values * np.log(np.where(values > 0, values, 1.0))
+
+
+def _with_outputs(path: Path, names: tuple[str, ...]) -> tuple[str, bytes]:
+    """The name of the file's input, and the file with ``names`` as its outputs."""
+    model = onnx.load(path)
+    del model.graph.output[:]
+    source = model.graph.input[0].name
+    infos = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names if name != source)
+    model.graph.output.extend(infos)
+    return source, model.SerializeToString()

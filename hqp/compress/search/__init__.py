@@ -1,0 +1,1 @@
+"""How much can go: candidates, the passes that judge them, the bound, and the certificate."""

@@ -1,0 +1,67 @@
+"""The certificate: with probability at least 1 - α, the file that is shipped loses no more than Δmax.
+
+Candidates along the pruning path are tested on ``test`` from mild to aggressive, each at the whole α, until one is not
+shown to be within Δmax; the last that was is shipped. Where already the first is not, that one is shipped, uncertified:
+what is told is always of the file that is shipped. Candidates go on beyond what ``selection`` accepts, which searched
+the path and so is held to a stricter confidence. Since the order is fixed before ``test`` is looked at, the chance of
+certifying a file that breaks Δmax is at most α, without a correction for their number.
+Source: A. Angelopoulos et al., "Learn then Test", arXiv 2110.01052 (2021), fixed-sequence testing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hqp.compress.job import Draft, Job
+from hqp.compress.search import passes, targets
+from hqp.records import Certificate
+from hqp.stats.paired import drop_pp
+from hqp.stats.power import samples_to_decide
+
+# Of the way to what ``selection`` accepts: mild enough to hold where that may not.
+FIRST = 0.85
+
+# How much further each one beyond that goes. It costs a recovery, a calibration and a pass over ``test``.
+STRIDE = 0.05
+
+
+def path(accepted: int, last: int) -> list[int]:
+    """The pruning steps whose files are tested, ascending: to what ``selection`` accepts, then on to the last."""
+    steps = sorted({round(FIRST * accepted), accepted})
+    while steps[-1] < last:
+        further = steps[-1] + max(1, round(STRIDE * steps[-1]))
+        steps.append(min(further, last))
+    return steps
+
+
+def certify(job: Job, draft: Draft) -> None:
+    """Ships the last candidate that ``test`` shows to be within Δmax; where it shows none, the first, uncertified.
+
+    Either way the certificate tells the numbers of the file that is shipped.
+    """
+    alpha = job.recipe.alpha
+    if alpha is None:
+        return
+    certificate: Certificate | None = None
+    for number, step in enumerate(path(draft.shipped, targets.last(job, draft)), 1):
+        tested = _tested(job, draft, step, alpha, number)
+        if certificate is not None and not tested.certified:
+            certificate = replace(certificate, candidates=number)
+            break
+        draft.shipped, certificate = step, tested
+        if not tested.certified or targets.reached(job, draft, step):
+            break
+    draft.certificate = certificate
+
+
+def _tested(job: Job, draft: Draft, step: int, alpha: float, number: int) -> Certificate:
+    """What ``test`` says of the file after so many steps, the ``number``-th that it is asked about.
+
+    The limit is one-sided at 1 - α.
+    """
+    reference, candidate = job.test(draft.dense_file).accuracy, passes.tested(job, draft, step)
+    drop = drop_pp(reference.correct_images, candidate.correct_images, 1 - 2 * alpha)
+    holds = drop.upper <= job.delta_max_pp
+    within_reach = not holds and drop.value <= job.delta_max_pp
+    needed = samples_to_decide(drop, job.delta_max_pp, candidate.total) if within_reach else None
+    return Certificate(alpha, job.delta_max_pp, holds, drop.value, drop.upper, candidate.total, needed, number)

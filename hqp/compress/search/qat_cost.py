@@ -1,0 +1,50 @@
+"""The other side of the cost ledger: what quantisation-aware training of the same model would take.
+
+C_QAT ≈ N_epochs · N_train · C_grad with N_epochs = 5, against C_HQP = N_calib · C_grad + T_prune · N_val · C_inf.
+Source: D. Gopalan, R. Ali, arXiv 2602.06069 (2026). C_grad is measured on plain FP32 training steps, so that slow fake
+quantisation does not flatter HQP.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+import torch.nn.functional as F
+
+from hqp.compress.job import Draft, Job, calibration, stopwatch
+from hqp.compress.network.contract import training_logits
+from hqp.compress.network.copies import copied
+from hqp.records import Cost
+
+EPOCHS = 5
+STEPS = 50
+
+# Too low to matter to the time, and to let the loss go astray.
+LEARNING_RATE = 1e-4
+
+
+def estimate_training(job: Job, draft: Draft) -> None:
+    """What five epochs of training would take, from fifty steps of it; measured once for a model."""
+    if job.recipe.pruning is None:
+        return
+    steps = job.store.record("training-steps", job.key, Cost, lambda: training_steps(job))
+    images = EPOCHS * job.train_images
+    draft.qat = Cost("quantisation-aware training", images, EPOCHS, steps.seconds / steps.images * images)
+
+
+def training_steps(job: Job) -> Cost:
+    """Fifty ordinary training steps of a copy of the model, on calibration images."""
+    model = copied(job.model).train()
+    optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE)
+    batches = itertools.cycle(calibration(job, len(job.calibration)))
+    cost, seen = stopwatch("training steps"), 0
+    with job.track("training steps, for the ledger", STEPS) as advance, torch.random.fork_rng():
+        for indices, images in itertools.islice(batches, STEPS):
+            labels = torch.from_numpy(job.calibration.labels[indices.start : indices.stop])
+            optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(training_logits(model(torch.from_numpy(images))), labels).backward()
+            optimizer.step()
+            seen += len(indices)
+            advance(1)
+    return cost(seen, 1)

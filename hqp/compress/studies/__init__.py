@@ -1,0 +1,1 @@
+"""What measures the engine itself and makes no artefact."""

@@ -1,0 +1,118 @@
+"""What the engine costs, as ratios, each pair side by side in one run: `nox -s perf`.
+
+The sensitivity pass beside one ordinary forward and backward pass, in time and in peak memory; of every suite that was
+run here, θ of hqp beside that of the other criteria, and its cost beside that of quantisation-aware training.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hqp import catalog, documents, transport
+from hqp.measure import environment, memory
+from hqp.records import Measurement, Results
+from hqp.run.studies import ablation
+
+# Model, input size, batch, and the most that the two ratios may be.
+CASES = (
+    ("torchvision:resnet18", 64, 64, 1.15, 1.3),
+    ("torchvision:resnet18", 224, 16, 1.3, 1.3),
+    ("torchvision:mobilenet_v3_large", 224, 16, 1.2, 1.3),
+)
+
+OURS, OTHERS = "hqp", ("magnitude", "bn_gamma")
+LIMIT_S = 300.0
+
+Row = tuple[str, ...]
+
+
+def sensitivity_rows() -> Iterator[Row]:
+    """Time and memory of the sensitivity pass over those of an ordinary one."""
+    from hqp.compress.studies.pace import pace
+
+    for name, size, batch, slowest, largest in CASES:
+        found = pace(catalog.load("models", name).build, size, batch, environment.usable_cores())
+        grown = [_growth(name, size, batch, what) for what in ("ordinary", "sensitivity")]
+        case = (name, f"{size}x{size}", str(batch))
+        yield (
+            *case,
+            f"{found.ordinary_seconds:.2f}",
+            f"{found.sensitivity_seconds:.2f}",
+            f"{found.ratio:.2f} (at most {slowest})",
+            f"{grown[1] / grown[0]:.2f} (at most {largest})",
+        )
+
+
+def _growth(name: str, size: int, batch: int, what: str) -> int:
+    """By how many bytes a fresh process grew in one pass."""
+    words = [sys.executable, "-m", "hqp.run.studies.perf", "memory", name, str(size), str(batch), what]
+    return int(transport.run(words, timeout_s=LIMIT_S).stdout)
+
+
+def _print_growth(name: str, size: int, batch: int, what: str) -> None:
+    from hqp.compress.studies.pace import once
+
+    build = catalog.load("models", name).build
+    once(build, 32, 2, what)  # loads what is loaded late
+    before = memory.peak_rss_bytes()
+    once(build, size, batch, what)
+    print(memory.peak_rss_bytes() - before)
+
+
+def pruning_rows(results: Results) -> Iterator[Row]:
+    """θ of hqp over the best of the others, and what it took over C_QAT, by model and device."""
+    measured = {(row.case.model, row.case.device, row.case.method): row for row in results.measurements}
+    for model, device, method in measured:
+        if method == OURS:
+            mine = measured[model, device, OURS]
+            others = [measured[model, device, other] for other in OTHERS if (model, device, other) in measured]
+            best = max(others, key=lambda row: row.sidecar.sparsity, default=None)
+            yield (results.suite, model, device, _percent(mine.sidecar.sparsity), *_beside(mine, best), _of_qat(mine))
+
+
+def _beside(mine: Measurement, best: Measurement | None) -> tuple[str, str]:
+    if best is None:
+        return "–", "–"
+    ratio = f"{mine.sidecar.sparsity / best.sidecar.sparsity:.2f}" if best.sidecar.sparsity else "∞"
+    return f"{_percent(best.sidecar.sparsity)} {best.case.method}", f"{ratio} (at least 1.5)"
+
+
+def _of_qat(mine: Measurement) -> str:
+    share = mine.sidecar.share_of_qat
+    return "–" if share is None else f"{_percent(share)} (at most 10.0%)"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%"
+
+
+def main(words: Sequence[str]) -> int:
+    """Prints the tables."""
+    from tabulate import tabulate
+
+    if words[:1] == ["memory"]:
+        name, size, batch, what = words[1:]
+        _print_growth(name, int(size), int(batch), what)
+        return 0
+    if words[:1] == ["ablation"]:
+        return ablation.main(*words[1:])
+    told = environment.machine()
+    print(
+        "the sensitivity pass over one forward and backward pass, on " + ", ".join(f"{k} {v}" for k, v in told.items())
+    )
+    headers = ("model", "input", "batch", "ordinary s", "sensitivity s", "time", "peak memory")
+    print(tabulate(list(sensitivity_rows()), headers, disable_numparse=True))
+    rows = [
+        row
+        for file in sorted(Path(".hqp", "results").glob("*.json"))
+        for row in pruning_rows(documents.read(file, Results, fix="run its suite anew"))
+    ]
+    headers = ("suite", "model", "device", "θ hqp", "θ of the best other", "ratio", "of QAT")
+    print("\n" + (tabulate(rows, headers, disable_numparse=True) if rows else "no suite was run here: nox -s bench"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

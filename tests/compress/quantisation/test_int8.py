@@ -1,0 +1,172 @@
+"""Of the calibrations that a recipe allows, the one is shipped whose file stays nearest to FP32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hqp.compress.exporting.export import export
+from hqp.compress.job import Draft
+from hqp.compress.quantisation import calibrate, int8
+from hqp.compress.quantisation.qdq import quantize
+from hqp.errors import HqpError
+from hqp.records import Policy, Quantization, Samples
+from hqp.store import Store
+
+torch.set_num_threads(1)
+
+SIZE, IMAGES = 4, 300
+
+
+class Squared(nn.Module):
+    """Logits of the squares of the pixels, which go up to 65,025 where most are below 400."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.head = nn.Linear(3 * SIZE * SIZE, 2, bias=False)
+        self.head.weight = nn.Parameter(weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head((x * x).flatten(1))
+
+
+class Kept(nn.Module):
+    """Two logits of hidden values between 0 and 1, of which the first alone counts and never comes near zero."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.hidden, self.head = nn.Linear(3 * SIZE * SIZE, hidden), nn.Linear(hidden, 2)
+        with torch.no_grad():
+            self.hidden.weight[0] = 0.5 / self.hidden.in_features
+            self.hidden.bias[0] = -0.5 * 9.5  # half the mean of dim pixels
+            self.head.weight[:] = 0
+            self.head.weight[0, 0] = 1
+            self.head.bias[:] = torch.tensor([0, 0.5])
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.hidden(x.flatten(1)).sigmoid())
+        return logits
+
+
+def pixels() -> npt.NDArray[np.uint8]:
+    """Dim images, of which the first has one bright pixel."""
+    images = np.random.default_rng(0).integers(0, 20, (IMAGES, SIZE, SIZE, 3), np.uint8)
+    images[:, 0, 0, 0] = 0
+    images[0, 0, 0, 0] = 255
+    return images
+
+
+def every_pixel() -> Tensor:
+    """Weights with which all pixels count."""
+    return torch.randn(2, 3 * SIZE * SIZE, generator=torch.Generator().manual_seed(0)) / 500
+
+
+def bright_pixel() -> Tensor:
+    """Weights with which the bright pixel alone counts."""
+    weight = torch.zeros(2, 3 * SIZE * SIZE)
+    weight[0, 0] = 1e-4
+    return weight
+
+
+def logits(file: Path, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run(None, {"input": image[None]})[0] for image in images])
+
+
+@contextmanager
+def quiet(step: str, total: int) -> Iterator[Callable[[int], None]]:
+    yield lambda units: None
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Any:
+    images, scale = pixels(), (1 / 255,) * 3  # which undoes the scaling to 0..1
+    samples = Samples(
+        "x", "calibration", np.zeros(IMAGES, np.int64), ("a", "b"), (0, 0, 0), scale, "d" * 64,
+        lambda indices, size: images[list(indices)],
+    )  # fmt: skip
+    asked: list[str] = []
+
+    def outputs(file: Path, count: int) -> npt.NDArray[np.float32]:
+        asked.append(file.name)
+        return logits(file, samples.normalised(samples.read(range(count), SIZE)))
+
+    return SimpleNamespace(
+        policy=Policy(), input_size=SIZE, calibration=samples, device="here", outputs=outputs, asked=asked,
+        store=Store(tmp_path / "store"), track=quiet,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("weight", "nearest"), [(every_pixel, ("kl", "percentile")), (bright_pixel, ("minmax",))], ids=["all", "bright"]
+)
+def test_the_nearest_is_taken_and_told(weight: Callable[[], Tensor], nearest: tuple[str, ...], job: Any) -> None:
+    plain = job.store.root / "plain.onnx"
+    export(Squared(weight()), SIZE, plain)
+    draft, how = Draft(), Quantization()
+    file, calibrated = int8.quantised(job, draft, how, plain, {"network": 1})
+    assert calibrated.calibration in nearest
+    assert min(calibrated.divergences, key=lambda name: calibrated.divergences[name]) == calibrated.calibration
+    assert set(calibrated.divergences) == set(how.calibrations)
+    images = job.calibration.normalised(pixels())
+    seen = calibrate.distributions(plain, lambda: [images], job.policy)
+    quantize(plain, plain.with_name("again"), calibrate.ranges(seen, calibrated.calibration, job.policy), job.policy)
+    assert file.read_bytes() == plain.with_name("again").read_bytes()
+    assert job.asked == ["plain.onnx", "kl.onnx", "percentile.onnx", "minmax.onnx"]
+    assert (draft.costs["calibration"].images, draft.costs["calibration"].passes) == (IMAGES + 4 * how.compared, 5)
+    assert int8.quantised(job, draft, how, plain, {"network": 1}) == (file, calibrated)
+    assert len(job.asked) == 4, "told from the store"
+
+
+@pytest.mark.parametrize("hidden", [24, 1], ids=["whole", "pruned"])
+def test_what_pruning_leaves_of_a_layer_is_told_apart_after_int8(hidden: int, job: Any) -> None:
+    """Where the values near zero are all of channels that go, KL sees nothing to lose in cutting those that stay."""
+    torch.manual_seed(0)
+    plain = job.store.root / "plain.onnx"
+    export(Kept(hidden), SIZE, plain)
+    file, _ = int8.quantised(job, Draft(), Quantization(calibrations=("kl",)), plain, {})
+    images = job.calibration.normalised(pixels())
+    exact, found = logits(plain, images), logits(file, images)
+    right = (np.abs(found - exact) < 0.02).all(axis=1)
+    assert exact[:, 0].min() > 0.2
+    assert np.ptp(exact[:, 0]) > 0.5
+    assert right.mean() >= 1 - calibrate.MOST_CLIPPED
+
+
+def test_a_recipe_of_one_calibration_compares_nothing(job: Any) -> None:
+    plain = job.store.root / "plain.onnx"
+    export(Squared(every_pixel()), SIZE, plain)
+    _, calibrated = int8.quantised(job, Draft(), Quantization(calibrations=("minmax",)), plain, {})
+    assert (calibrated.calibration, calibrated.divergences) == ("minmax", {})
+    assert job.asked == []
+
+
+def test_a_file_that_the_runtime_would_refuse_is_not_shipped(job: Any) -> None:
+    plain = job.store.root / "plain.onnx"
+    export(Squared(every_pixel()), SIZE, plain)
+    job.policy = Policy("uint8", symmetric=True)  # which TensorRT does not take
+    with pytest.raises(HqpError, match="is not symmetric: its zero point is not a signed 0"):
+        int8.quantised(job, Draft(), Quantization(), plain, {})
+
+
+def test_divergence_is_of_probabilities_and_in_nats() -> None:
+    exact = np.log(np.array([[0.5, 0.5], [0.25, 0.75]], np.float32))
+    found = np.log(np.array([[0.25, 0.75], [0.25, 0.75]], np.float32)) + 3
+    assert int8.divergence(exact, found) == pytest.approx((0.5 * np.log(2) + 0.5 * np.log(2 / 3)) / 2, rel=1e-6)
+    assert int8.divergence(exact, exact) == 0.0
+    assert int8.divergence(exact, found * np.float32("nan")) == np.finfo(np.float64).max
+
+
+def test_logits_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(HqpError, match="NaN or infinity"):
+        int8.divergence(np.array([[np.nan, 1]], np.float32), np.zeros((1, 2), np.float32))

@@ -1,0 +1,147 @@
+"""The bound in whole images, the two searches, and giving back."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hqp.compress.search.bound import floor_correct, give_back, search
+from hqp.errors import HqpError
+from hqp.stats.paired import score_interval
+
+
+@pytest.mark.parametrize(
+    ("correct", "total", "delta", "floor"),
+    [
+        (4700, 5000, 1.5, 4625),  # exactly 75 images
+        (4700, 5000, 0.0, 4700),
+        (4700, 5000, 0.01, 4700),  # half an image
+        (4700, 5000, 0.02, 4699),
+        (9, 1000, 0.7, 2),  # 0.7 / 100 * 1000 is 6.999999999999999 in binary, which would give 3
+        (3, 100, 50, 0),
+        (20, 20, 100, 0),
+    ],
+)
+def test_the_floor_is_exact(correct: int, total: int, delta: float, floor: int) -> None:
+    assert floor_correct(correct, total, delta) == floor
+
+
+@given(st.integers(1, 50_000), st.data(), st.integers(0, 10_000))
+def test_the_floor_is_the_least_that_holds(total: int, data: st.DataObject, hundredths: int) -> None:
+    correct = data.draw(st.integers(0, total))
+    delta = Fraction(hundredths, 100)
+    floor = floor_correct(correct, total, hundredths / 100)
+
+    def drop_pp(count: int) -> Fraction:
+        return Fraction(correct - count, total) * 100
+
+    assert drop_pp(floor) <= delta
+    assert floor == 0 or drop_pp(floor - 1) > delta
+
+
+@pytest.mark.parametrize("delta", [-0.1, 101, math.nan, math.inf])
+def test_a_bound_that_is_none_is_refused(delta: float) -> None:
+    with pytest.raises(HqpError, match="Δmax is"):
+        floor_correct(90, 100, delta)
+
+
+@pytest.mark.parametrize(("correct", "total"), [(0, 0), (11, 10), (-1, 10)])
+def test_counts_that_are_no_accuracy_are_refused(correct: int, total: int) -> None:
+    with pytest.raises(HqpError, match="a baseline of"):
+        floor_correct(correct, total, 1.5)
+
+
+@given(st.integers(700, 6000), st.sampled_from([0.9, 0.998]), st.integers(0, 400), st.integers(0, 400))
+def test_below_the_floor_of_a_limit_no_pairing_holds(total: int, confidence: float, lost: int, gained: int) -> None:
+    correct = total // 2
+    floor = floor_correct(correct, total, 1.5, confidence)
+    assert score_interval(correct - floor, 0, total, confidence)[1] <= 0.015
+    lost, gained = min(lost, correct), min(gained, total - correct)
+    if correct - lost + gained < floor:
+        assert score_interval(lost, gained, total, confidence)[1] > 0.015
+
+
+def test_too_few_images_to_show_the_bound_are_refused_with_how_many_it_takes() -> None:
+    with pytest.raises(HqpError, match=r"626 images of 'selection' cannot show .* 1\.5 points; 628 or more"):
+        floor_correct(600, 626, 1.5, 0.998)
+    with pytest.raises(HqpError, match="cannot show"):
+        floor_correct(600, 627, 1.5, 0.998)
+    assert floor_correct(600, 628, 1.5, 0.998) == 600
+
+
+class Judge:
+    """A bound that holds at the steps it is given, and remembers what it was asked."""
+
+    def __init__(self, holding: frozenset[int]) -> None:
+        self.holding, self.asked = holding, list[int]()
+
+    def __call__(self, step: int) -> bool:
+        self.asked.append(step)
+        return step in self.holding
+
+
+def test_linear_rolls_the_first_rejected_step_back() -> None:
+    judge = Judge(frozenset({1, 2, 3, 5, 6}))
+    assert search(judge, 10, "linear") == 3
+    assert judge.asked == [1, 2, 3, 4]
+
+
+def test_galloping_doubles_then_bisects() -> None:
+    judge = Judge(frozenset(range(1, 24)))
+    assert search(judge, 100, "galloping") == 23
+    assert judge.asked == [32, 16, 24, 20, 22, 23]
+    judge = Judge(frozenset(range(1, 42)))
+    assert search(judge, 100, "galloping") == 41
+    assert judge.asked == [32, 64, 48, 40, 44, 42, 41]
+
+
+def test_galloping_ends_at_the_last_step() -> None:
+    judge = Judge(frozenset(range(1, 100)))
+    assert search(judge, 11, "galloping") == 11
+    assert judge.asked == [11]
+
+
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_on_a_monotone_bound_both_find_the_same(steps: int, limit: int) -> None:
+    holding = frozenset(range(1, limit + 1))
+    linear, galloping = Judge(holding), Judge(holding)
+    assert search(linear, steps, "linear") == search(galloping, steps, "galloping") == min(steps, limit)
+    assert len(galloping.asked) <= (2 * math.log2(steps) + 2 if steps else 0)
+
+
+@given(st.integers(0, 60), st.frozensets(st.integers(1, 60)), st.sampled_from(["linear", "galloping"]))
+def test_what_is_accepted_was_seen_to_hold(steps: int, holding: frozenset[int], how: str) -> None:
+    judge = Judge(holding)
+    accepted = search(judge, steps, how)  # type: ignore[arg-type]
+    assert accepted == 0 or (accepted in holding and accepted in judge.asked)
+    assert accepted <= steps and all(1 <= step <= steps for step in judge.asked)
+    assert len(set(judge.asked)) == len(judge.asked)
+
+
+@given(st.integers(0, 200), st.integers(0, 200), st.integers(1, 200))
+def test_a_search_that_cannot_beat_another_is_given_up_after_one_question(most: int, steps: int, beat: int) -> None:
+    judge = Judge(frozenset(range(1, min(most, steps) + 1)))
+    found = search(judge, steps, "galloping", beat)
+    best = min(most, steps)
+    assert found == (best if best > beat else 0)
+    if best <= beat:
+        assert judge.asked == ([beat + 1] if beat < steps else [])
+
+
+def test_giving_back_asks_nearby_first_and_then_bisects() -> None:
+    judge = Judge(frozenset(range(1, 17)))
+    assert give_back(judge, 20) == 16
+    assert judge.asked == [20, 19, 17, 13, 15, 16]
+
+
+@given(st.integers(0, 100), st.frozensets(st.integers(1, 100)))
+def test_what_is_shipped_was_seen_to_hold(accepted: int, holding: frozenset[int]) -> None:
+    judge = Judge(holding)
+    shipped = give_back(judge, accepted)
+    assert shipped == 0 or (shipped in judge.asked and shipped in holding)
+    assert shipped == accepted if accepted in holding else shipped < accepted or not accepted
+    assert len(set(judge.asked)) == len(judge.asked) and all(1 <= step <= accepted for step in judge.asked)

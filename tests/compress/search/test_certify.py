@@ -1,0 +1,186 @@
+"""The certificate: which candidate is shipped, what is said of it, and how often it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hqp.compress.job import Draft
+from hqp.compress.search import passes
+from hqp.compress.search.certify import certify, path
+from hqp.records import Accuracy, Cost, Judged, Targets
+from hqp.stats.paired import drop_pp
+
+TOTAL = 4000
+TEST = Cost("accuracy on test", TOTAL, 1, 2.5)
+MakeAccuracy = Callable[..., Accuracy]
+
+
+def lost(images: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    hits = np.ones(TOTAL, dtype=bool)
+    hits[:images] = False
+    return hits
+
+
+@pytest.fixture
+def certified(make_accuracy: MakeAccuracy) -> Callable[..., Draft]:
+    """The draft after certifying, where the files of steps lose so many images, and the last of them is the path's."""
+
+    def run(shipped: int, losing: dict[int, int], alpha: float | None = 0.05, latency_ms: float | None = None) -> Draft:
+        draft = Draft(shipped=shipped, dense_file=Path("dense"), files={step: Path(str(step)) for step in losing})
+        draft.removals = [{}] * (max(losing, default=0) + 1)
+        hits = {Path("dense"): lost(0), **{Path(str(step)): lost(images) for step, images in losing.items()}}
+        job: Any = SimpleNamespace(
+            recipe=SimpleNamespace(alpha=alpha),
+            delta_max_pp=1.5,
+            test=lambda file: Judged(make_accuracy(hits[file]), TEST),
+            targets=Targets(latency_ms=latency_ms),
+            latency_ms=lambda file: 100.0 - int(file.name),
+        )
+        certify(job, draft)
+        return draft
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("accepted", "last", "steps"),
+    [
+        (0, 0, [0]),
+        (0, 2, [0, 1, 2]),
+        (1, 1, [1]),
+        (3, 3, [3]),
+        (4, 4, [3, 4]),
+        (40, 41, [34, 40, 41]),
+        (40, 48, [34, 40, 42, 44, 46, 48]),
+        (60, 70, [51, 60, 63, 66, 69, 70]),
+    ],
+)
+def test_the_path_goes_on_beyond_what_was_accepted(accepted: int, last: int, steps: list[int]) -> None:
+    assert path(accepted, last) == steps
+
+
+def test_the_most_aggressive_that_holds_is_shipped(certified: Callable[..., Draft]) -> None:
+    draft = certified(40, {34: 20, 40: 40})
+    found, expected = draft.certificate, drop_pp(lost(0), lost(40), 0.9)
+    assert found is not None and draft.shipped == 40
+    assert (found.certified, found.drop_pp, found.upper_pp) == (True, 1.0, expected.upper)
+    assert (found.alpha, found.delta_max_pp, found.images, found.candidates) == (0.05, 1.5, TOTAL, 2)
+    assert str(found) == (
+        "certified: with probability 95% the drop is within 1.50 pp; measured 1.00, limit 1.29"
+        " (not corrected for the choice of the step), by 4,000 images of 'test'"
+    )
+
+
+def test_of_a_single_candidate_the_limit_needs_no_correction(certified: Callable[..., Draft]) -> None:
+    assert str(certified(0, {0: 40}).certificate) == (
+        "certified: with probability 95% the drop is within 1.50 pp; measured 1.00, limit 1.29,"
+        " by 4,000 images of 'test'"
+    )
+
+
+def test_one_that_does_not_hold_is_given_up_for_the_one_before(certified: Callable[..., Draft]) -> None:
+    draft = certified(40, {34: 40, 40: 58})
+    assert draft.shipped == 34 and draft.certificate is not None
+    assert draft.certificate.certified and draft.certificate.drop_pp == 1.0 and draft.certificate.candidates == 2
+
+
+def test_what_selection_does_not_accept_is_shipped_where_test_shows_that_it_holds(
+    certified: Callable[..., Draft],
+) -> None:
+    draft = certified(40, {34: 20, 40: 30, 42: 40, 44: 58, 46: 0})
+    assert draft.shipped == 42 and draft.certificate is not None, "46 comes after one that does not hold"
+    assert (draft.certificate.drop_pp, draft.certificate.candidates) == (1.0, 4)
+
+
+def test_beyond_what_was_accepted_a_target_is_reached_but_not_passed(certified: Callable[..., Draft]) -> None:
+    losing = {34: 20, 40: 30, 42: 32, 44: 34, 46: 36}
+    assert certified(40, losing, latency_ms=57.0).shipped == 44
+    assert certified(40, losing, latency_ms=60.0).shipped == 40
+    assert certified(40, losing, latency_ms=50.0).shipped == 46
+
+
+def test_the_ledger_counts_each_candidate(certified: Callable[..., Draft]) -> None:
+    costs = certified(40, {34: 20, 40: 40, 42: 58}).costs
+    assert costs == {"certificate": Cost("certificate", 3 * TOTAL, 3, 7.5)}
+
+
+def test_a_file_that_is_asked_for_again_is_not_judged_again(make_accuracy: MakeAccuracy) -> None:
+    job: Any = SimpleNamespace(evaluate=lambda file: Judged(make_accuracy(lost(7)), TEST))
+    draft = Draft(files={3: Path("3")})
+    assert [passes.verified(job, draft, 3).correct for _ in range(2)] == [TOTAL - 7] * 2
+    assert draft.costs == {"verification": Cost("verification", TOTAL, 1, 2.5)}
+
+
+def test_where_the_first_does_not_hold_it_is_shipped_uncertified_with_its_own_numbers(
+    certified: Callable[..., Draft],
+) -> None:
+    draft = certified(40, {34: 56, 40: 0})
+    found, expected = draft.certificate, drop_pp(lost(0), lost(56), 0.9)
+    assert found is not None and draft.shipped == 34
+    assert (found.certified, found.drop_pp, found.upper_pp, found.candidates) == (False, 1.4, expected.upper, 1)
+    assert str(found) == (
+        "not certified: measured 1.40, limit 1.74, by 4,000 images of 'test';"
+        f" about {found.images_needed:,} images would show the drop to be within 1.50 pp"
+    )
+    assert found.images_needed is not None and found.images_needed > TOTAL
+
+
+def test_no_number_of_images_shows_what_is_not_so(certified: Callable[..., Draft]) -> None:
+    found = certified(1, {1: 80}).certificate
+    assert found is not None and found.images_needed is None and "more images would hardly" in str(found)
+
+
+def test_a_recipe_without_alpha_is_not_certified(certified: Callable[..., Draft]) -> None:
+    draft = certified(40, {}, alpha=None)
+    assert draft.certificate is None and draft.shipped == 40
+
+
+Simulated = tuple[Draft, dict[int, np.ndarray[Any, np.dtype[np.bool_]]]]
+
+
+def simulated(make_accuracy: MakeAccuracy, seed: int, accepted: int, true_drops: Callable[[int], float]) -> Simulated:
+    """A certified draft, and which images each step's file gets right; deeper steps lose what milder ones lose."""
+    chance = np.random.default_rng(seed).random(TOTAL)
+    hits = {step: chance > true_drops(step) for step in range(accepted + 11)}
+    job: Any = SimpleNamespace(
+        recipe=SimpleNamespace(alpha=0.05),
+        delta_max_pp=1.5,
+        test=lambda file: Judged(make_accuracy(lost(0) if file == Path("dense") else hits[int(str(file))]), TEST),
+        targets=Targets(),
+    )
+    draft = Draft(shipped=accepted, dense_file=Path("dense"), files={step: Path(str(step)) for step in hits})
+    draft.removals = [{}] * len(hits)
+    certify(job, draft)
+    return draft, hits
+
+
+def test_what_is_told_is_always_of_the_file_that_is_shipped(make_accuracy: MakeAccuracy) -> None:
+    """Runs whose first, a later or no candidate breaks the bound: the numbers are those of the shipped step's file."""
+    outcomes = []
+    for seed in range(150):
+        worth = np.random.default_rng(1000 + seed).uniform(0.0002, 0.0006)
+        draft, hits = simulated(make_accuracy, seed, 40, lambda step, worth=worth: worth * step)
+        found, expected = draft.certificate, drop_pp(lost(0), hits[draft.shipped], 0.9)
+        assert found is not None
+        assert (found.drop_pp, found.upper_pp) == (expected.value, expected.upper), f"seed {seed}"
+        assert (found.certified, found.images) == (expected.upper <= 1.5, TOTAL)
+        outcomes.append((found.certified, draft.shipped))
+    assert {step for certified, step in outcomes if not certified} == {34}, "uncertified is the first, and only that"
+    assert 30 < sum(certified for certified, _ in outcomes) < 120
+    assert len({step for certified, step in outcomes if certified}) > 3
+
+
+def test_what_breaks_the_bound_is_certified_at_most_as_often_as_alpha_says(make_accuracy: MakeAccuracy) -> None:
+    """Every candidate truly loses a little more than Δmax; the worse repeat the better one's losses."""
+    runs, wrong = 400, 0
+    for seed in range(runs):
+        draft, _ = simulated(make_accuracy, seed, 40, lambda step: 0.0151 + 1e-5 * step)
+        wrong += draft.certificate is not None and draft.certificate.certified
+    # Three deviations of a binomial above 5%.
+    assert 0 < wrong <= runs * 0.05 + 3 * (runs * 0.05 * 0.95) ** 0.5
