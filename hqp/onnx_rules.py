@@ -48,7 +48,7 @@ def lint(path: Path, *, symmetric_only: bool = False) -> tuple[str, ...]:
     opsets = TENSORRT_OPSETS if symmetric_only else OPSETS
     try:
         # In a file that is not even valid, the rules that follow have nothing to hold on to.
-        broken = tuple(_external_data(model.graph, path.parent)) or tuple(_validity(model))
+        broken = tuple(_external_data(model.graph, path.parent)) or tuple(validity(model))
         return (*_opset(model, opsets), *(broken or _rules(model.graph, symmetric_only)))
     except (ValueError, TypeError, LookupError) as error:  # a name or a tensor that cannot be read
         raise _damaged(path, str(error)) from None
@@ -118,7 +118,8 @@ def _rules(graph: GraphProto, symmetric_only: bool) -> Iterator[str]:
         yield from _weight_axes(graph)
 
 
-def _validity(model: ModelProto) -> Iterator[str]:
+def validity(model: ModelProto) -> Iterator[str]:
+    """What ONNX's own checker finds wrong with a model: a sentence, or nothing."""
     import onnx
 
     # The checker is written in C++, and its own two errors are not the only ones that come through.
@@ -169,12 +170,12 @@ def _scales(graph: GraphProto) -> Iterator[str]:
         if wrong.size:
             yield f"a scale of {node.name} is {wrong[0]:g}, not a finite number above 0"
         tensor = stored.get(node.input[0])
-        channels = tensor.dims[_axis(node, tensor)] if tensor and scale.dims else 0
+        channels = tensor.dims[scale_axis(node, tensor)] if tensor and scale.dims else 0
         if channels and values.size != channels:
             yield f"{node.name} has {values.size} scales for {channels} channels"
 
 
-def _axis(node: NodeProto, tensor: TensorProto) -> int:
+def scale_axis(node: NodeProto, tensor: TensorProto) -> int:
     """The axis of a tensor along which a QuantizeLinear or DequantizeLinear has its scales."""
     axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
     return int(axis) % len(tensor.dims)
@@ -227,7 +228,7 @@ def _weight_axes(graph: GraphProto) -> Iterator[str]:
         weight, scale = (stored.get(name) for name in reader.input[:2])
         if weight is None or scale is None or not scale.dims:
             continue
-        axis, outputs = _axis(reader, weight), _output_axis(node, len(weight.dims))
+        axis, outputs = scale_axis(reader, weight), _output_axis(node, len(weight.dims))
         if axis != outputs:
             yield f"the scales of {node.name}'s weights go along axis {axis}, not along its outputs, axis {outputs}"
 

@@ -195,7 +195,8 @@ def engine_digest() -> str:
     """A digest of the code that makes artefacts, so that what an older engine made is not taken for this one's."""
     package = Path(hqp.__file__).parent
     folders = ("compress", "criteria", "records")
-    files = sorted([package / "onnx_rules.py", *(file for name in folders for file in (package / name).rglob("*.py"))])
+    modules = [package / name for name in ("onnx_rules.py", "typings.py")]
+    files = sorted([*modules, *(file for name in folders for file in (package / name).rglob("*.py"))])
     return digest_of([[file.relative_to(package).as_posix(), sha256_of(file)] for file in files])
 
 
