@@ -25,8 +25,7 @@ HALF_SCALES_OPSET = 19
 
 # What FP16 holds beside 0. A constant beyond is put to the nearer end and keeps its sign: an epsilon must not become 0,
 # nor a mask of -1e38 infinite.
-HALF = np.finfo(np.float16)
-LEAST, GREATEST = float(HALF.smallest_subnormal), float(HALF.max)
+LEAST, GREATEST = 2.0**-24, 65504.0
 
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 # Inputs that ONNX has in FP32 only, by operator: the scales of a Resize.
