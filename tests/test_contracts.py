@@ -15,6 +15,7 @@ import pytest
 from hqp import catalog
 from hqp.records import Device, Limit, Reading, Recipe
 from hqp.runtimes import RuntimeSession
+from hqp.transport import HERE
 
 Contract = Callable[[ModuleType], Iterator[str]]
 NAME = re.compile("[a-z][a-z0-9_]*")
@@ -143,9 +144,15 @@ def methods(module: ModuleType) -> Iterator[str]:
 
 
 def runtimes(module: ModuleType) -> Iterator[str]:
-    """A complete ``Session``, the engine's ``version()`` and what it ``requires``."""
+    """A complete ``Session``, ``version(host)``, what it ``requires`` and ``opens``, perhaps ``prepare``."""
     yield from is_names(module, "requires")
-    yield from takes(module, "version")
+    yield from takes(module, "version", ("host", ""))
+    yield from returns(module, "version", "str")
+    if not isinstance(getattr(module, "opens", None), str):
+        yield f"opens is {getattr(module, 'opens', None)!r}"
+    if hasattr(module, "prepare"):
+        yield from takes(module, "prepare", ("file", ""), ("device", ""), ("folder", ""))
+        yield from returns(module, "prepare", "Path")
     session = getattr(module, "Session", None)
     if not (inspect.isclass(session) and issubclass(session, RuntimeSession)):
         yield f"Session is {session!r}"
@@ -163,9 +170,9 @@ def devices(module: ModuleType) -> Iterator[str]:
         yield f"there is no runtime {device.runtime}"
     if device.threads < 1 or not device.precisions or not device.summary:
         yield f"device declares {device}"
-    yield from takes(module, "facts")
-    if inspect.isfunction(getattr(module, "facts", None)):
-        facts = module.facts()
+    yield from takes(module, "facts", ("host", ""))
+    if inspect.isfunction(getattr(module, "facts", None)) and parameters(module.facts) == [("host", "")]:
+        facts = module.facts(HERE)
         if not all(isinstance(text, str) for pair in facts.items() for text in pair):
             yield f"facts are {facts}"
 
@@ -220,16 +227,17 @@ def test_a_plugin_keeps_its_contract(kind: str, name: str) -> None:
 
 
 SESSION = """
-from hqp.runtimes import RuntimeSession
+from hqp.runtimes import LocalSession
 requires = ()
-def version(): return "1"
-class Session(RuntimeSession):
-    def _open(self): pass
+opens = "onnx"
+def version(host) -> str: return "1"
+class Session(LocalSession):
+    def _load(self): pass
 """
 DEVICE = """
 from hqp.records import Device, Policy
 device = Device("cpu_magic", 0, (), Policy(), "")
-def facts(): return {"cpu": 1}
+def facts(host): return {"cpu": 1}
 """
 PRUNES = """
 from hqp.records import Pruning, Ranking, Recipe
@@ -259,8 +267,12 @@ PLANTED = (
     ("criteria", "needs = ()", ["score is no function"]),
     ("methods", "recipe = {}", ["recipe is {}"]),
     ("methods", PRUNES, ["magnitude has no option norn", "there is no criterion luck"]),
-    ("runtimes", "requires = ()\ndef version(): pass\nclass Session: pass", ["Session is"]),
-    ("runtimes", SESSION, ["Session lacks _close, _request"]),
+    (
+        "runtimes",
+        "requires = ()\ndef version(): pass\ndef prepare(file): pass\nclass Session: pass",
+        ["version takes []", "version does not", "opens is None", "prepare takes", "prepare does not", "Session is"],
+    ),
+    ("runtimes", SESSION, ["Session lacks _request, _unload"]),
     ("devices", "device = 'cpu'", ["device is 'cpu'"]),
     ("devices", DEVICE, ["there is no runtime cpu_magic", "device declares", "facts are {'cpu': 1}"]),
     (

@@ -1,6 +1,6 @@
 """Devices: one file each.
 
 A file defines ``device``, a frozen ``Device``: the runtime, the threads it is given, the precisions it has and the type
-of activations it runs fastest; and ``facts() -> dict[str, str]``: what identifies this hardware and its power state
-beyond what every host reports. ``facts`` touches nothing and starts nothing.
+of activations it runs fastest; and ``facts(host) -> dict[str, str]``: what identifies this hardware and its power
+state beyond what every host reports, asked of the host that the device is on; it changes nothing there.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hqp.records import Device, Policy
+from hqp.transport import Host
 
 # One thread, as on cpu_openvino, so that the two runtimes are compared alike. Unsigned activations, because on x86-64
 # the kernels for signed ones are several times slower (a factor of 3.9 measured for ResNet-18).
@@ -15,6 +16,6 @@ device = Device(
 )
 
 
-def facts() -> dict[str, str]:
+def facts(host: Host) -> dict[str, str]:
     """Nothing beyond what every host reports of its CPU."""
     return {}

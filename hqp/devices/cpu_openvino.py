@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hqp.records import Device, Policy
+from hqp.transport import Host
 
 # One thread is the steadiest number there is and exists everywhere, from a Raspberry Pi to a server: no barrier waits
 # for a core that another process holds. More threads are another device, declared in another file.
@@ -16,6 +17,6 @@ device = Device(
 )
 
 
-def facts() -> dict[str, str]:
+def facts(host: Host) -> dict[str, str]:
     """Nothing beyond what every host reports of its CPU."""
     return {}

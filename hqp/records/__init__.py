@@ -8,11 +8,11 @@ from hqp.records.artifact import Artifact, Calibrated, Certificate, Cost, Judged
 from hqp.records.baseline import Baseline, BaselineEntry
 from hqp.records.canonical import SCHEMA_VERSION, Digest, digest_of, is_digest
 from hqp.records.data import JUDGING, SPLITS, Accuracy, Leak, Samples
+from hqp.records.device import Device
 from hqp.records.limit import Limit
 from hqp.records.measurement import (
     Block,
     Case,
-    Device,
     Environment,
     Estimate,
     Judgement,

@@ -11,20 +11,8 @@ import numpy.typing as npt
 from hqp.records.artifact import Sidecar
 from hqp.records.canonical import Digest, digest_of
 from hqp.records.data import Accuracy
-from hqp.records.method import Policy
 
 Outcome = Literal["pass", "fail", "inconclusive"]
-
-
-@dataclass(frozen=True)
-class Device:
-    """Hardware and the runtime on it. ``threads`` are declared, never inherited from the process."""
-
-    runtime: str
-    threads: int
-    precisions: tuple[str, ...]
-    policy: Policy
-    summary: str
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hqp import catalog
+from hqp import catalog, transport
 from hqp.errors import HqpError
 from hqp.measure import environment, sampler
 from hqp.records import (
@@ -87,7 +87,9 @@ class Context:
         if device not in self._environments:
             plugin = catalog.load("devices", device)
             runtime = catalog.load("runtimes", plugin.device.runtime)
-            self._environments[device] = environment.environment(plugin.device, plugin.facts(), runtime.version())
+            host = transport.host(plugin.device.host)
+            facts, version = plugin.facts(host), runtime.version(host)
+            self._environments[device] = environment.environment(plugin.device, facts, version)
         return self._environments[device]
 
     def policy(self, device: str) -> Policy:
@@ -107,7 +109,7 @@ class Context:
         """A file on a device, not opened yet."""
         declared = device_of(device)
         runtime = catalog.load("runtimes", declared.runtime)
-        session: RuntimeSession = runtime.Session(file, threads=declared.threads, streams=streams)
+        session: RuntimeSession = runtime.Session(file, declared, streams=streams)
         return session
 
     def accuracy(self, file: Path, device: str, samples: Samples, size: int) -> Accuracy:

@@ -3,11 +3,15 @@
 A file defines
 
 * ``requires``: the packages it needs, e.g. ``("openvino",)``;
-* ``version() -> str``: the version of the engine that is installed here; it imports the engine;
-* ``class Session(RuntimeSession)``: how this engine opens a file and makes a ``Request`` for it.
+* ``opens``: the export that it opens, e.g. ``"onnx"``;
+* ``version(host) -> str``: the version of the engine on the host that it runs on; where that is here, it imports it;
+* ``class Session(RuntimeSession)``: what opens a file on a device, gives its outputs and times it;
+* perhaps ``prepare(file, device, folder) -> Path``: what ``Session`` opens, an engine or a compiled blob, made once in
+  ``folder`` from the exported file. A runtime without it opens the exported file itself.
 
-The base owns the lifecycle, the streams and the clock, so that every runtime is opened, run and timed by the same code:
-constructing a session touches nothing, entering it opens the file, leaving it closes it.
+An engine that runs in this process derives from ``LocalSession``, which owns the requests, the streams and the clock,
+so that all of these are opened, run and timed by the same code. One that runs elsewhere, or times itself, derives from
+``RuntimeSession`` and implements ``outputs`` and ``time``.
 """
 
 from __future__ import annotations
@@ -20,13 +24,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import Self
 
 from hqp.errors import HqpError
+from hqp.records import Device
 
 Float32 = npt.NDArray[np.float32]
 
@@ -38,6 +42,62 @@ Port = tuple[str, Sequence[object]]
 
 # The timed image is the same in every process, and noise: zeros would let denormal or sparse paths flatter.
 TIMED_IMAGE_SEED = 0
+
+
+class RuntimeSession(ABC):
+    """One file of static shape and batch 1, opened on a device: it gives outputs and times, and is closed.
+
+    ``file`` is what the runtime's ``prepare`` made. The device's ``threads`` work on one inference; ``streams``
+    inferences may run at a time in ``outputs``. The results are the same for every number of streams, so accuracy may
+    use all cores while latency uses one stream.
+
+    Constructing a session touches nothing. Entering it opens the file, leaving it closes it.
+    """
+
+    def __init__(self, file: Path, device: Device, *, streams: int = 1) -> None:
+        if device.threads < 1 or streams < 1:
+            wrong = f"threads is {device.threads} and streams is {streams}"
+            raise HqpError(wrong, "both are at least 1", "threads=1")
+        self.file, self.device, self.streams = file, device, streams
+
+    def __enter__(self) -> Self:
+        if not self.file.is_file():
+            raise HqpError(f"there is no file {self.file}", "a model.onnx of an artefact", "hqp compress")
+        try:
+            self._open()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    @abstractmethod
+    def outputs(self, images: Float32) -> Float32:
+        """The logits (n, classes) of a batch of normalised images (n, channels, height, width), in their order."""
+
+    @abstractmethod
+    def time(self, iterations: int) -> list[float]:
+        """The times, in ms, of that many inferences of one sample each, one after the other."""
+
+    def _open(self) -> None:  # noqa: B027 - a tool that is started anew for each call opens nothing
+        """Opens the file; raises ``HqpError`` where the runtime refuses it."""
+
+    def _close(self) -> None:  # noqa: B027
+        """Releases what ``_open`` took; does nothing where nothing was opened."""
+
+    def _refused(self, reason: str) -> HqpError:
+        """The error for a file that the engine does not run, with the engine's reason on one short line."""
+        line = " ".join(reason.split()).rstrip(".")
+        shown = line if len(line) <= REASON_LENGTH else line[: REASON_LENGTH - 1] + "…"
+        return HqpError(
+            f"{self.device.runtime} does not run {self.file}: {shown}",
+            "a static float32 image (1, channels, height, width) in, logits (1, classes) out",
+            "hqp compress",
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,39 +112,19 @@ class Request:
     run: Callable[[], object]
 
 
-class RuntimeSession(ABC):
-    """One ONNX file of static shape and batch 1, opened in one runtime with a declared number of threads.
+class LocalSession(RuntimeSession):
+    """A session of an engine in this process, which says how it loads a file and makes a ``Request`` of it."""
 
-    ``threads`` work on one inference. ``streams`` inferences run at a time in ``outputs``; the results are the same
-    for every number of streams, so accuracy may use all cores while latency uses one stream. ``engine`` is the engine's
-    name in messages, ``float32`` how it spells that element type.
-    """
+    _requests: tuple[Request, ...] = ()
 
-    engine: ClassVar[str]
-    float32: ClassVar[str]
+    def _open(self) -> None:
+        self._load()
+        self._requests = tuple(self._request() for _ in range(self.streams))
 
-    def __init__(self, model: Path, *, threads: int, streams: int = 1) -> None:
-        if threads < 1 or streams < 1:
-            raise HqpError(f"threads is {threads} and streams is {streams}", "both are at least 1", "threads=1")
-        self.model, self.threads, self.streams = model, threads, streams
-        self._requests: tuple[Request, ...] = ()
-
-    def __enter__(self) -> Self:
-        if not self.model.is_file():
-            raise HqpError(f"there is no file {self.model}", "a model.onnx of an artefact", "hqp compress")
-        try:
-            self._open()
-            self._requests = tuple(self._request() for _ in range(self.streams))
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def _close(self) -> None:
+        # Requests hold on to the engine, so they go first.
         self._requests = ()
-        self._close()
+        self._unload()
 
     @property
     def input_shape(self) -> tuple[int, int, int, int]:
@@ -93,14 +133,14 @@ class RuntimeSession(ABC):
         return batch, channels, height, width
 
     def outputs(self, images: Float32) -> Float32:
-        """The logits (n, classes) of normalised images (n, channels, height, width), in their order.
+        """The logits of a batch, one image a request, as many at a time as there are streams.
 
         Raises:
             HqpError: the images do not have the shape of the file's input.
         """
         requests = self._opened()
         if images.shape[1:] != self.input_shape[1:]:
-            raise HqpError(f"images of shape {images.shape[1:]} for {self.model}", f"it takes {self.input_shape[1:]}")
+            raise HqpError(f"images of shape {images.shape[1:]} for {self.file}", f"it takes {self.input_shape[1:]}")
         logits = np.empty((len(images), requests[0].logits.shape[1]), np.float32)
 
         def stream(number: int) -> None:
@@ -118,7 +158,7 @@ class RuntimeSession(ABC):
         return logits
 
     def time(self, iterations: int) -> list[float]:
-        """The wall-clock times, in ms, of that many single inferences of one fixed image, one after the other.
+        """The wall-clock times, in ms, of that many single inferences of one fixed image.
 
         The clock stands around the engine's call alone; Python's garbage collector is off meanwhile.
         """
@@ -138,23 +178,27 @@ class RuntimeSession(ABC):
                 gc.enable()
         return [sample / 1e6 for sample in samples_ns]
 
+    @abstractmethod
+    def _load(self) -> None:
+        """Loads the file into the engine; raises ``HqpError`` where the engine refuses it."""
+
+    @abstractmethod
+    def _request(self) -> Request:
+        """A new request of the loaded file that has run once, so that what the engine makes late is made."""
+
+    @abstractmethod
+    def _unload(self) -> None:
+        """Releases what ``_load`` took; does nothing where nothing was loaded."""
+
     def _opened(self) -> tuple[Request, ...]:
         if not self._requests:
-            raise HqpError(f"the session of {self.model} is not open", "a session is used inside its with block")
+            raise HqpError(f"the session of {self.file} is not open", "a session is used inside its with block")
         return self._requests
 
-    def _refused(self, reason: str) -> HqpError:
-        """The error for a file that the engine does not run, with the engine's reason on one short line."""
-        line = " ".join(reason.split()).rstrip(".")
-        shown = line if len(line) <= REASON_LENGTH else line[: REASON_LENGTH - 1] + "…"
-        return HqpError(
-            f"{self.engine} does not run {self.model}: {shown}",
-            "a static float32 image (1, channels, height, width) in, logits (1, classes) out",
-            "hqp compress",
-        )
-
-    def _check(self, inputs: Sequence[Port], outputs: Sequence[Port]) -> None:
+    def _check(self, inputs: Sequence[Port], outputs: Sequence[Port], float32: str) -> None:
         """Holds a file to the contract: one float32 image in, float32 logits out, nothing dynamic.
+
+        ``float32`` is how the engine spells that element type.
 
         Raises:
             HqpError: it does not keep to it.
@@ -162,22 +206,10 @@ class RuntimeSession(ABC):
         ports = (*inputs, *outputs)
         sizes = [size for _, shape in ports for size in shape]
         static = all(isinstance(size, int) and size > 0 for size in sizes)
-        floating = all(element == self.float32 for element, _ in ports)
+        floating = all(element == float32 for element, _ in ports)
         ranks = [len(shape) for _, shape in inputs] == [4] and [len(shape) for _, shape in outputs] == [2]
         if not (static and floating and ranks and inputs[0][1][0] == 1):
             raise self._refused(f"it takes {_described(inputs)} and gives {_described(outputs)}")
-
-    @abstractmethod
-    def _open(self) -> None:
-        """Opens the file; raises ``HqpError`` where the runtime refuses it."""
-
-    @abstractmethod
-    def _request(self) -> Request:
-        """A new request of the open file that has run once, so that what the engine makes late is made."""
-
-    @abstractmethod
-    def _close(self) -> None:
-        """Releases what ``_open`` took; does nothing where nothing was opened."""
 
 
 def _described(ports: Sequence[Port]) -> str:

@@ -7,37 +7,38 @@ from typing import Any
 
 import numpy as np
 
-from hqp.runtimes import Port, Request, RuntimeSession
+from hqp.runtimes import LocalSession, Port, Request
+from hqp.transport import Host
 
 requires = ("onnxruntime",)
+opens = "onnx"
 
 FATAL = 4  # ONNX Runtime's severity above which nothing is logged: what goes wrong arrives as an exception.
 
 
-def version() -> str:
-    """The version of ONNX Runtime, e.g. ``1.31.1``."""
+def version(host: Host) -> str:
+    """The version of ONNX Runtime here, where it runs, e.g. ``1.31.1``."""
     import onnxruntime
 
     return str(onnxruntime.__version__)
 
 
-class Session(RuntimeSession):
+class Session(LocalSession):
     """An ONNX file in the CPU execution provider; requests are bound to their arrays, so a run allocates nothing."""
-
-    engine = "onnxruntime"
-    float32 = "tensor(float)"
 
     _session: Any = None
 
-    def _open(self) -> None:
+    def _load(self) -> None:
         import onnxruntime
 
         onnxruntime.disable_telemetry_events()
         try:
-            session = onnxruntime.InferenceSession(str(self.model), self._options(), providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(str(self.file), self._options(), providers=["CPUExecutionProvider"])
         except _refusals() as error:
             raise self._refused(_reason(str(error))) from None
-        self._check([_port(port) for port in session.get_inputs()], [_port(port) for port in session.get_outputs()])
+        inputs = [_port(port) for port in session.get_inputs()]
+        outputs = [_port(port) for port in session.get_outputs()]
+        self._check(inputs, outputs, float32="tensor(float)")
         self._session = session
 
     def _options(self) -> Any:
@@ -45,7 +46,7 @@ class Session(RuntimeSession):
 
         options = onnxruntime.SessionOptions()
         # Of one inference: each stream's calling thread is the first of its threads.
-        options.intra_op_num_threads = self.threads
+        options.intra_op_num_threads = self.device.threads
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
@@ -71,7 +72,7 @@ class Session(RuntimeSession):
             raise self._refused(_reason(str(error))) from None
         return Request(image, logits, run)
 
-    def _close(self) -> None:
+    def _unload(self) -> None:
         self._session = None
 
 

@@ -7,45 +7,46 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from hqp.runtimes import Port, Request, RuntimeSession
+from hqp.runtimes import LocalSession, Port, Request
+from hqp.transport import Host
 
 requires = ("openvino",)
+opens = "onnx"
 
 # Beginnings of those lines of an error that say where in OpenVINO it arose, not what is wrong with the file.
 _WHERE = ("Exception from ", "Check '", "FrontEnd API", "Summary:", "Conversion is failed")
 
 
-def version() -> str:
-    """The version and build of OpenVINO, e.g. ``2026.4.1-22982``."""
+def version(host: Host) -> str:
+    """The version and build of OpenVINO here, where it runs, e.g. ``2026.4.1-22982``."""
     return "-".join(str(_engine().__version__).split("-")[:2])
 
 
-class Session(RuntimeSession):
+class Session(LocalSession):
     """An ONNX file compiled by OpenVINO's CPU plug-in; nothing is cached on disk and nothing is reported home."""
-
-    engine = "openvino"
-    float32 = "f32"
 
     _compiled: Any = None
 
-    def _open(self) -> None:
+    def _load(self) -> None:
         openvino = _engine()
         frontend = openvino.frontend.FrontEndManager().load_by_framework("onnx")
         # Asked first, since read_model tries every other front end on what is no ONNX and they write to stderr.
-        if not frontend.supported(str(self.model)):
+        if not frontend.supported(str(self.file)):
             raise self._refused("it is no ONNX file")
         try:
             core = openvino.Core()
-            compiled = core.compile_model(core.read_model(str(self.model)), "CPU", self._properties())
+            compiled = core.compile_model(core.read_model(str(self.file)), "CPU", self._properties())
         except RuntimeError as error:
             raise self._refused(_reason(str(error))) from None
-        self._check([_port(port) for port in compiled.inputs], [_port(port) for port in compiled.outputs])
+        inputs = [_port(port) for port in compiled.inputs]
+        outputs = [_port(port) for port in compiled.outputs]
+        self._check(inputs, outputs, float32="f32")
         self._compiled = compiled
 
     def _properties(self) -> dict[str, Any]:
         return {
             # Of all streams together. Left alone the engine takes every core.
-            "INFERENCE_NUM_THREADS": self.threads * self.streams,
+            "INFERENCE_NUM_THREADS": self.device.threads * self.streams,
             "NUM_STREAMS": str(self.streams),
             # Left alone it is BF16 or FP16 where the CPU has it, and the FP32 reference would not be FP32.
             "INFERENCE_PRECISION_HINT": "f32",
@@ -64,7 +65,7 @@ class Session(RuntimeSession):
             raise self._refused(_reason(str(error))) from None
         return Request(request.get_input_tensor().data, request.get_output_tensor().data, run)
 
-    def _close(self) -> None:
+    def _unload(self) -> None:
         self._compiled = None
 
 

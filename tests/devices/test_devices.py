@@ -8,6 +8,7 @@ import pytest
 
 from hqp import catalog
 from hqp.records import Device
+from hqp.transport import HERE
 
 NAMES = catalog.names("devices")
 
@@ -28,8 +29,8 @@ def test_a_device_is_frozen_and_its_facts_are_words(name: str) -> None:
     module = catalog.find("devices", name)
     with pytest.raises(dataclasses.FrozenInstanceError):
         module.device.threads = 8
-    facts = module.facts()
-    assert facts == module.facts()
+    facts = module.facts(HERE)
+    assert facts == module.facts(HERE)
     assert all(isinstance(word, str) and word for pair in facts.items() for word in pair)
 
 
