@@ -10,7 +10,7 @@ from typing import Literal
 from scipy.special import ndtri
 
 from hqp.errors import HqpError
-from hqp.stats.paired import score_interval
+from hqp.stats.paired import HALF_AN_IMAGE, drop_interval
 
 # A rejected pass stops early and costs a fraction of an accepted one, so galloping starts high: at δ = 1%, about where
 # a recovered network begins to lose accuracy.
@@ -37,7 +37,7 @@ def floor_correct(baseline_correct: int, total: int, delta_max_pp: float, confid
     allowed = math.floor(Fraction(str(delta_max_pp)) * total / 100)
     if confidence is not None:
         _require_enough(total, delta_max_pp, confidence)
-        while allowed > 0 and score_interval(allowed, 0, total, confidence)[1] > delta_max_pp / 100:
+        while allowed > 0 and drop_interval(allowed, 0, total, confidence)[1] > delta_max_pp / 100:
             allowed -= 1
     return max(0, baseline_correct - allowed)
 
@@ -48,7 +48,7 @@ def _require_enough(total: int, delta_max_pp: float, confidence: float) -> None:
     Raises:
         HqpError: even if not one of them differed, they could not.
     """
-    if score_interval(0, 0, total, confidence)[1] > delta_max_pp / 100:
+    if drop_interval(0, 0, total, confidence)[1] > delta_max_pp / 100:
         raise HqpError(
             f"{total} images of 'selection' cannot show that a drop is within {delta_max_pp} points",
             f"{_least_images(delta_max_pp, confidence)} or more",
@@ -57,9 +57,16 @@ def _require_enough(total: int, delta_max_pp: float, confidence: float) -> None:
 
 
 def _least_images(delta_max_pp: float, confidence: float) -> int:
-    """How many images show a drop within the bound where not one of them differs: z²/(n + z²) <= Δmax."""
+    """How many images show a drop within the bound where not one of them differs.
+
+    Where none is gained, the upper limit D of ``drop_interval`` solves (ND - h)² = z² N D (1 - D), with half an image h
+    lost of N = n + h: a quadratic in N, of which the larger root is meant.
+    """
     deviation_squared = float(ndtri((1 + confidence) / 2)) ** 2
-    return math.ceil(deviation_squared * (100 / delta_max_pp - 1))
+    limit = delta_max_pp / 100
+    middle = 2 * HALF_AN_IMAGE + deviation_squared * (1 - limit)
+    root = math.sqrt(middle * middle - 4 * HALF_AN_IMAGE**2)
+    return math.ceil((middle + root) / (2 * limit) - HALF_AN_IMAGE)
 
 
 def search(holds: Callable[[int], bool], steps: int, how: Literal["linear", "galloping", "none"], beat: int = 0) -> int:

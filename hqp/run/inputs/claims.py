@@ -11,7 +11,7 @@ from hqp.errors import Damaged, HqpError
 from hqp.records import Artifact, Certificate, LayerRecord, Sidecar
 from hqp.run.context import Context, split_digest
 from hqp.run.inputs import artifacts
-from hqp.stats.paired import score_interval
+from hqp.stats.paired import drop_interval
 
 # To which points are compared: what floats differ by is no contradiction.
 DECIMALS = 6
@@ -84,7 +84,7 @@ def _of_certificate(certificate: Certificate, sidecar: Sidecar) -> Told:
     lost = round(certificate.drop_pp * images / 100)
     yield "certificate.drop_pp", round(certificate.drop_pp, DECIMALS), round(100 * lost / images, DECIMALS)
     # Of the pairings with that drop, the limit is least where no image is both lost here and gained there.
-    _, least = score_interval(max(lost, 0), max(-lost, 0), images, 1 - 2 * certificate.alpha)
+    _, least = drop_interval(max(lost, 0), max(-lost, 0), images, 1 - 2 * certificate.alpha)
     possible = certificate.upper_pp >= 100 * least - 10**-DECIMALS
     yield "certificate.upper_pp", certificate.upper_pp, certificate.upper_pp if possible else 100 * least
 

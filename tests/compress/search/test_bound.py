@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hqp.compress.search.bound import floor_correct, give_back, search
 from hqp.errors import HqpError
-from hqp.stats.paired import score_interval
+from hqp.stats.paired import drop_interval
 
 
 @pytest.mark.parametrize(
@@ -59,18 +59,18 @@ def test_counts_that_are_no_accuracy_are_refused(correct: int, total: int) -> No
 def test_below_the_floor_of_a_limit_no_pairing_holds(total: int, confidence: float, lost: int, gained: int) -> None:
     correct = total // 2
     floor = floor_correct(correct, total, 1.5, confidence)
-    assert score_interval(correct - floor, 0, total, confidence)[1] <= 0.015
+    assert drop_interval(correct - floor, 0, total, confidence)[1] <= 0.015
     lost, gained = min(lost, correct), min(gained, total - correct)
     if correct - lost + gained < floor:
-        assert score_interval(lost, gained, total, confidence)[1] > 0.015
+        assert drop_interval(lost, gained, total, confidence)[1] > 0.015
 
 
 def test_too_few_images_to_show_the_bound_are_refused_with_how_many_it_takes() -> None:
-    with pytest.raises(HqpError, match=r"626 images of 'selection' cannot show .* 1\.5 points; 628 or more"):
-        floor_correct(600, 626, 1.5, 0.998)
+    with pytest.raises(HqpError, match=r"690 images of 'selection' cannot show .* 1\.5 points; 692 or more"):
+        floor_correct(600, 690, 1.5, 0.998)
     with pytest.raises(HqpError, match="cannot show"):
-        floor_correct(600, 627, 1.5, 0.998)
-    assert floor_correct(600, 628, 1.5, 0.998) == 600
+        floor_correct(600, 691, 1.5, 0.998)
+    assert floor_correct(600, 692, 1.5, 0.998) == 600
 
 
 class Judge:

@@ -15,7 +15,7 @@ from torch import nn
 from hqp.compress.job import Draft
 from hqp.compress.search import explain, passes
 from hqp.records import Accuracy, Group, Judged, Member, Policy, Pruning, Quantization, Ranking, Recipe, Rounds, Targets
-from hqp.stats.paired import score_interval
+from hqp.stats.paired import drop_interval
 
 TOTAL = 1000
 Explained = Callable[..., tuple[str, ...]]
@@ -59,7 +59,7 @@ PRUNING = Pruning((Ranking("fisher"),))
 
 def limit(lost: int) -> str:
     """The upper limit of the drop, in points, at the confidence of the recipe."""
-    return f"{100 * score_interval(lost, 0, TOTAL, 0.998)[1]:.2f}"
+    return f"{100 * drop_interval(lost, 0, TOTAL, 0.998)[1]:.2f}"
 
 
 def test_a_file_within_the_bound_needs_no_note(explained: Explained) -> None:
