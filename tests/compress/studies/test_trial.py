@@ -17,14 +17,14 @@ from hqp.errors import HqpError
 torch.set_num_threads(1)
 
 STEPS = (
-    "finding.find_groups",
-    "trial.sensitivities",
-    "groups.remove",
-    "recover.grams",
-    "recover.refit",
-    "contract.require_classifier",
-    "export.export",
-    "count.macs",
+    "channels.finding.find_groups",
+    "studies.trial.sensitivities",
+    "channels.groups.remove",
+    "channels.recover.grams",
+    "channels.recover.refit",
+    "network.contract.require_classifier",
+    "exporting.export.export",
+    "exporting.count.macs",
 )
 
 
