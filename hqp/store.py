@@ -25,14 +25,15 @@ from filelock import FileLock
 
 from hqp import documents
 from hqp.errors import HqpError
-from hqp.records import SCHEMA_VERSION, Digest, digest_of, is_digest
+from hqp.ledger import Ledger
+from hqp.records import SCHEMA_VERSION, Cost, Digest, digest_of, is_digest
 
 Record = TypeVar("Record")
 
 # Long enough that no two entries of one store share it, short enough for paths on every system.
 NAME_LENGTH = 24
 
-MANIFEST, RECORD = "entry.json", "record.json"
+MANIFEST, RECORD, COSTS = "entry.json", "record.json", "costs.json"
 FILES, STATES, RUNNING = "files", "train", "running"
 
 
@@ -44,6 +45,13 @@ class Manifest:
     kind: str
     request: Digest
     files: dict[str, Digest]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What it took to make an entry, by step."""
+
+    costs: tuple[Cost, ...]
 
 
 # What tells that a file was written to: its size, its time in nanoseconds, its inode.
@@ -170,6 +178,30 @@ class Store:
 
         place = self.make(kind, {**key, "form": documents.form(of)}, build)
         return self.read(place / RECORD, of)
+
+    def costed(
+        self, kind: str, key: Mapping[str, Any], build: Callable[[Path, Ledger], object]
+    ) -> tuple[Path, tuple[Cost, ...]]:
+        """As ``make``, with what the entry took when it was made, now or long ago; ``build`` enters it in a ledger."""
+
+        def counted(folder: Path) -> None:
+            ledger = Ledger()
+            build(folder, ledger)
+            documents.write(folder / COSTS, Costs(ledger.costs))
+
+        place = self.make(kind, key, counted)
+        return place, self.read(place / COSTS, Costs).costs
+
+    def costed_record(
+        self, kind: str, key: Mapping[str, Any], of: type[Record], compute: Callable[[Ledger], Record]
+    ) -> tuple[Record, tuple[Cost, ...]]:
+        """As ``record``, with what the record took when it was made."""
+
+        def build(folder: Path, ledger: Ledger) -> None:
+            documents.write(folder / RECORD, compute(ledger))
+
+        place, costs = self.costed(kind, {**key, "form": documents.form(of)}, build)
+        return self.read(place / RECORD, of), costs
 
     @staticmethod
     def read(file: Path, of: type[Record]) -> Record:

@@ -31,7 +31,7 @@ LEVELS = {
     3: (
         "models", "datasets", "criteria", "methods", "runtimes", "devices", "gates", "reports", "compress", "measure",
     ),
-    2: ("catalog", "store", "stats", "baselines", "onnx_rules", "typings", "transport"),
+    2: ("catalog", "store", "ledger", "stats", "baselines", "onnx_rules", "typings", "transport"),
     1: ("records", "suite", "errors", "foreign", "spelling", "documents", "__init__"),
 }  # fmt: skip
 LEVEL = {unit: level for level, units in LEVELS.items() for unit in units}
