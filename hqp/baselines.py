@@ -16,7 +16,7 @@ import numpy as np
 
 from hqp import documents
 from hqp.errors import Damaged, HqpError, Incomparable, command
-from hqp.records import SCHEMA_VERSION, Baseline, BaselineEntry, Case, Environment, Measurement, Results
+from hqp.records import Baseline, BaselineEntry, Case, Environment, Measurement, Results, metric_named
 
 UPDATE = "hqp baseline update"
 FILES = "files"
@@ -157,7 +157,7 @@ def _of_device(results: Results, device: str) -> Baseline:
     if twice:
         raise HqpError(f"these results hold {twice[0]} twice", "one artefact for each case")
     entries = tuple(_entry(measurement) for measurement in measured)
-    return Baseline(SCHEMA_VERSION, results.hqp_version, results.suite, device, environment, results.date, entries)
+    return Baseline(Baseline.SCHEMA, results.hqp_version, results.suite, device, environment, results.date, entries)
 
 
 def _entry(measurement: Measurement) -> BaselineEntry:
@@ -169,6 +169,7 @@ def _entry(measurement: Measurement) -> BaselineEntry:
         sparsity=sidecar.sparsity,
         latency=measurement.latency,
         accuracy=measurement.accuracy,
+        metrics=tuple(metric for metric in measurement.metrics if not metric.of),
     )
 
 
@@ -207,14 +208,21 @@ def _is_deep(item: Any) -> bool:
     return isinstance(item, dict) and any(isinstance(inner, dict) for inner in item.values())
 
 
+Fact = str | int | float | None
+
+
 @dataclass(frozen=True)
 class Difference:
-    """A fact of a case that two baselines tell differently; ``None`` on a side that does not have it."""
+    """A fact of a case that two baselines tell differently; ``None`` on a side that does not have it.
+
+    ``what`` is a field of the entry, or the name of a metric, of which the medians are told in its ``unit``.
+    """
 
     case: Case
     what: str
-    old: str | int | float | None
-    new: str | int | float | None
+    old: Fact
+    new: Fact
+    unit: str = ""
 
 
 def diff(old: Baseline, new: Baseline) -> tuple[Difference, ...]:
@@ -238,13 +246,23 @@ def diff(old: Baseline, new: Baseline) -> tuple[Difference, ...]:
 
 def _differences(case: Case, old: BaselineEntry | None, new: BaselineEntry | None) -> list[Difference]:
     if old is None or new is None:
-        sides = [entry.model_sha256 if entry else None for entry in (old, new)]
-        return [Difference(case, "model_sha256", *sides)]
+        before, after = (entry.model_sha256 if entry else None for entry in (old, new))
+        return [Difference(case, "model_sha256", before, after)]
     mine, theirs = _facts(old), _facts(new)
-    return [Difference(case, what, mine[what], theirs[what]) for what in mine if mine[what] != theirs[what]]
+    told = [Difference(case, what, mine[what], theirs[what]) for what in mine]
+    units = {metric.name: metric.unit for metric in (*old.metrics, *new.metrics)}
+    for name, unit in units.items():
+        was, now = (_median(entry, name) for entry in (old, new))
+        told.append(Difference(case, name, was, now, unit))
+    return [difference for difference in told if difference.old != difference.new]
 
 
-def _facts(entry: BaselineEntry) -> dict[str, str | int | float | None]:
+def _median(entry: BaselineEntry, name: str) -> float | None:
+    metric = metric_named(entry.metrics, name)
+    return metric.median if metric else None
+
+
+def _facts(entry: BaselineEntry) -> dict[str, Fact]:
     samples = entry.latency.candidate_ms
     return {
         "model_sha256": entry.model_sha256,

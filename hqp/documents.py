@@ -53,8 +53,8 @@ def from_json(text: str, kind: type[Record], name: str, fix: str) -> Record:
     except (ValueError, RecursionError) as error:
         raise Damaged(f"{name} is damaged or cut off ({error})", "complete JSON", fix) from None
     version = value.get("schema_version") if isinstance(value, dict) else None
-    if "schema_version" in getattr(kind, "__annotations__", {}) and not _is_current(version):
-        raise Damaged(f"{name} has schema {version!r}", f"this HQP reads schema {SCHEMA_VERSION}", fix)
+    if "schema_version" in getattr(kind, "__annotations__", {}) and not _is_current(version, kind):
+        raise Damaged(f"{name} has schema {version!r}", f"this HQP reads schema {schema_of(kind)}", fix)
     try:
         record: Record = _adapter(kind).validate_json(text, strict=True)
         return record
@@ -64,9 +64,14 @@ def from_json(text: str, kind: type[Record], name: str, fix: str) -> Record:
         raise Damaged(f"{name} is damaged at '{place}': {first['msg']}", fix=fix) from None
 
 
-def _is_current(version: object) -> bool:
+def schema_of(kind: type) -> int:
+    """The version of a document's form: its own where it has changed since the first."""
+    return getattr(kind, "SCHEMA", SCHEMA_VERSION)
+
+
+def _is_current(version: object, kind: type) -> bool:
     # True and 1.0 equal 1, and are no schema.
-    return type(version) is int and version == SCHEMA_VERSION
+    return type(version) is int and version == schema_of(kind)
 
 
 def read(path: Path, kind: type[Record], fix: str) -> Record:

@@ -23,6 +23,7 @@ from hqp.records import (
     Estimate,
     Judgement,
     Measurement,
+    Metric,
     PairedLatency,
     Policy,
     Reading,
@@ -127,7 +128,7 @@ def measurement_of(**changes: Any) -> Measurement:
         accuracy=candidate,
         fp32_accuracy=reference,
         fp32_bytes=44_800_000,
-        peak_memory_bytes=120_000_000,
+        metrics=(Metric("peak_memory", "bytes", (120_000_000,)),),
     )
     return replace(whole, **changes)
 
@@ -139,7 +140,7 @@ def judgement_of(measurement: Measurement, gate: str, outcome: Any, *, bound: bo
 
 def results_of(*measurements: Measurement, judgements: tuple[Judgement, ...] = (), **changes: Any) -> Results:
     whole = Results(
-        schema_version=SCHEMA_VERSION,
+        schema_version=Results.SCHEMA,
         hqp_version="0.1.0",
         suite="signs",
         question="Is it small and fast enough?",

@@ -12,7 +12,7 @@ import pytest
 from hqp import baselines, documents
 from hqp.baselines import Difference
 from hqp.errors import Damaged, HqpError, Incomparable
-from hqp.records import Baseline, Block, Case, Environment, Measurement, Results
+from hqp.records import Baseline, Block, Case, Environment, Measurement, Metric, Results
 
 Make = Callable[..., Measurement]
 MakeResults = Callable[..., Results]
@@ -42,6 +42,7 @@ def test_update_writes_one_file_a_device_and_find_reads_it(tmp_path: Path, resul
     entry, measurement = found.entry(OTHER_CASE), results.measurements[1]
     assert entry is not None
     assert (entry.latency, entry.accuracy) == (measurement.latency, measurement.accuracy)
+    assert entry.metrics == (Metric("peak_memory", "bytes", (120_000_000.0,)),)
     assert (entry.model_sha256, entry.model_bytes, entry.sparsity) == ("b" * 64, 8_000_000, 0.25)
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(paths)
 
@@ -218,6 +219,20 @@ def test_diff_names_what_changed(make_measurement: Make, make_results: MakeResul
         "split_digest": ("d" * 64, "e" * 64),
     }
     assert median == (pytest.approx(2.0, abs=0.05), None)
+
+
+def test_diff_names_each_metric_that_either_side_has(make_measurement: Make, make_results: MakeResults) -> None:
+    energy, peak = Metric("energy", "mJ", (3.0, 5.0, 4.0)), Metric("peak_memory", "bytes", (7.0,))
+    layer = Metric("time", "ms", (1.0,), of="conv1")
+    old, new = (
+        baselines.from_results(make_results(make_measurement(metrics=metrics)))[0]
+        for metrics in ((peak, layer), (energy, Metric("peak_memory", "bytes", (8.0,))))
+    )
+    case = old.entries[0].case
+    assert baselines.diff(old, new) == (
+        Difference(case, "peak_memory", 7.0, 8.0, "bytes"),
+        Difference(case, "energy", None, 4.0, "mJ"),
+    )
 
 
 def test_diff_names_counts_of_accuracy(

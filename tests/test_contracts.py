@@ -177,6 +177,15 @@ def devices(module: ModuleType) -> Iterator[str]:
             yield f"facts are {facts}"
 
 
+def probes(module: ModuleType) -> Iterator[str]:
+    """``measure(target)`` gives metrics, ``fresh`` says in what process, ``requires`` what it needs."""
+    yield from is_names(module, "requires")
+    yield from takes(module, "measure", ("target", ""))
+    yield from returns(module, "measure", "tuple[Metric, ...]")
+    if not isinstance(getattr(module, "fresh", None), bool):
+        yield f"fresh is {getattr(module, 'fresh', None)!r}"
+
+
 def gates(module: ModuleType) -> Iterator[str]:
     """``check(measurement, *, limits)`` gives a verdict; limits are keyword-only numbers with ranges; ``needs``."""
     yield from is_names(module, "needs", ("fp32", "baseline_latency", "baseline_accuracy"))
@@ -207,7 +216,8 @@ def reports(module: ModuleType) -> Iterator[str]:
 
 
 CONTRACTS: dict[str, Contract] = {
-    contract.__name__: contract for contract in (models, datasets, criteria, methods, runtimes, devices, gates, reports)
+    contract.__name__: contract
+    for contract in (models, datasets, criteria, methods, runtimes, devices, probes, gates, reports)
 }
 PLUGINS = [(kind, name) for kind in catalog.KINDS for name in catalog.names(kind)]
 
@@ -275,6 +285,11 @@ PLANTED = (
     ("runtimes", SESSION, ["Session lacks _request, _unload"]),
     ("devices", "device = 'cpu'", ["device is 'cpu'"]),
     ("devices", DEVICE, ["there is no runtime cpu_magic", "device declares", "facts are {'cpu': 1}"]),
+    (
+        "probes",
+        "fresh = 1\ndef measure(file) -> 'Metric': pass",
+        ["requires is None", "measure takes [('file', '')]", "measure does not return tuple", "fresh is 1"],
+    ),
     (
         "gates",
         "needs = 'baseline'\ndef check(measurement, max_pp: float, *, min_pp: int): pass",

@@ -24,6 +24,7 @@ from hqp.records import (
     Environment,
     Estimate,
     Judgement,
+    Metric,
     Outcome,
     Pruning,
     Quantization,
@@ -110,6 +111,9 @@ VERDICTS = st.builds(
     Verdict, st.text(max_size=9), st.sampled_from(get_args(Outcome)), st.text(), st.none() | ESTIMATES,
     st.dictionaries(st.text(max_size=9), FLOATS, max_size=2),
 )  # fmt: skip
+METRICS = st.builds(
+    Metric, st.text(max_size=9), st.text(max_size=9), st.lists(FLOATS, min_size=1, max_size=3).map(tuple)
+)
 JUDGEMENTS = st.builds(
     Judgement, st.text(max_size=9), CASES, st.booleans(), st.none() | VERDICTS, st.none() | st.text(max_size=9)
 )
@@ -135,6 +139,7 @@ def test_any_record_comes_back_equal(examples: dict[type, Any], kind: type, data
         entries: list[BaselineEntry] = data.draw(st.lists(st.builds(
             BaselineEntry, CASES, st.from_regex(DIGEST, fullmatch=True), st.integers(), FLOATS,
             st.just(record.entries[0].latency), st.just(record.entries[0].accuracy),
+            st.lists(METRICS, max_size=2).map(tuple),
         ), max_size=3))  # fmt: skip
         changed = replace(record, environment=Environment(data.draw(FACTS)), entries=tuple(entries))
     assert documents.from_json(documents.to_json(changed), kind, "file.json", FIX) == changed
@@ -162,13 +167,22 @@ def test_cut_off_at_any_byte_it_is_refused(examples: dict[type, Any], kind: type
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("schema", [0, 2, "1", None, [], True, 1.0])
+@pytest.mark.parametrize("schema", [0, 3, "1", None, [], True, 1.0])
 def test_another_schema_is_refused(examples: dict[type, Any], kind: type, schema: Any) -> None:
     value = json.loads(documents.to_json(examples[kind]))
     value["schema_version"] = schema
-    assert f"has schema {schema!r}; this HQP reads schema 1" in refused(json.dumps(value), kind)
+    assert f"has schema {schema!r}; this HQP reads schema {documents.schema_of(kind)}" in refused(
+        json.dumps(value), kind
+    )
     del value["schema_version"]
     assert "has schema None" in refused(json.dumps(value), kind)
+
+
+def test_results_and_baselines_from_before_metrics_are_refused_by_their_schema(examples: dict[type, Any]) -> None:
+    for kind in (Results, Baseline):
+        value = json.loads(documents.to_json(examples[kind]))
+        value["schema_version"] = 1
+        assert refused(json.dumps(value), kind) == f"file.json has schema 1; this HQP reads schema 2; try: {FIX}"
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:

@@ -70,9 +70,18 @@ def readable(differences: tuple[Difference, ...]) -> str:
 
 
 def _row(difference: Difference) -> tuple[str, ...]:
-    name, form = FACTS[difference.what]
+    name, form = _reading_of(difference)
     old, new = ("–" if side is None else form(side) for side in (difference.old, difference.new))
     return f"  {name}", old, "->", new, _change(difference.old, difference.new)
+
+
+def _reading_of(difference: Difference) -> tuple[str, Callable[[Any], str]]:
+    """A difference's name in words, and how a value of it is told."""
+    from hqp.records import in_readable_unit, words_of
+
+    if difference.what in FACTS:
+        return FACTS[difference.what]
+    return words_of(difference.what), lambda value: " ".join(in_readable_unit(value, difference.unit))
 
 
 def _change(old: object, new: object) -> str:

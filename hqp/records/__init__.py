@@ -38,6 +38,7 @@ from hqp.records.method import (
     Targets,
     Variant,
 )
+from hqp.records.metric import Metric, in_readable_unit, metric_named, words_of
 from hqp.records.pruning import Group, Member, Statistics
 from hqp.records.ranges import LARGEST_INPUT, SMALLEST_INPUT
 from hqp.records.reading import DEFAULT_READING, WHOLE, Interpolation, Reading, triple_text
@@ -75,6 +76,7 @@ __all__ = [
     "Limit",
     "Measurement",
     "Member",
+    "Metric",
     "Option",
     "Outcome",
     "PairedLatency",
@@ -96,6 +98,9 @@ __all__ = [
     "Variant",
     "Verdict",
     "digest_of",
+    "in_readable_unit",
     "is_digest",
+    "metric_named",
     "triple_text",
+    "words_of",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from hqp.records.artifact import Sidecar
 from hqp.records.canonical import Digest, digest_of
 from hqp.records.data import Accuracy
+from hqp.records.metric import Metric, metric_named
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 
@@ -100,6 +101,7 @@ class Measurement:
     """All that was measured of a case: its artefact, beside FP32 of the same model on the same device.
 
     Where no FP32 file is at hand, ``fp32_accuracy`` is ``None`` and ``latency`` compares the artefact with itself.
+    ``metrics`` are what the probes measured: what one of them could not is not among them.
     ``baseline`` is what the artefact of the stored baseline does beside it, where a gate asked for that and a baseline
     was ever recorded. ``skipped_images`` belong to the split that judged, and could not be read.
     """
@@ -111,9 +113,13 @@ class Measurement:
     accuracy: Accuracy
     fp32_accuracy: Accuracy | None
     fp32_bytes: int
-    peak_memory_bytes: int | None
+    metrics: tuple[Metric, ...]
     baseline: Rerun | None = None
     skipped_images: tuple[str, ...] = ()
+
+    def metric(self, name: str) -> Metric | None:
+        """The metric of that name of the whole artefact, or ``None`` where it could not be measured."""
+        return metric_named(self.metrics, name)
 
 
 @dataclass(frozen=True)
@@ -154,6 +160,8 @@ class Judgement:
 @dataclass(frozen=True)
 class Results:
     """A run of a suite, from which every report can be made anew."""
+
+    SCHEMA: ClassVar[int] = 2
 
     schema_version: int
     hqp_version: str

@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
-from hqp.records import VARIANTS, Cost, Judgement, Measurement, Outcome, Results, triple_text
+from hqp.records import (
+    VARIANTS,
+    Cost,
+    Judgement,
+    Measurement,
+    Outcome,
+    Results,
+    in_readable_unit,
+    triple_text,
+    words_of,
+)
 from hqp.stats import noninferiority, signed_rank, summary
 
 ABSENT = "–"
@@ -176,9 +187,18 @@ def _speedup(measurement: Measurement) -> str:
     return f"{estimate.value:.2f}x ({estimate.lower:.2f} to {estimate.upper:.2f})" if estimate else ABSENT
 
 
-def _peak_memory(measurement: Measurement) -> str:
-    peak = measurement.peak_memory_bytes
-    return ABSENT if peak is None else number(peak / MEGABYTE, 0)
+def _metric_columns(measured: list[Measurement]) -> Iterator[Column]:
+    """A column for each kind of number that the probes took of whole artefacts."""
+    whole = [metric for measurement in measured for metric in measurement.metrics if not metric.of]
+    units = {metric.name: metric.unit for metric in whole}
+    for name, unit in units.items():
+        _, told_in = in_readable_unit(0, unit)
+        yield Column(f"{words_of(name)} {told_in}", partial(_median, name), rank=1)
+
+
+def _median(name: str, measurement: Measurement) -> str:
+    metric = measurement.metric(name)
+    return ABSENT if metric is None else in_readable_unit(metric.median, metric.unit)[0]
 
 
 def _speed(model: str, measured: list[Measurement], judgements: tuple[Judgement, ...]) -> Section:
@@ -189,7 +209,7 @@ def _speed(model: str, measured: list[Measurement], judgements: tuple[Judgement,
         Column("p90 ms", lambda measurement: _latency(measurement)[1], rank=3),
         Column("p99 ms", lambda measurement: _latency(measurement)[2], rank=2),
         Column("speed-up", _speedup),
-        Column("peak MB", _peak_memory, rank=1),
+        *_metric_columns(measured),
     )
     rows = tuple(
         (*row, *(_cell(measurement, gate, judgements) for gate in gates))

@@ -30,7 +30,7 @@ def measure_files(
     reference: tuple[Sidecar, Path] | None,
     protocol: Protocol,
 ) -> Measurement:
-    """Latency, accuracy on ``test`` and peak memory of a file beside FP32; without FP32, of the file alone."""
+    """Latency and accuracy on ``test`` of a file, beside FP32 where that is at hand, and what the probes measure."""
     against = (reference[0].model_sha256, reference[1]) if reference else (sidecar.model_sha256, file)
     return Measurement(
         case=case,
@@ -40,7 +40,7 @@ def measure_files(
         fp32_accuracy=accuracy(context, case, sidecar, reference[1], protocol) if reference else None,
         latency=time_pair(context, case.device, against, file, protocol, "latency"),
         fp32_bytes=sidecar.fp32_bytes,
-        peak_memory_bytes=probe.peak_memory_bytes(device_of(case.device), file),
+        metrics=probe.metrics(context, case.device, file),
         skipped_images=_test(context, sidecar, protocol).skipped,
     )
 

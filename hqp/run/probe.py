@@ -1,54 +1,76 @@
-"""Peak memory of a file in a runtime, taken in a fresh process.
+"""What the probes measure of a file on a device; those that need a fresh process get one.
 
-``python -m hqp.run.probe MODEL DEVICE`` prints one JSON document, ``{"peak_memory_bytes": …}``. ``DEVICE`` is the
-record of a device as JSON, so that the process measures what was declared and no file of that name.
+``python -m hqp.run.probe PROBE FILE DEVICE`` is that process, and prints the metrics as one JSON document. ``DEVICE``
+is the record of a device as JSON, so that the process measures what was declared and no file of that name.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from hqp import catalog, documents, transport
-from hqp.errors import HqpError
-from hqp.measure import memory
-from hqp.records import Device
+from hqp.errors import HqpError, NotInstalled
+from hqp.probes import Target
+from hqp.records import Device, Metric
+from hqp.run.context import Context, device_of
 
-KEY = "peak_memory_bytes"
-
-# Opening and one inference take seconds even on a small board; beyond this something hangs.
+# Opening and some inferences take seconds even on a small board; beyond this something hangs.
 LIMIT_S = 300.0
 
 
-def peak_memory_bytes(device: Device, model: Path) -> int:
-    """By how many bytes a fresh process grew, at its highest, to open a file on a device and run it once.
+def metrics(context: Context, device: str, file: Path) -> tuple[Metric, ...]:
+    """What all probes measure of a file on a device, in the order of their names.
 
     Raises:
-        HqpError: the process failed; with its last line.
+        HqpError: a fresh process failed, with its last line; or two probes measure the same.
     """
-    words = [sys.executable, "-m", "hqp.run.probe", str(model), documents.to_json(device)]
-    return int(json.loads(transport.run(words, timeout_s=LIMIT_S).stdout)[KEY])
+    measured: list[Metric] = []
+    for name in catalog.names("probes"):
+        try:
+            probe = catalog.load("probes", name)
+        except NotInstalled as absent:
+            context.tell(device, f"not measured: {absent}")
+            continue
+        measured += _measured(name, probe.fresh, device_of(device), file)
+    named = [" of ".join(filter(None, (metric.name, metric.of))) for metric in measured]
+    twice = [name for name in named if named.count(name) > 1]
+    if twice:
+        raise HqpError(f"two probes measure '{twice[0]}'", "one probe for each metric")
+    return tuple(measured)
 
 
-def measure(model: Path, device: Device) -> int:
-    """The growth of this process, in bytes, which must be fresh."""
+def _measured(name: str, fresh: bool, device: Device, file: Path) -> tuple[Metric, ...]:
+    if not fresh:
+        return measure(name, file, device)
+    if device.host:
+        # A process of this machine says nothing of another one.
+        return ()
+    words = [sys.executable, "-m", "hqp.run.probe", name, str(file), documents.to_json(device)]
+    printed = transport.run(words, timeout_s=LIMIT_S).stdout
+    return documents.from_json(printed, tuple[Metric, ...], f"what probe '{name}' printed", fix="hqp doctor")
+
+
+def measure(name: str, file: Path, device: Device) -> tuple[Metric, ...]:
+    """What a probe measures of a file on a device, in this process."""
     runtime = catalog.load("runtimes", device.runtime)
-    # It imports the engine, whose own code is no part of the model's memory.
-    runtime.version(transport.HERE)
-    return memory.peak_bytes(lambda: runtime.Session(model, device))
+    host = transport.host(device.host)
+    target = Target(file, device, host, runtime, lambda: runtime.Session(file, device))
+    measured: tuple[Metric, ...] = catalog.load("probes", name).measure(target)
+    return measured
 
 
 def main(words: list[str] | None = None) -> int:
     """The command of the fresh process; 0, or 2 with the reason as one line on stderr."""
-    parser = argparse.ArgumentParser(prog="hqp.run.probe", description="peak memory of a file in a runtime, in bytes")
-    parser.add_argument("model", type=Path)
+    parser = argparse.ArgumentParser(prog="hqp.run.probe", description="what a probe measures of a file on a device")
+    parser.add_argument("probe")
+    parser.add_argument("file", type=Path)
     parser.add_argument("device")
     given = parser.parse_args(words)
     try:
-        device = documents.from_json(given.device, Device, "the device", fix="python -m hqp.run.probe MODEL DEVICE")
-        print(json.dumps({KEY: measure(given.model, device)}))
+        device = documents.from_json(given.device, Device, "the device", fix="python -m hqp.run.probe --help")
+        print(documents.list_to_json(measure(given.probe, given.file, device)))
     except HqpError as error:
         print(error, file=sys.stderr)
         return 2
@@ -56,4 +78,4 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

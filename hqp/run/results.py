@@ -8,7 +8,7 @@ from pathlib import Path
 
 import hqp
 from hqp.measure import environment
-from hqp.records import SCHEMA_VERSION, Judgement, Measurement, Results
+from hqp.records import Judgement, Measurement, Results
 
 
 def results(
@@ -16,7 +16,7 @@ def results(
 ) -> Results:
     """A run's measurements and judgements, with the machine, the command and the time."""
     return Results(
-        schema_version=SCHEMA_VERSION,
+        schema_version=Results.SCHEMA,
         hqp_version=hqp.__version__,
         suite=name,
         question=question,

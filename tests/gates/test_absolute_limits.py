@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from hqp.gates import max_bytes, max_memory, max_ms, min_top1
-from hqp.records import Accuracy, Estimate, Measurement, PairedLatency, Sidecar
+from hqp.records import Accuracy, Estimate, Measurement, Metric, PairedLatency, Sidecar
 
 Make = Callable[..., Measurement]
 
@@ -84,5 +84,6 @@ def test_max_bytes_is_exact(
     ],
 )
 def test_max_memory(make_measurement: Make, peak: int | None, outcome: str, reason: str) -> None:
-    verdict = max_memory.check(make_measurement(peak_memory_bytes=peak), max_bytes=1e8)
+    metrics = () if peak is None else (Metric("peak_memory", "bytes", (peak,)),)
+    verdict = max_memory.check(make_measurement(metrics=metrics), max_bytes=1e8)
     assert (verdict.gate, verdict.outcome, verdict.reason) == ("max_memory", outcome, reason)

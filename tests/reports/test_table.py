@@ -34,7 +34,7 @@ def results(
     times = make_latency([[5.0, 5.0, 6.0]] * 20, [[2.0, 2.0, 3.0]] * 20)
     dense_hits, _ = make_hits(0)
     dense = make_measurement(
-        case=DENSE, sidecar=plain, peak_memory_bytes=None, accuracy=dense_hits, fp32_accuracy=dense_hits, latency=times
+        case=DENSE, sidecar=plain, metrics=(), accuracy=dense_hits, fp32_accuracy=dense_hits, latency=times
     )
     sidecar = make_sidecar(
         ranking="magnitude(norm=l2)",
@@ -146,13 +146,13 @@ def test_what_was_not_measured_is_a_dash_and_never_zero(make_measurement: Make, 
     bare = replace(
         whole,
         fp32_accuracy=None,
-        peak_memory_bytes=None,
+        metrics=(),
         latency=replace(whole.latency, blocks=(), disturbed=("hot",)),
         sidecar=replace(whole.sidecar, pruned=None, costs=(), ranking=None),
     )
     text = wide(make_results(bare))
     assert cells(text, "accuracy and size")["hqp"][2:6] == ["98.95", "–", "99.48", "–"]
-    assert cells(text, "latency and gates")["hqp"][2:] == ["–"] * 5
+    assert cells(text, "latency and gates")["hqp"][2:] == ["–"] * 4
     assert "resnet18-hqp-cpu_openvino: 1 disturbed blocks dropped, hot" in text
     assert "gates: none binds these cases" in text
 
@@ -188,8 +188,11 @@ def test_no_line_is_wider_than_the_terminal(long_results: Results, width: int) -
 @pytest.mark.parametrize(
     ("width", "dropped"),
     [
-        (80, ["inner θ %, params M, top-5 %, pruning pp", "p90 ms, p99 ms, peak MB", "passes, images, steps, s"]),
-        (100, ["inner θ %, params M", "p90 ms, p99 ms, peak MB", "passes"]),
+        (
+            80,
+            ["inner θ %, params M, top-5 %, pruning pp", "p90 ms, p99 ms, peak memory MB", "passes, images, steps, s"],
+        ),
+        (100, ["inner θ %, params M", "p90 ms, p99 ms, peak memory MB", "passes"]),
         (150, []),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 from hqp import documents
 from hqp.cli.baseline import readable
 from hqp.errors import HqpError
-from hqp.records import Accuracy, Measurement, Results, Sidecar
+from hqp.records import Accuracy, Measurement, Metric, Results, Sidecar
 from hqp.run.baseline import diff, update
 
 Make = Callable[..., Measurement]
@@ -68,15 +68,21 @@ def test_a_reviewer_reads_what_changed_case_by_case(
         sidecar=replace(measurement.sidecar, model_sha256="c" * 64, model_bytes=7_000_000, sparsity=0.5),
         accuracy=make_hits(300, 0)[1],
         latency=replace(measurement.latency, blocks=()),
+        metrics=(Metric("peak_memory", "bytes", (150_000_000,)), Metric("energy", "mJ", (2.5,))),
     )
     documents.write(results, replace(before, measurements=(after,)))
     table = readable(diff(results, tmp_path / "root")).splitlines()
     assert table[0] == "resnet18-hqp-cpu_openvino"
-    assert [line.split() for line in table[1:-1]] == [
+    assert [line.split() for line in table[1:-3]] == [
         ["artefact", DIGEST[:12], "->", "cccccccccccc"],
         ["bytes", "8,000,000", "->", "7,000,000", "-12.5%"],
         ["θ", "25.0%", "->", "50.0%", "+100.0%"],
         ["top-1", "hits", "19,790", "->", "19,690", "-0.5%"],
         ["top-5", "hits", "19,895", "->", "19,845", "-0.3%"],
     ]
-    assert table[-1].split()[0] == "median" and table[-1].split()[2:5] == ["ms", "->", "–"]
+    median, *metrics = (line.split() for line in table[-3:])
+    assert median[0] == "median" and median[2:5] == ["ms", "->", "–"]
+    assert metrics == [
+        ["peak", "memory", "120", "MB", "->", "150", "MB", "+25.0%"],
+        ["energy", "–", "->", "2.50", "mJ"],
+    ]

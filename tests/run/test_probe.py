@@ -1,18 +1,28 @@
+"""Probes are run in this process or in one of their own, and what they measured comes back whole."""
+
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hqp import catalog
-from hqp.errors import HqpError
-from hqp.records import Device, Policy
+from hqp import catalog, documents
+from hqp.errors import HqpError, NotInstalled
+from hqp.records import Device, Metric, Policy, metric_named
 from hqp.run import probe
+from hqp.run.context import Context
+from hqp.store import Store
 
 WEIGHT_BYTES = 40 * 10**6
+
+# The devices of this machine.
+DEVICES = ("cpu_onnxruntime", "cpu_openvino")
 
 
 def linear(path: Path, outputs: int) -> Path:
@@ -26,29 +36,118 @@ def linear(path: Path, outputs: int) -> Path:
     return path
 
 
-def device(runtime: str) -> Device:
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    return Context(Store(tmp_path / "store"))
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    runtime = catalog.find("devices", name).device.runtime
     if catalog.missing(catalog.find("runtimes", runtime)):
         pytest.skip(f"{runtime} is not installed")
-    return Device(runtime, 1, ("fp32",), Policy(), "a device")
+    return name
 
 
-@pytest.mark.parametrize("runtime", catalog.names("runtimes"))
-def test_the_weights_of_a_model_are_in_its_peak_memory(runtime: str, tmp_path: Path) -> None:
-    large = probe.peak_memory_bytes(device(runtime), linear(tmp_path / "large.onnx", WEIGHT_BYTES // 400))
-    small = probe.peak_memory_bytes(device(runtime), linear(tmp_path / "small.onnx", 10))
-    assert large - small > 0.95 * WEIGHT_BYTES
-    assert large < 10 * WEIGHT_BYTES
+def value(context: Context, device: str, file: Path, name: str) -> float:
+    metric = metric_named(probe.metrics(context, device, file), name)
+    assert metric is not None
+    return metric.median
 
 
-@pytest.mark.parametrize("runtime", catalog.names("runtimes"))
-def test_a_file_that_cannot_be_run_fails_with_the_childs_own_line(runtime: str, tmp_path: Path) -> None:
+def test_the_weights_of_a_model_are_in_its_size_and_its_peak_memory(
+    context: Context, device: str, tmp_path: Path
+) -> None:
+    large = linear(tmp_path / "large.onnx", WEIGHT_BYTES // 400)
+    small = linear(tmp_path / "small.onnx", 10)
+    assert value(context, device, small, "size") == small.stat().st_size
+    peak = value(context, device, large, "peak_memory")
+    assert peak - value(context, device, small, "peak_memory") > 0.95 * WEIGHT_BYTES
+    assert peak < 10 * WEIGHT_BYTES
+
+
+def test_a_file_that_cannot_be_run_fails_with_the_childs_own_line(
+    context: Context, device: str, tmp_path: Path
+) -> None:
     path = tmp_path / "text.onnx"
     path.write_text("this is no ONNX file")
-    with pytest.raises(HqpError, match=f"exit code 2: {runtime} does not run .*text.onnx") as raised:
-        probe.peak_memory_bytes(device(runtime), path)
+    with pytest.raises(HqpError, match=r"exit code 2: \w+ does not run .*text.onnx") as raised:
+        probe.metrics(context, device, path)
     assert "\n" not in str(raised.value)
 
 
-def test_an_unknown_runtime_is_named() -> None:
-    with pytest.raises(HqpError, match="unknown runtime 'onnxruntim'"):
-        probe.peak_memory_bytes(Device("onnxruntim", 1, ("fp32",), Policy(), "a device"), Path("m.onnx"))
+def planted(monkeypatch: pytest.MonkeyPatch, **plugins: Callable[..., tuple[Metric, ...]]) -> None:
+    """Puts these functions in the place of all probes."""
+    real, listed = catalog.load, catalog.names
+
+    def load(kind: str, name: str) -> object:
+        if kind != "probes":
+            return real(kind, name)
+        module = ModuleType(name)
+        module.__dict__.update(measure=plugins[name], fresh=False)
+        return module
+
+    monkeypatch.setattr(catalog, "load", load)
+    monkeypatch.setattr(catalog, "names", lambda kind: tuple(sorted(plugins)) if kind == "probes" else listed(kind))
+
+
+def test_two_probes_do_not_measure_one_metric(
+    context: Context, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    energy = (Metric("energy", "mJ", (1.0,)), Metric("energy", "mJ", (1.0,), of="conv1"))
+    planted(monkeypatch, one=lambda target: energy, other=lambda target: energy[1:])
+    with pytest.raises(HqpError, match="two probes measure 'energy of conv1'"):
+        probe.metrics(context, device, tmp_path / "model.onnx")
+
+
+def test_what_cannot_be_measured_is_absent_and_what_lacks_a_package_is_told_once(
+    context: Context, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(context.progress, "say", lambda line, loud=False: told.append(line))
+    planted(monkeypatch, lacking=lambda target: (), telling=lambda target: (Metric("energy", "mJ", (2.5, 3.5)),))
+    real = catalog.load
+
+    def load(kind: str, name: str) -> object:
+        if name == "lacking":
+            raise NotInstalled("probe 'lacking'", ("pynvml",), None)
+        return real(kind, name)
+
+    monkeypatch.setattr(catalog, "load", load)
+    for _ in range(2):
+        assert probe.metrics(context, device, tmp_path / "m.onnx") == (Metric("energy", "mJ", (2.5, 3.5)),)
+    assert told == ["not measured: probe 'lacking' needs pynvml, not installed here; try: pip install pynvml"]
+
+
+def test_a_process_here_is_not_taken_for_one_elsewhere(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    board = Device("onnxruntime", 1, ("fp32",), Policy(), "a board", host="user@nano")
+    monkeypatch.setattr(probe, "device_of", lambda name: board)
+    monkeypatch.setattr(catalog, "names", lambda kind: ("peak_memory",))
+    assert probe.metrics(context, "board", Path("model.onnx")) == ()
+
+
+def test_the_fresh_process_prints_what_is_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = linear(tmp_path / "small.onnx", 10)
+    assert probe.main(["size", str(file), device_json("onnxruntime")]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == [{"name": "size", "unit": "bytes", "samples": [float(file.stat().st_size)], "of": ""}]
+
+
+def device_json(runtime: str) -> str:
+    return documents.to_json(Device(runtime, 1, ("fp32",), Policy(), "a device"))
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "wrong"),
+    [
+        ("weight", device_json("onnxruntime"), "unknown probe 'weight'"),
+        ("size", device_json("onnxruntim"), "unknown runtime 'onnxruntim'"),
+        ("size", "{}", "the device is damaged at 'runtime'"),
+    ],
+)
+def test_what_the_fresh_process_does_not_know_is_told_in_one_line(
+    name: str, device: str, wrong: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert probe.main([name, "model.onnx", device]) == 2
+    assert capsys.readouterr().err.startswith(wrong)

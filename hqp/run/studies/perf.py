@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hqp import catalog, documents, transport
-from hqp.measure import environment, memory
+from hqp.measure import environment
+from hqp.probes import peak_memory
 from hqp.records import Measurement, Results
 from hqp.run.studies import ablation
 
@@ -56,9 +57,9 @@ def _print_growth(name: str, size: int, batch: int, what: str) -> None:
 
     build = catalog.load("models", name).build
     once(build, 32, 2, what)  # loads what is loaded late
-    before = memory.peak_rss_bytes()
+    before = peak_memory.peak_rss_bytes()
     once(build, size, batch, what)
-    print(memory.peak_rss_bytes() - before)
+    print(peak_memory.peak_rss_bytes() - before)
 
 
 def pruning_rows(results: Results) -> Iterator[Row]:

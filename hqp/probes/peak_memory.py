@@ -1,4 +1,4 @@
-"""Peak memory: how far a fresh process grows from before a session is opened to after its first inference.
+"""Peak memory: how far a fresh process grows, at its highest, to open the artefact and run it once.
 
 It means something only in a process that has done nothing else, since a peak never falls again.
 """
@@ -7,14 +7,27 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import psutil
 
-from hqp.measure.sampler import Opener
+from hqp.probes import Session, Target
+from hqp.records import Metric
+
+fresh = True
+requires = ()
 
 
-def peak_bytes(opener: Opener) -> int:
+def measure(target: Target) -> tuple[Metric, ...]:
+    """One sample, in bytes."""
+    # It imports the engine, whose own code is no part of the model's memory.
+    target.runtime.version(target.host)
+    return (Metric("peak_memory", "bytes", (peak_bytes(target.session),)),)
+
+
+def peak_bytes(opener: Callable[[], AbstractContextManager[Session]]) -> int:
     """By how many bytes resident memory grew, at its highest, while ``opener`` gave a session and it ran once.
 
     The engine must be imported before, or its own code is counted; what it loads late, such as kernels, is counted.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hqp.measure import memory
+from hqp.probes import peak_memory
 
 MIB = 2**20
 
@@ -22,7 +22,7 @@ def in_fresh_process(program: str) -> int:
 def test_growth_is_that_of_opening_and_running_and_not_of_what_was_before() -> None:
     growth = in_fresh_process(
         "from contextlib import contextmanager\n"
-        "from hqp.measure import memory\n"
+        "from hqp.probes import peak_memory\n"
         "kept = bytearray(b'x') * (30 << 20)\n"
         "class Session:\n"
         "    def time(self, n): self.scratch = bytearray(b'x') * (50 << 20); return [1.0] * n\n"
@@ -30,21 +30,21 @@ def test_growth_is_that_of_opening_and_running_and_not_of_what_was_before() -> N
         "def opener():\n"
         "    weights = bytearray(b'x') * (20 << 20)\n"
         "    yield Session()\n"
-        "print(memory.peak_bytes(opener))"
+        "print(peak_memory.peak_bytes(opener))"
     )
     assert 69 * MIB < growth < 80 * MIB
 
 
 def test_the_peak_is_not_inherited_from_the_process_that_started_this_one() -> None:
     big = bytearray(b"x") * (300 * MIB)
-    peak = in_fresh_process("from hqp.measure import memory; print(memory.peak_rss_bytes())")
+    peak = in_fresh_process("from hqp.probes import peak_memory; print(peak_memory.peak_rss_bytes())")
     assert len(big) > peak > MIB
 
 
 def test_linux_tells_the_peak_in_kibibytes(tmp_path: Path) -> None:
     status = tmp_path / "status"
     status.write_text("Name:\tpython\nVmPeak:\t  999999 kB\nVmHWM:\t  123456 kB\nVmRSS:\t  1000 kB\n")
-    assert memory.peak_rss_bytes(status) == 123456 * 1024
+    assert peak_memory.peak_rss_bytes(status) == 123456 * 1024
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="getrusage is POSIX")
@@ -55,7 +55,7 @@ def test_without_that_line_the_peak_is_the_systems(tmp_path: Path) -> None:
     status = tmp_path / "status"
     status.write_text("Name:\tpython\n")
     for absent in (status, tmp_path / "none"):
-        assert memory.peak_rss_bytes(absent) == peak * (1 if sys.platform == "darwin" else 1024)
+        assert peak_memory.peak_rss_bytes(absent) == peak * (1 if sys.platform == "darwin" else 1024)
 
 
 def test_the_session_is_closed_and_ran_once() -> None:
@@ -71,10 +71,10 @@ def test_the_session_is_closed_and_ran_once() -> None:
         yield Session()
         log.append("closed")
 
-    assert isinstance(memory.peak_bytes(opener), int)
+    assert isinstance(peak_memory.peak_bytes(opener), int)
     assert log == ["time 1", "closed"]
 
 
 def test_importing_it_needs_nothing_that_some_systems_lack() -> None:
-    source = Path(memory.__file__).read_text()
+    source = Path(peak_memory.__file__).read_text()
     assert not re.search(r"^import resource", source, re.MULTILINE)
