@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 # Per-channel scales need 13; 21 is the newest that each of the lowest versions of the runtimes reads.
 OPSETS = range(13, 22)
-# TensorRT 8.5 reads no newer one.
-TENSORRT_OPSETS = range(13, 18)
+# TensorRT 8.5 reads no newer one. Scales in FP16, which TensorRT 11 alone is given, need 19.
+TENSORRT_OPSETS, HALF_SCALES_OPSETS = range(13, 18), range(19, 22)
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
@@ -37,15 +37,15 @@ def check(path: Path, *, symmetric_only: bool = False) -> None:
 def lint(path: Path, *, symmetric_only: bool = False) -> tuple[str, ...]:
     """What stands between a file and the runtimes, a sentence each; nothing where all of them take it.
 
-    ``symmetric_only``: also what TensorRT asks for, signed activations with the zero point 0, biases in float, and the
-    scales of weights along their outputs.
+    ``symmetric_only``: also what TensorRT asks for, signed activations with the zero point 0, biases in float, the
+    scales of weights along their outputs, and residual sums that it fuses with the convolution before.
 
     Raises:
         HqpError: there is no such file.
         Damaged: the file is cut off, or no ONNX file.
     """
     model = read(path)
-    opsets = TENSORRT_OPSETS if symmetric_only else OPSETS
+    opsets = _tensorrt_opsets(model.graph) if symmetric_only else OPSETS
     try:
         # In a file that is not even valid, the rules that follow have nothing to hold on to.
         broken = tuple(_external_data(model.graph, path.parent)) or tuple(validity(model))
@@ -116,6 +116,7 @@ def _rules(graph: GraphProto, symmetric_only: bool) -> Iterator[str]:
         yield from _zero_points(graph)
         yield from _integer_biases(graph)
         yield from _weight_axes(graph)
+        yield from _unfused_sums(graph)
 
 
 def validity(model: ModelProto) -> Iterator[str]:
@@ -138,6 +139,14 @@ def _opset(model: ModelProto, accepted: range) -> Iterator[str]:
     foreign = {node.domain for node in model.graph.node} - {"", "ai.onnx"}
     if foreign:
         yield f"it uses operators of {min(foreign)}, which one runtime alone has"
+
+
+def _tensorrt_opsets(graph: GraphProto) -> range:
+    from onnx import TensorProto
+
+    halves = {tensor.name for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT16}
+    scales = {node.input[1] for node in _quantizers(graph)}
+    return HALF_SCALES_OPSETS if scales & halves else TENSORRT_OPSETS
 
 
 def _interface(graph: GraphProto) -> Iterator[str]:
@@ -203,8 +212,13 @@ def _zero_points(graph: GraphProto) -> Iterator[str]:
         zero = stored.get(node.input[2]) if len(node.input) > 2 else None
         if zero is None:
             yield f"{node.name} has no zero point, which TensorRT 8 demands"
-        elif zero.data_type == TensorProto.UINT8 or numpy_helper.to_array(zero).any():
-            yield f"{node.name} is not symmetric: its zero point is not a signed 0"
+            continue
+        values = numpy_helper.to_array(zero)
+        wrong = values[values != 0]
+        if wrong.size:
+            yield f"{node.name} is not symmetric: its zero point is {wrong[0]}, not 0"
+        elif zero.data_type == TensorProto.UINT8:
+            yield f"{node.name} is unsigned: its zero point is a UINT8, not an INT8"
 
 
 def _integer_biases(graph: GraphProto) -> Iterator[str]:
@@ -239,3 +253,49 @@ def _output_axis(node: NodeProto, dimensions: int) -> int:
         transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
         return 0 if transposed else 1
     return {"Conv": 0, "ConvTranspose": 1}.get(node.op_type, dimensions - 1)
+
+
+def residual_sums(graph: GraphProto) -> Iterator[tuple[NodeProto, str, str]]:
+    """The additions that TensorRT fuses with an INT8 convolution: the node, the convolution's result, what is added.
+
+    Of two convolutions the one that lies deeper is fused. Both names are those before any Q and DQ.
+    """
+    producers = {name: node for node in graph.node for name in node.output}
+    stored, depths = constants(graph), _depths(graph)
+    for node in graph.node:
+        if node.op_type != "Add":
+            continue
+        summands = [_before_quantization(name, producers) for name in node.input]
+        convolutions = [name for name in summands if _is_int8_convolution(producers.get(name), producers)]
+        if not convolutions or summands[0] == summands[1] or stored.keys() & summands:
+            continue
+        fused = max(convolutions, key=depths.__getitem__)
+        (other,) = {*summands} - {fused}
+        yield node, fused, other
+
+
+def _depths(graph: GraphProto) -> dict[str, int]:
+    """How many weighted nodes lie before each value, itself included, on the longest way."""
+    depths: dict[str, int] = {}
+    for node in graph.node:
+        before = max((depths.get(name, 0) for name in node.input), default=0)
+        depths.update(dict.fromkeys(node.output, before + (node.op_type in WEIGHTED)))
+    return depths
+
+
+def _before_quantization(name: str, producers: dict[str, NodeProto]) -> str:
+    while name in producers and producers[name].op_type in ("QuantizeLinear", "DequantizeLinear"):
+        name = producers[name].input[0]
+    return name
+
+
+def _is_int8_convolution(node: NodeProto | None, producers: dict[str, NodeProto]) -> bool:
+    return node is not None and node.op_type == "Conv" and _is_dequantized(node.input[1], producers)
+
+
+def _unfused_sums(graph: GraphProto) -> Iterator[str]:
+    for node, convolution, other in residual_sums(graph):
+        if convolution not in node.input:
+            yield f"{node.name} reads {convolution} quantised, so that TensorRT runs it apart from its convolution"
+        if other in node.input:
+            yield f"{node.name} reads {other} in float, so that TensorRT runs it apart from its INT8 convolution"

@@ -75,8 +75,7 @@ def float_weights(onnx_file: Path, out: Path) -> None:
         weight = stored.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
         if weight is not None and weight.data_type == TensorProto.INT8:
             quantized, scales = (numpy_helper.to_array(stored[name]) for name in node.input[:2])
-            axis = onnx_rules.scale_axis(node, weight)
-            values = quantized.astype(np.float32) * _along(scales, axis, quantized.ndim)
+            values = quantized.astype(np.float32) * along(scales, node, weight)
             weight.CopyFrom(numpy_helper.from_array(values, weight.name))
             quantizer = helper.make_node("QuantizeLinear", list(node.input), [f"{weight.name}_q"], f"{node.name}_q")
             quantizer.attribute.extend(node.attribute)
@@ -87,12 +86,12 @@ def float_weights(onnx_file: Path, out: Path) -> None:
     documents.write_bytes(out, model.SerializeToString(deterministic=True))
 
 
-def _along(scales: npt.NDArray[Any], axis: int, dimensions: int) -> npt.NDArray[Any]:
-    """The scales in a shape that multiplies a tensor along one of its axes; a single scale as it is."""
+def along(scales: npt.NDArray[Any], node: NodeProto, tensor: TensorProto) -> npt.NDArray[Any]:
+    """A node's scales in the shape that multiplies its tensor along the right axis; a single scale as it is."""
     if scales.ndim == 0:
         return scales
-    shape = [1] * dimensions
-    shape[axis] = -1
+    shape = [1] * len(tensor.dims)
+    shape[onnx_rules.scale_axis(node, tensor)] = -1
     return scales.reshape(shape)
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from hqp import onnx_rules
+from hqp import onnx_rules, typings
 from hqp.errors import Damaged, HqpError
 
 SIGNED_ZERO = np.int8(0)
@@ -142,11 +142,18 @@ def test_each_fault_is_found(fault: Callable[[ModelProto], None], tmp_path: Path
         onnx_rules.check(tmp_path / "model.onnx")
 
 
-@pytest.mark.parametrize("zero", [np.int8(3), np.uint8(0), np.uint8(128)])
-def test_tensorrt_takes_a_signed_zero_only(zero: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("zero", "told"),
+    [
+        (np.int8(3), "q is not symmetric: its zero point is 3, not 0"),
+        (np.uint8(128), "q is not symmetric: its zero point is 128, not 0"),
+        (np.uint8(0), "q is unsigned: its zero point is a UINT8, not an INT8"),
+    ],
+)
+def test_tensorrt_takes_a_signed_zero_only(zero: Any, told: str, tmp_path: Path) -> None:
     path = written(quantised(zero), tmp_path)
     onnx_rules.check(path)
-    with pytest.raises(HqpError, match=r"q is not symmetric.*, and 1 more"):
+    with pytest.raises(HqpError, match=f"{told}, and 1 more"):
         onnx_rules.check(path, symmetric_only=True)
 
 
@@ -227,6 +234,40 @@ def test_tensorrt_wants_the_scales_of_weights_along_their_outputs(
     assert onnx_rules.lint(wrong, symmetric_only=True) == (
         f"the scales of node's weights go along axis {1 - outputs}, not along its outputs, axis {outputs}",
     )
+
+
+@pytest.mark.parametrize(
+    ("summands", "told"),
+    [
+        (["logits", "again"], []),
+        (["logits", "input"], ["sum reads input in float, so that TensorRT runs it apart from its INT8 convolution"]),
+        (
+            ["back", "again"],
+            ["sum reads logits quantised, so that TensorRT runs it apart from its convolution"],
+        ),
+        (["input", "again"], []),  # no convolution
+    ],
+)
+def test_tensorrt_wants_a_residual_sum_that_it_can_fuse(summands: list[str], told: list[str], tmp_path: Path) -> None:
+    model = quantised()
+    more = [
+        helper.make_node("QuantizeLinear", ["logits", "scale", "zero"], ["narrow"], "q2"),
+        helper.make_node("DequantizeLinear", ["narrow", "scale", "zero"], ["back"], "dq2"),
+        helper.make_node("Add", summands, ["sum"], "sum"),
+    ]
+    model.graph.node.extend(more)
+    model.graph.output[0].name = "sum"
+    assert onnx_rules.lint(written(model, tmp_path)) == ()
+    assert onnx_rules.lint(tmp_path / "model.onnx", symmetric_only=True) == tuple(told)
+
+
+def test_tensorrt_11_reads_scales_in_fp16_of_opset_19(tmp_path: Path) -> None:
+    model = quantised()
+    typings.typed(written(model, tmp_path), tmp_path / "half.onnx")
+    assert onnx_rules.lint(tmp_path / "half.onnx", symmetric_only=True) == ()
+    half = onnx_rules.read(tmp_path / "half.onnx")
+    half.opset_import[0].version = 18
+    assert "its opset is 18, not one of 19 to 21" in onnx_rules.lint(written(half, tmp_path), symmetric_only=True)
 
 
 def test_constants_are_seen_through_quantisation() -> None:

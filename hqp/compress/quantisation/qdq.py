@@ -16,6 +16,7 @@ import onnx
 from onnx import GraphProto, ModelProto
 
 from hqp import documents
+from hqp.compress.quantisation import tensorrt
 from hqp.errors import HqpError
 from hqp.records import Policy
 
@@ -36,9 +37,10 @@ Ranges = Mapping[str, tuple[float, float]]
 def quantize(fp32: Path, out: Path, ranges: Ranges, policy: Policy) -> None:
     """Writes ``fp32`` with INT8 weights, per channel and symmetric, and activations as ``policy`` wants them.
 
-    ``ranges`` holds the lowest and highest value of each tensor in ``tensors(fp32, policy)``. Biases are float where
-    the policy is symmetric, which is TensorRT's. Else they are int32, and a channel whose bias would overflow gets a
-    coarser weight scale, after TensorFlow Lite's ``quantization_utils.cc``. The same input gives the same bytes.
+    ``ranges`` holds the lowest and highest value of each tensor in ``tensors(fp32, policy)``. Where the policy is
+    symmetric, which is TensorRT's, biases are float and every scale is one that FP16 holds. Else biases are int32, and
+    a channel whose bias would overflow gets a coarser weight scale, after TensorFlow Lite's ``quantization_utils.cc``.
+    The same input gives the same bytes.
 
     Raises:
         HqpError: a range is missing, or is not finite.
@@ -92,6 +94,10 @@ def _with_qdq(fp32: Path, ranges: Ranges, policy: Policy) -> ModelProto:
     quantizer.quantize_model()
     quantizer.model.topological_sort()
     quantized: ModelProto = quantizer.model.model
+    if policy.symmetric:
+        tensorrt.fuse_residual_sums(quantized.graph, lambda name: _limits(ranges, name))
+        tensorrt.round_scales(quantized.graph, onnx.load(fp32).graph)
+        quantizer.model.topological_sort()
     del quantized.metadata_props[:], quantized.graph.value_info[:]
     return quantized
 
@@ -103,11 +109,18 @@ def _tensor_data(graph: GraphProto, ranges: Ranges) -> dict[str, Any]:
     names = [graph.input[0].name, *(name for node in graph.node for name in node.output)]
     found = {}
     for name in names:
-        low, high = ranges.get(name, (0.0, 1.0))
-        # What was zero on every image carries nothing: any scale is right, and a tiny one overflows the next bias.
-        low, high = (low, high) if high - low >= LEAST_WIDTH else (0.0, 1.0)
+        low, high = _limits(ranges, name)
         found[name] = TensorData(lowest=np.float32(low), highest=np.float32(high))
     return found
+
+
+def _limits(ranges: Ranges, name: str) -> tuple[float, float]:
+    """The range that a tensor's scale spans.
+
+    What was zero on every image carries nothing: any scale is right, and a tiny one overflows the next bias.
+    """
+    low, high = ranges.get(name, (0.0, 1.0))
+    return (low, high) if high - low >= LEAST_WIDTH else (0.0, 1.0)
 
 
 def _constant_additions(graph: GraphProto) -> list[str]:

@@ -42,8 +42,7 @@ NARROW = Policy(weight_bits=7)
 INSTRUCTIONS = host_facts().get("instructions", "")
 SATURATES = "avx2" in INSTRUCTIONS and "vnni" not in INSTRUCTIONS
 POLICIES = [
-    replace(policy, weight_bits=7) if SATURATES else policy
-    for policy in (PER_RUNTIME, FUSED, TENSORRT, Policy("int8", symmetric=True), NARROW)
+    replace(policy, weight_bits=7) if SATURATES else policy for policy in (PER_RUNTIME, FUSED, TENSORRT, NARROW)
 ]
 
 
