@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from hqp.errors import HqpError
 from hqp.records import (
     SCHEMA_VERSION,
     Accuracy,
@@ -33,6 +35,7 @@ from hqp.records import (
     Targets,
     Verdict,
 )
+from hqp.transport import Completed
 
 
 @pytest.fixture
@@ -151,6 +154,50 @@ def results_of(*measurements: Measurement, judgements: tuple[Judgement, ...] = (
         judgements=judgements,
     )
     return replace(whole, **changes)
+
+
+@dataclass(frozen=True)
+class FolderHost:
+    """Another machine: its files lie under ``root``, and it knows the commands of ``says``, by their words."""
+
+    root: Path
+    says: Mapping[str, str] = field(default_factory=dict)
+    name: str = "user@board"
+    asked: list[str] = field(default_factory=list)
+
+    def run(self, command: Sequence[str], *, timeout_s: float | None = None) -> Completed:
+        words = " ".join(command)
+        self.asked.append(words)
+        if words not in self.says:
+            raise HqpError(f"there is no program '{command[0]}' on {self.name}")
+        return Completed(self.says[words], "", 0.0)
+
+    def read(self, path: str) -> str:
+        self.asked.append(path)
+        try:
+            return (self.root / path.lstrip("/")).read_text()
+        except OSError as error:
+            raise HqpError(f"{path} cannot be read on {self.name}: {error.strerror}") from None
+
+    def send(self, local: Path, remote: str) -> None:
+        shutil.copyfile(local, self.root / remote.lstrip("/"))
+
+    def fetch(self, remote: str, local: Path) -> None:
+        shutil.copyfile(self.root / remote.lstrip("/"), local)
+
+
+@pytest.fixture
+def make_host(tmp_path: Path) -> Callable[..., FolderHost]:
+    """``make_host({"proc/loadavg": "…"}, says={"uname -m": "aarch64"})``: another machine with these files."""
+
+    def make(files: Mapping[str, str], says: Mapping[str, str] | None = None, folder: str = "board") -> FolderHost:
+        for name, text in files.items():
+            path = tmp_path / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return FolderHost(tmp_path / folder, says or {})
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -153,6 +153,8 @@ def runtimes(module: ModuleType) -> Iterator[str]:
     if hasattr(module, "prepare"):
         yield from takes(module, "prepare", ("file", ""), ("device", ""), ("folder", ""))
         yield from returns(module, "prepare", "Path")
+    if hasattr(module, "peak_memory_bytes"):
+        yield from takes(module, "peak_memory_bytes", ("file", ""), ("device", ""))
     session = getattr(module, "Session", None)
     if not (inspect.isclass(session) and issubclass(session, RuntimeSession)):
         yield f"Session is {session!r}"
@@ -171,6 +173,8 @@ def devices(module: ModuleType) -> Iterator[str]:
     if device.threads < 1 or not device.precisions or not device.summary:
         yield f"device declares {device}"
     yield from takes(module, "facts", ("host", ""))
+    if hasattr(module, "limit"):
+        yield from takes(module, "limit", ("host", ""))
     if inspect.isfunction(getattr(module, "facts", None)) and parameters(module.facts) == [("host", "")]:
         facts = module.facts(HERE)
         if not all(isinstance(text, str) for pair in facts.items() for text in pair):
@@ -248,6 +252,7 @@ DEVICE = """
 from hqp.records import Device, Policy
 device = Device("cpu_magic", 0, (), Policy(), "")
 def facts(host): return {"cpu": 1}
+def limit(): return None
 """
 PRUNES = """
 from hqp.records import Pruning, Ranking, Recipe
@@ -279,12 +284,20 @@ PLANTED = (
     ("methods", PRUNES, ["magnitude has no option norn", "there is no criterion luck"]),
     (
         "runtimes",
-        "requires = ()\ndef version(): pass\ndef prepare(file): pass\nclass Session: pass",
-        ["version takes []", "version does not", "opens is None", "prepare takes", "prepare does not", "Session is"],
+        "requires = ()\ndef version(): pass\ndef prepare(file): pass\nclass Session: pass\npeak_memory_bytes = 1",
+        [
+            "version takes []",
+            "version does not",
+            "opens is None",
+            "prepare takes",
+            "prepare does not",
+            "peak_memory_bytes is no",
+            "Session is",
+        ],
     ),
     ("runtimes", SESSION, ["Session lacks _request, _unload"]),
     ("devices", "device = 'cpu'", ["device is 'cpu'"]),
-    ("devices", DEVICE, ["there is no runtime cpu_magic", "device declares", "facts are {'cpu': 1}"]),
+    ("devices", DEVICE, ["there is no runtime cpu_magic", "device declares", "limit takes []", "facts are {'cpu': 1}"]),
     (
         "probes",
         "fresh = 1\ndef measure(file) -> 'Metric': pass",

@@ -1,18 +1,22 @@
 """Whether the machine was disturbed while a block was measured: other load, lowered clocks, heat.
 
-Portable through psutil; what a system does not tell is not judged. The load that counts is what reached into the cores
-that the measurement needs: on two cores and one thread, one other busy process is no disturbance, two are.
+What is measured on another host is watched there, and nothing of this machine is. What a system does not tell is not
+judged. The load that counts is what reached into the cores that the measurement needs: on two cores and one thread, one
+other busy process is no disturbance, two are.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import psutil
+
+from hqp.measure.procfs import CORES, cores, text
+from hqp.transport import HERE, Host
 
 # A quarter of a core lost costs a third more time. Background services of an idle machine stay below a tenth.
 LOST_CORE_SHARE = 0.25
@@ -26,10 +30,16 @@ HOT_MARGIN_C = 5.0
 # Sensors of the processor, as their drivers are named; a disk at its limit slows no inference.
 PROCESSOR_SENSORS = ("cpu", "core", "k10", "zen", "soc")
 
+# Boards tell -256 °C of a sensor that is switched off.
+OFF_C = -200.0
+
 # Bits of a Raspberry Pi's firmware: under-voltage, clock capped, throttled, soft temperature limit, as of now.
 FIRMWARE_LIMITED_NOW = 0xF
 
-_DEVICES = Path("/sys/devices")
+FIRMWARE = "/sys/devices/platform/soc/soc:firmware/get_throttled"
+ZONES = "/sys/class/thermal/thermal_zone"
+# Linux has at most 12 trip points a zone; boards have about ten zones.
+MOST_ZONES, MOST_TRIPS = 64, 12
 
 
 @dataclass(frozen=True)
@@ -37,16 +47,24 @@ class Reading:
     """The state of the machine at a moment; differences of two readings are judged.
 
     ``busy_s`` is processor time that all processes, and other guests of the host, have used on the ``cores`` which this
-    process may use; ``own_s`` is this process's part. ``throttlings`` counts how often clocks were lowered, 0 where
-    that is not told. ``limit`` names what limits the processor now, ``None`` where nothing does or nothing is told.
+    process may use; ``own_s`` is this process's part. ``runnable`` counts the others that want a core at that moment,
+    which is what a host tells on which the measured process starts and ends between two readings. Load that is not told
+    is ``None``. ``throttlings`` counts how often clocks were lowered, 0 where that is not told. ``limit`` names what
+    limits the processor now, ``None`` where nothing does or nothing is told.
     """
 
     wall_s: float
-    busy_s: float
-    own_s: float
+    busy_s: float | None
+    own_s: float | None
     cores: int
     throttlings: int = 0
     limit: str | None = None
+    runnable: int | None = None
+
+
+Read = Callable[[], Reading]
+# What limits a device now, or None.
+Limit = Callable[[Host], "str | None"]
 
 
 @dataclass(frozen=True)
@@ -57,12 +75,11 @@ class Guard:
     """
 
     threads: int
-    read: Callable[[], Reading] | None = None
+    read: Read
 
     def __call__(self) -> Callable[[], str | None]:
-        read = self.read or read_machine
-        before = read()
-        return lambda: disturbance(before, read(), self.threads)
+        before = self.read()
+        return lambda: disturbance(before, self.read(), self.threads)
 
 
 def disturbance(before: Reading, after: Reading, threads: int) -> str | None:
@@ -70,13 +87,37 @@ def disturbance(before: Reading, after: Reading, threads: int) -> str | None:
     wall = after.wall_s - before.wall_s
     if wall <= 0:
         return "the clock stood still or went backwards"
-    others = (after.busy_s - before.busy_s) - (after.own_s - before.own_s) - after.cores * TICK_S
-    spare = max(0, after.cores - threads)
-    if others / wall - spare > LOST_CORE_SHARE:
+    if _others_reached_in(before, after, threads):
         return "other processes used the measured cores"
     if after.throttlings > before.throttlings:
         return "the processor lowered its clocks"
     return after.limit
+
+
+def _others_reached_in(before: Reading, after: Reading, threads: int) -> bool:
+    """Whether other processes used more than the cores that the measured threads leave."""
+    spare = max(0, after.cores - threads)
+    waiting = [reading.runnable for reading in (before, after) if reading.runnable is not None]
+    if any(runnable > spare for runnable in waiting):
+        return True
+    if before.busy_s is None or after.busy_s is None or before.own_s is None or after.own_s is None:
+        return False
+    wall = after.wall_s - before.wall_s
+    others = (after.busy_s - before.busy_s) - (after.own_s - before.own_s) - after.cores * TICK_S
+    return others / wall - spare > LOST_CORE_SHARE
+
+
+def reader(host: Host, limit: Limit | None = None) -> Read:
+    """What reads the state of a host; ``limit`` says what a device on it knows beside that."""
+    read = read_machine if host is HERE else Remote(host)
+    if limit is None:
+        return read
+
+    def read_with_limit() -> Reading:
+        reading = read()
+        return replace(reading, limit=limit(host) or reading.limit)
+
+    return read_with_limit
 
 
 def read_machine() -> Reading:
@@ -90,21 +131,92 @@ def read_machine() -> Reading:
         busy_s=sum(_busy_s(core) for core in mine),
         own_s=time.process_time(),
         cores=max(1, len(mine)),
-        throttlings=throttlings(),
-        limit=firmware_limit() or heat_limit(_temperatures()),
+        throttlings=throttlings(HERE),
+        limit=firmware_limit(HERE) or heat_limit(_temperatures()),
     )
 
 
-def throttlings(devices: Path = _DEVICES) -> int:
-    """How often the cores of this machine were slowed by heat since boot, where Linux counts it."""
-    files = devices.glob("system/cpu/cpu[0-9]*/thermal_throttle/core_throttle_count")
-    return sum(int(file.read_text()) for file in files)
+@dataclass(frozen=True)
+class Sensor:
+    """A temperature and the one at which the processor switches off, in °C, as psutil gives them."""
+
+    current: float
+    critical: float
 
 
-def firmware_limit(devices: Path = _DEVICES) -> str | None:
+class Remote:
+    """Reads the state of another host that runs Linux; what does not change there is asked once."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    @cached_property
+    def cores(self) -> int:
+        """The number of its cores; 0 where it does not tell, and load is then not judged."""
+        return len(cores(self.host))
+
+    @cached_property
+    def zones(self) -> dict[str, tuple[str, float]]:
+        """The file, and the critical temperature in °C, of each of the processor's sensors that has one."""
+        found: dict[str, tuple[str, float]] = {}
+        # They are numbered without a gap.
+        for number in range(MOST_ZONES):
+            name = text(self.host, f"{ZONES}{number}/type")
+            if not name:
+                break
+            critical = _critical_c(self.host, f"{ZONES}{number}") if _is_of_processor(name) else None
+            if critical is not None:
+                found[name] = (f"{ZONES}{number}/temp", critical)
+        return found
+
+    def __call__(self) -> Reading:
+        told = text(self.host, "/proc/loadavg").split()
+        # "2/345": of 345 tasks 2 run or want to; one of them is the one that reads.
+        runnable = int(told[3].partition("/")[0]) - 1 if len(told) > 3 and self.cores else None
+        return Reading(
+            wall_s=time.perf_counter(),
+            busy_s=None,
+            own_s=None,
+            cores=self.cores,
+            throttlings=throttlings(self.host),
+            limit=firmware_limit(self.host) or heat_limit(self._temperatures()),
+            runnable=runnable,
+        )
+
+    def _temperatures(self) -> dict[str, list[Sensor]]:
+        told = {name: _degrees_c(text(self.host, file)) for name, (file, _) in self.zones.items()}
+        return {name: [Sensor(now, self.zones[name][1])] for name, now in told.items() if now is not None}
+
+
+def _critical_c(host: Host, zone: str) -> float | None:
+    """The temperature in °C at which a zone switches the machine off, or ``None``."""
+    for number in range(MOST_TRIPS):
+        kind = text(host, f"{zone}/trip_point_{number}_type")
+        if kind == "critical":
+            return _degrees_c(text(host, f"{zone}/trip_point_{number}_temp"))
+        if not kind:
+            break
+    return None
+
+
+def _degrees_c(told: str) -> float | None:
+    """What a file of a zone says, in thousandths of a degree; a sensor that is off, or fails, says nothing."""
+    try:
+        degrees = int(told) / 1e3
+    except ValueError:
+        return None
+    return degrees if degrees > OFF_C else None
+
+
+def throttlings(host: Host) -> int:
+    """How often the cores of a host were slowed by heat since boot, where Linux counts it."""
+    files = (f"{CORES}/cpu{core}/thermal_throttle/core_throttle_count" for core in cores(host))
+    return sum(int(text(host, file) or 0) for file in files)
+
+
+def firmware_limit(host: Host) -> str | None:
     """What a Raspberry Pi's firmware says of its power and heat now, or ``None``."""
-    file = devices / "platform" / "soc" / "soc:firmware" / "get_throttled"
-    if file.exists() and int(file.read_text(), 16) & FIRMWARE_LIMITED_NOW:
+    if int(text(host, FIRMWARE) or "0", 16) & FIRMWARE_LIMITED_NOW:
         return "the firmware limits the processor (power supply or heat)"
     return None
 
@@ -112,11 +224,15 @@ def firmware_limit(devices: Path = _DEVICES) -> str | None:
 def heat_limit(temperatures: Mapping[str, Sequence[Any]]) -> str | None:
     """The processor's first sensor at its limit, of readings as psutil gives them, or ``None``."""
     for name, sensors in temperatures.items():
-        if any(word in name.lower() for word in PROCESSOR_SENSORS):
+        if _is_of_processor(name):
             for sensor in sensors:
                 if sensor.critical and sensor.current >= sensor.critical - HOT_MARGIN_C:
                     return f"{name} is at {sensor.current:.0f} °C, critical is {sensor.critical:.0f} °C"
     return None
+
+
+def _is_of_processor(name: str) -> bool:
+    return any(word in name.lower() for word in PROCESSOR_SENSORS)
 
 
 def _temperatures() -> Mapping[str, Sequence[Any]]:

@@ -21,7 +21,11 @@ requires = ()
 
 
 def measure(target: Target) -> tuple[Metric, ...]:
-    """One sample, in bytes."""
+    """One sample, in bytes; of an engine elsewhere only where its runtime tells it."""
+    if not target.in_process:
+        tells = getattr(target.runtime, "peak_memory_bytes", None)
+        told = tells(target.file, target.device) if tells else None
+        return (Metric("peak_memory", "bytes", (told,)),) if told else ()
     # It imports the engine, whose own code is no part of the model's memory.
     target.runtime.version(target.host)
     return (Metric("peak_memory", "bytes", (peak_bytes(target.session),)),)

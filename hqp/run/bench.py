@@ -9,7 +9,7 @@ from hqp import catalog
 from hqp.errors import HqpError, command
 from hqp.records import Artifact, Case, Measurement, Results
 from hqp.run import judge
-from hqp.run.context import Context, device_of
+from hqp.run.context import Context, device_of, runtime_of
 from hqp.run.inputs import artifacts, claims
 from hqp.run.measuring import Protocol, measure_files
 from hqp.run.results import results
@@ -19,7 +19,7 @@ from hqp.store import Store
 def bench_artifacts(paths: Sequence[Path], device: str, *, dataset: str | None = None) -> Results:
     """The measurements of finished artefacts on a device, beside FP32 where one of them is the same model's FP32."""
     given = tuple(artifacts.read(path) for path in paths)
-    catalog.load("runtimes", device_of(device).runtime)
+    runtime_of(device_of(device))
     for made in given:
         if dataset is not None and made.sidecar.dataset != dataset:
             fix = command("--dataset", made.sidecar.dataset)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hqp import catalog, transport
+from hqp import catalog, documents, transport
 from hqp.errors import HqpError
-from hqp.measure import environment, sampler
+from hqp.measure import environment, guards, sampler
 from hqp.records import (
     DEFAULT_READING,
     Accuracy,
@@ -29,13 +31,24 @@ from hqp.records import (
 )
 from hqp.run import images
 from hqp.run.progress import Progress
-from hqp.runtimes import RuntimeSession
+from hqp.runtimes import LocalSession, RuntimeSession
 from hqp.store import Store, sha256_of
+from hqp.transport import Host
 
 EVALUATION_BATCH = 200
 
 # arXiv 2602.06069, section on measuring.
 WARMUPS, TIMED = 10, 100
+
+# What names, in an entry of the store, the file that a runtime prepared.
+PREPARED = "prepared.json"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Which file of an entry a runtime opens."""
+
+    file: str
 
 
 @dataclass
@@ -82,15 +95,24 @@ class Context:
         """A split, none of whose images is read: for how many there are, and for what normalises them."""
         return _as_read(_loaded(dataset, split, reading), reading)
 
+    def host(self, device: str) -> Host:
+        """Where a device is."""
+        return transport.host(device_of(device).host)
+
     def environment(self, device: str) -> Environment:
-        """What a number measured on ``device`` depends on, here and now."""
+        """What a number measured on ``device`` depends on, now, on the host that it is on."""
         if device not in self._environments:
             plugin = catalog.load("devices", device)
-            runtime = catalog.load("runtimes", plugin.device.runtime)
-            host = transport.host(plugin.device.host)
+            runtime, host = runtime_of(plugin.device), self.host(device)
             facts, version = plugin.facts(host), runtime.version(host)
-            self._environments[device] = environment.environment(plugin.device, facts, version)
+            self._environments[device] = environment.environment(plugin.device, facts, version, host)
         return self._environments[device]
+
+    def guard(self, device: str) -> guards.Guard:
+        """What watches the host of a device while it is measured."""
+        plugin = catalog.load("devices", device)
+        read = guards.reader(self.host(device), getattr(plugin, "limit", None))
+        return guards.Guard(plugin.device.threads, read)
 
     def policy(self, device: str) -> Policy:
         """How a device wants its INT8, here: with weights of 7 bits where this processor's kernels would saturate.
@@ -105,12 +127,39 @@ class Context:
             return replace(declared, weight_bits=7)
         return declared
 
-    def session(self, file: Path, device: str, *, streams: int = 1) -> RuntimeSession:
-        """A file on a device, not opened yet."""
+    def prepared(self, file: Path, device: str) -> Path:
+        """What the runtime of a device opens of a file: an engine or a blob, made once and kept in the store.
+
+        It is made anew for another file, device or environment, and by another version or source of the runtime. Where
+        a runtime prepares nothing it is the file itself.
+        """
         declared = device_of(device)
-        runtime = catalog.load("runtimes", declared.runtime)
-        session: RuntimeSession = runtime.Session(file, declared, streams=streams)
-        return session
+        runtime = runtime_of(declared)
+        if not hasattr(runtime, "prepare"):
+            return file
+        key = {
+            "model": sha256_of(file),
+            "device": asdict(declared),
+            # Engines are made for a processor, a driver and a power state.
+            "environment": self.environment(device).digest,
+            # The flags that are no part of the device stand there.
+            "source": sha256_of(Path(runtime.__file__)),
+        }
+
+        def build(folder: Path) -> None:
+            with self.progress.track(f"prepared for {device}", 0):
+                made = runtime.prepare(file, declared, folder)
+            documents.write(folder / PREPARED, Prepared(made.relative_to(folder).as_posix()))
+
+        place = self.store.make("prepared", key, build)
+        return place / self.store.read(place / PREPARED, Prepared).file
+
+    def opener(self, file: Path, device: str, *, streams: int = 1) -> Callable[[], RuntimeSession]:
+        """What gives sessions of a file on a device, not opened yet; the file is prepared first, once for all."""
+        declared = device_of(device)
+        session: type[RuntimeSession] = runtime_of(declared).Session
+        prepared = self.prepared(file, device)
+        return lambda: session(prepared, declared, streams=streams)
 
     def accuracy(self, file: Path, device: str, samples: Samples, size: int) -> Accuracy:
         """The accuracy of a file on a split, in the device's runtime."""
@@ -128,7 +177,7 @@ class Context:
 
     def latency_ms(self, file: Path, device: str) -> float:
         """The median latency of a file on a device, by the paper's protocol: of 100 runs after 10 warm-up runs."""
-        with self.session(file, device) as session:
+        with self.opener(file, device)() as session:
             session.time(WARMUPS)
             times_ms = session.time(TIMED)
         reason = sampler.impossible([times_ms])
@@ -139,8 +188,9 @@ class Context:
     def outputs(self, file: Path, device: str, samples: Samples, size: int, step: str) -> npt.NDArray[np.float32]:
         """The logits of a file for the images of a split, (n, classes), in the device's runtime."""
         outputs = []
+        streams = max(1, environment.usable_cores(self.host(device)))
         with (
-            self.session(file, device, streams=environment.usable_cores()) as session,
+            self.opener(file, device, streams=streams)() as session,
             self.progress.track(step, len(samples)) as advance,
         ):
             for start in range(0, len(samples), EVALUATION_BATCH):
@@ -171,6 +221,24 @@ def device_of(name: str) -> Device:
     """The declaration of a device by name."""
     device: Device = catalog.load("devices", name).device
     return device
+
+
+def runtime_of(device: Device) -> Any:
+    """The runtime of a device.
+
+    Raises:
+        HqpError: it runs in this process, and the device is on another host.
+    """
+    runtime = catalog.load("runtimes", device.runtime)
+    if device.host and runs_here(runtime):
+        wrong = f"runtime '{device.runtime}' runs here, and the device is on {device.host}"
+        raise HqpError(wrong, "a runtime that runs there, or HQP on that machine")
+    return runtime
+
+
+def runs_here(runtime: Any) -> bool:
+    """Whether a runtime runs in the process that opens its sessions."""
+    return issubclass(runtime.Session, LocalSession)
 
 
 def split_digest(dataset: str, split: str, reading: Reading, first: int | None = None) -> Digest:

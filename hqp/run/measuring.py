@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hqp.measure import guards, sampler
+from hqp.measure import sampler
 from hqp.records import Accuracy, Case, Measurement, PairedLatency, Samples, Sidecar
 from hqp.run import probe
-from hqp.run.context import Context, device_of
+from hqp.run.context import Context
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,17 @@ def time_pair(
     context: Context, device: str, reference: tuple[str, Path], candidate: Path, protocol: Protocol, step: str
 ) -> PairedLatency:
     """Interleaved rounds of two files on one device; ``reference`` is its digest and its file."""
+    # Before the first block, which opens what is prepared and builds nothing.
+    dense, mine = context.opener(reference[1], device), context.opener(candidate, device)
     with context.progress.track(step, protocol.rounds) as advance:
         return sampler.sample(
-            lambda: context.session(reference[1], device),
-            lambda: context.session(candidate, device),
+            dense,
+            mine,
             reference_sha256=reference[0],
             warmups=protocol.warmups,
             rounds=protocol.rounds,
             iterations=protocol.iterations,
             seed=protocol.seed,
-            guard=guards.Guard(threads=device_of(device).threads),
+            guard=context.guard(device),
             advance=advance,
         )

@@ -14,7 +14,7 @@ from hqp import catalog, documents, transport
 from hqp.errors import HqpError, NotInstalled
 from hqp.probes import Target
 from hqp.records import Device, Metric
-from hqp.run.context import Context, device_of
+from hqp.run.context import Context, device_of, runs_here, runtime_of
 
 # Opening and some inferences take seconds even on a small board; beyond this something hangs.
 LIMIT_S = 300.0
@@ -27,13 +27,14 @@ def metrics(context: Context, device: str, file: Path) -> tuple[Metric, ...]:
         HqpError: a fresh process failed, with its last line; or two probes measure the same.
     """
     measured: list[Metric] = []
+    prepared = context.prepared(file, device)
     for name in catalog.names("probes"):
         try:
             probe = catalog.load("probes", name)
         except NotInstalled as absent:
             context.tell(device, f"not measured: {absent}")
             continue
-        measured += _measured(name, probe.fresh, device_of(device), file)
+        measured += _measured(name, probe.fresh, device_of(device), prepared)
     named = [" of ".join(filter(None, (metric.name, metric.of))) for metric in measured]
     twice = [name for name in named if named.count(name) > 1]
     if twice:
@@ -42,11 +43,9 @@ def metrics(context: Context, device: str, file: Path) -> tuple[Metric, ...]:
 
 
 def _measured(name: str, fresh: bool, device: Device, file: Path) -> tuple[Metric, ...]:
-    if not fresh:
+    # A fresh process says nothing of an engine that runs in yet another one, or on another host.
+    if not fresh or not runs_here(runtime_of(device)):
         return measure(name, file, device)
-    if device.host:
-        # A process of this machine says nothing of another one.
-        return ()
     words = [sys.executable, "-m", "hqp.run.probe", name, str(file), documents.to_json(device)]
     printed = transport.run(words, timeout_s=LIMIT_S).stdout
     return documents.from_json(printed, tuple[Metric, ...], f"what probe '{name}' printed", fix="hqp doctor")
@@ -54,9 +53,8 @@ def _measured(name: str, fresh: bool, device: Device, file: Path) -> tuple[Metri
 
 def measure(name: str, file: Path, device: Device) -> tuple[Metric, ...]:
     """What a probe measures of a file on a device, in this process."""
-    runtime = catalog.load("runtimes", device.runtime)
-    host = transport.host(device.host)
-    target = Target(file, device, host, runtime, lambda: runtime.Session(file, device))
+    runtime, host = runtime_of(device), transport.host(device.host)
+    target = Target(file, device, host, runtime, runs_here(runtime), lambda: runtime.Session(file, device))
     measured: tuple[Metric, ...] = catalog.load("probes", name).measure(target)
     return measured
 

@@ -7,7 +7,8 @@ A file defines
 * ``version(host) -> str``: the version of the engine on the host that it runs on; where that is here, it imports it;
 * ``class Session(RuntimeSession)``: what opens a file on a device, gives its outputs and times it;
 * perhaps ``prepare(file, device, folder) -> Path``: what ``Session`` opens, an engine or a compiled blob, made once in
-  ``folder`` from the exported file. A runtime without it opens the exported file itself.
+  ``folder`` from the exported file. A runtime without it opens the exported file itself;
+* perhaps ``peak_memory_bytes(file, device) -> int | None``, where the engine runs elsewhere and that is told there.
 
 An engine that runs in this process derives from ``LocalSession``, which owns the requests, the streams and the clock,
 so that all of these are opened, run and timed by the same code. One that runs elsewhere, or times itself, derives from

@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 import platform
 import socket
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from hqp.measure import PROTOCOL, environment
 from hqp.records import Device, Policy
+from hqp.transport import HERE, Here, Unreachable
 
 DEVICE = Device("openvino", 1, ("fp32",), Policy(), "a device")
 
@@ -47,45 +49,46 @@ Serial\t\t: 10000000deadbeef
 """
 
 
-def host(root: Path, cpuinfo: str, **files: str) -> Path:
-    for name, text in {"proc/cpuinfo": cpuinfo, **files}.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return root
+CPU = "sys/devices/system/cpu/"
+
+MakeHost = Callable[..., Any]
 
 
-def test_an_x86_host_tells_its_processor_and_the_flags_that_kernels_are_chosen_by(tmp_path: Path) -> None:
-    facts = environment.host_facts(host(tmp_path, X86))
+def test_an_x86_host_tells_its_processor_and_the_flags_that_kernels_are_chosen_by(make_host: MakeHost) -> None:
+    facts = environment.host_facts(make_host({"proc/cpuinfo": X86}))
     assert facts["cpu"] == "Example CPU @ 2.00GHz (cpu family 6 model 143 stepping 8)"
     assert facts["instructions"] == "amx_int8 amx_tile avx2 avx512_bf16 avx512_vnni avx512f avx_vnni"
     assert "governor" not in facts
     assert "quota" not in facts
 
 
-def test_an_arm_board_tells_its_model_and_all_kinds_of_its_cores(tmp_path: Path) -> None:
-    root = host(tmp_path, ARM, **{"sys/firmware/devicetree/base/model": "Example Board 5\0"})
-    facts = environment.host_facts(root)
+def test_an_arm_board_tells_its_model_and_all_kinds_of_its_cores(make_host: MakeHost) -> None:
+    board = "sys/firmware/devicetree/base/model"
+    facts = environment.host_facts(make_host({"proc/cpuinfo": ARM, board: "Example Board 5\0"}))
     assert facts["cpu"] == "Example Board 5 implementer 0x41 part 0xd05,0xd0b variant 0x4 revision 1"
     assert facts["instructions"] == "asimd asimddp asimdhp"
     assert "deadbeef" not in json.dumps(facts)
 
 
-def test_power_state_and_limits_are_facts_where_the_system_tells_them(tmp_path: Path) -> None:
-    policy = "sys/devices/system/cpu/cpufreq/policy{}/{}"
-    root = host(
-        tmp_path,
-        X86,
-        **{
-            policy.format(0, "scaling_governor"): "performance\n",
-            policy.format(4, "scaling_governor"): "powersave\n",
-            policy.format(0, "scaling_max_freq"): "2400000\n",
-            policy.format(4, "scaling_max_freq"): "1800000\n",
-            "sys/devices/system/cpu/intel_pstate/no_turbo": "1\n",
-            "sys/fs/cgroup/cpu.max": "150000 100000\n",
-        },
-    )
-    facts = environment.host_facts(root)
+def test_an_arm_processor_is_told_by_its_part_since_many_share_a_model_name(make_host: MakeHost) -> None:
+    named = ARM.replace("BogoMIPS", "model name\t: ARMv8 Processor rev 0 (v8l)\nBogoMIPS")
+    assert environment.cpu_model(make_host({"proc/cpuinfo": named})).startswith("implementer 0x41 part 0xd05,0xd0b")
+
+
+def test_power_state_and_limits_are_facts_where_the_system_tells_them(make_host: MakeHost) -> None:
+    files = {
+        "proc/cpuinfo": X86,
+        f"{CPU}online": "0-1,4\n",
+        f"{CPU}cpu0/cpufreq/scaling_governor": "performance\n",
+        f"{CPU}cpu1/cpufreq/scaling_governor": "performance\n",
+        f"{CPU}cpu4/cpufreq/scaling_governor": "powersave\n",
+        f"{CPU}cpu5/cpufreq/scaling_governor": "of a core that is switched off\n",
+        f"{CPU}cpu0/cpufreq/scaling_max_freq": "2400000\n",
+        f"{CPU}cpu4/cpufreq/scaling_max_freq": "1800000\n",
+        f"{CPU}intel_pstate/no_turbo": "1\n",
+        "sys/fs/cgroup/cpu.max": "150000 100000\n",
+    }
+    facts = environment.host_facts(make_host(files))
     assert facts["governor"] == "performance,powersave"
     assert facts["max_khz"] == "1800000,2400000"
     assert facts["boost"] == "off"
@@ -93,22 +96,56 @@ def test_power_state_and_limits_are_facts_where_the_system_tells_them(tmp_path: 
 
 
 @pytest.mark.parametrize(("name", "text", "told"), [
-    ("sys/devices/system/cpu/cpufreq/boost", "1", "on"),
-    ("sys/devices/system/cpu/cpufreq/boost", "0", "off"),
-    ("sys/devices/system/cpu/intel_pstate/no_turbo", "0", "on"),
+    ("cpufreq/boost", "1", "on"),
+    ("cpufreq/boost", "0", "off"),
+    ("intel_pstate/no_turbo", "0", "on"),
 ])  # fmt: skip
-def test_boost_is_told_by_either_driver(tmp_path: Path, name: str, text: str, told: str) -> None:
-    assert environment.host_facts(host(tmp_path, X86, **{name: text}))["boost"] == told
+def test_boost_is_told_by_either_driver(make_host: MakeHost, name: str, text: str, told: str) -> None:
+    assert environment.host_facts(make_host({f"{CPU}{name}": text}))["boost"] == told
 
 
-def test_a_container_without_a_limit_has_no_quota(tmp_path: Path) -> None:
-    assert "quota" not in environment.host_facts(host(tmp_path, X86, **{"sys/fs/cgroup/cpu.max": "max 100000\n"}))
+def test_a_container_without_a_limit_has_no_quota(make_host: MakeHost) -> None:
+    assert "quota" not in environment.host_facts(make_host({"sys/fs/cgroup/cpu.max": "max 100000\n"}))
 
 
-def test_two_hosts_of_one_type_agree_though_their_clocks_differ(tmp_path: Path) -> None:
-    mine = environment.host_facts(host(tmp_path / "a", X86))
-    theirs = environment.host_facts(host(tmp_path / "b", X86.replace("1187.004", "2999.9")))
+def test_two_hosts_of_one_type_agree_though_their_clocks_differ(make_host: MakeHost) -> None:
+    mine = environment.host_facts(make_host({"proc/cpuinfo": X86}, folder="a"))
+    theirs = environment.host_facts(make_host({"proc/cpuinfo": X86.replace("1187.004", "2999.9")}, folder="b"))
     assert mine == theirs
+
+
+def test_another_host_is_told_by_itself_and_by_nothing_of_this_machine(make_host: MakeHost) -> None:
+    """A board that tells nothing has the facts that HQP declares, and not this machine's processor in their place."""
+    silent = environment.environment(DEVICE, {}, "8.2", make_host({}))
+    assert silent.facts == {"runtime": "openvino 8.2", "threads": "1", "protocol": PROTOCOL}
+    says = {"uname -m": "AARCH64\n", "uname -s": "Linux\n", "getconf GNU_LIBC_VERSION": "glibc 2.27\n"}
+    board = make_host({"proc/cpuinfo": ARM, "proc/self/status": "Name:\tcat\nCpus_allowed_list:\t0-2,5\n"}, says)
+    assert environment.host_facts(board) == {
+        "cpu": "implementer 0x41 part 0xd05,0xd0b variant 0x4 revision 1",
+        "architecture": "aarch64",
+        "instructions": "asimd asimddp asimdhp",
+        "cores": "4",
+        "system": "Linux glibc",
+    }
+
+
+def test_a_board_that_has_gone_has_not_told_that_it_has_no_facts(make_host: MakeHost) -> None:
+    class Gone(Here):
+        def read(self, path: str) -> str:
+            raise Unreachable("user@board cannot be reached")
+
+    with pytest.raises(Unreachable):
+        environment.host_facts(Gone())
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="what Python tells here is what Linux tells there")
+def test_this_machine_and_its_files_read_from_afar_are_one_environment() -> None:
+    """A board that measures itself and one that is measured over SSH have the same facts."""
+
+    class Loopback(Here):
+        name = "user@localhost"
+
+    assert environment.host_facts(Loopback()) == environment.host_facts(HERE)
 
 
 def test_the_environment_adds_runtime_threads_protocol_and_what_the_device_tells() -> None:

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from hqp.measure import guards
 from hqp.measure.guards import Guard, Reading, disturbance
+from hqp.transport import HERE
+
+CPU = "sys/devices/system/cpu/"
+ZONE = "sys/class/thermal/thermal_zone"
+
+MakeHost = Callable[..., Any]
 
 START = Reading(wall_s=100.0, busy_s=5000.0, own_s=40.0, cores=2)
 
@@ -70,22 +77,91 @@ def test_a_guard_reads_before_and_after() -> None:
     assert guard()() is None
 
 
-def test_counters_of_all_cores_are_added_and_absent_ones_are_zero(tmp_path: Path) -> None:
-    assert guards.throttlings(tmp_path) == 0
-    for core, count in enumerate((2, 3)):
-        folder = tmp_path / f"system/cpu/cpu{core}/thermal_throttle"
-        folder.mkdir(parents=True)
-        (folder / "core_throttle_count").write_text(f"{count}\n")
-    assert guards.throttlings(tmp_path) == 5
+def test_counters_of_all_cores_are_added_and_absent_ones_are_zero(make_host: MakeHost) -> None:
+    assert guards.throttlings(make_host({})) == 0
+    counts = {f"{CPU}cpu{core}/thermal_throttle/core_throttle_count": f"{count}\n" for core, count in ((0, 2), (1, 3))}
+    assert guards.throttlings(make_host({f"{CPU}online": "0-2", **counts})) == 5
 
 
 @pytest.mark.parametrize(("flags", "limited"), [("0", False), ("50005", True), ("50000", False), ("8", True)])
-def test_a_firmware_flag_counts_now_and_not_for_the_past(tmp_path: Path, flags: str, limited: bool) -> None:
-    assert guards.firmware_limit(tmp_path) is None
-    folder = tmp_path / "platform/soc/soc:firmware"
-    folder.mkdir(parents=True)
-    (folder / "get_throttled").write_text(f"{flags}\n")
-    assert (guards.firmware_limit(tmp_path) is not None) == limited
+def test_a_firmware_flag_counts_now_and_not_for_the_past(make_host: MakeHost, flags: str, limited: bool) -> None:
+    assert guards.firmware_limit(make_host({})) is None
+    host = make_host({"sys/devices/platform/soc/soc:firmware/get_throttled": f"{flags}\n"})
+    assert (guards.firmware_limit(host) is not None) == limited
+
+
+BOARD = {
+    f"{CPU}online": "0-3\n",
+    "proc/loadavg": "0.52 0.58 0.59 3/345 2310\n",
+    f"{ZONE}0/type": "AO-therm\n",
+    f"{ZONE}0/temp": "95000\n",
+    f"{ZONE}0/trip_point_0_type": "critical\n",
+    f"{ZONE}0/trip_point_0_temp": "90000\n",
+    f"{ZONE}1/type": "CPU-therm\n",
+    f"{ZONE}1/temp": "41500\n",
+    f"{ZONE}1/trip_point_0_type": "active\n",
+    f"{ZONE}1/trip_point_0_temp": "30000\n",
+    f"{ZONE}1/trip_point_1_type": "critical\n",
+    f"{ZONE}1/trip_point_1_temp": "97000\n",
+}
+
+
+def test_another_host_is_read_there_and_nothing_of_this_machine_is(
+    make_host: MakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_here() -> None:
+        raise AssertionError("this machine was read")
+
+    for name in ("Process", "cpu_times", "sensors_temperatures"):
+        monkeypatch.setattr(guards.psutil, name, read_here, raising=False)
+    reading = guards.reader(make_host(BOARD))()
+    assert (reading.busy_s, reading.own_s, reading.cores, reading.runnable) == (None, None, 4, 2)
+    assert (reading.throttlings, reading.limit) == (0, None)
+
+
+def test_what_another_host_does_not_tell_is_not_judged(make_host: MakeHost) -> None:
+    read = guards.reader(make_host({}))
+    before, after = read(), read()
+    assert (before.runnable, before.cores, before.limit) == (None, 0, None)
+    assert disturbance(before, after, 1) is None
+
+
+@pytest.mark.parametrize(
+    ("load", "threads", "disturbed"),
+    [("1/345", 4, False), ("2/345", 4, True), ("4/345", 1, False), ("5/345", 1, True)],
+)
+def test_others_that_wait_for_a_core_there_disturb_where_none_is_left(
+    make_host: MakeHost, load: str, threads: int, disturbed: bool
+) -> None:
+    host = make_host({**BOARD, "proc/loadavg": f"9.5 9.5 9.5 {load} 2310\n"})
+    assert (Guard(threads, guards.reader(host))()() is not None) == disturbed
+
+
+def test_the_heat_of_another_processor_is_judged_by_its_own_limit(make_host: MakeHost) -> None:
+    read = guards.reader(make_host(BOARD))
+    assert read().limit is None
+    make_host({f"{ZONE}1/temp": "92000\n"})
+    assert read().limit == "CPU-therm is at 92 °C, critical is 97 °C"
+    for off in ("-256000", "no number", ""):
+        make_host({f"{ZONE}1/temp": off})
+        assert read().limit is None
+
+
+def test_what_does_not_change_on_another_host_is_asked_once(make_host: MakeHost) -> None:
+    host = make_host(BOARD)
+    read = guards.reader(host)
+    read()
+    first = len(host.asked)
+    read()
+    again = host.asked[first:]
+    assert f"/{ZONE}1/temp" in again
+    assert not [path for path in again if path.endswith("type")]
+
+
+def test_a_device_knows_what_else_limits_it(make_host: MakeHost) -> None:
+    host = make_host(BOARD)
+    assert guards.reader(host, lambda there: f"{there.name} is not locked")().limit == "user@board is not locked"
+    assert guards.reader(host, lambda there: None)().limit is None
 
 
 def test_heat_is_judged_at_the_processor_alone() -> None:
@@ -103,11 +179,11 @@ def test_heat_is_judged_at_the_processor_alone() -> None:
 
 
 def test_this_machine_can_be_read_and_its_numbers_only_grow() -> None:
-    first = guards.read_machine()
-    second = guards.read_machine()
+    read = guards.reader(HERE)
+    first, second = read(), read()
     assert second.wall_s > first.wall_s
-    assert second.busy_s >= first.busy_s >= 0
-    assert second.own_s >= first.own_s > 0
+    assert first.busy_s is not None and second.busy_s is not None and second.busy_s >= first.busy_s >= 0
+    assert first.own_s is not None and second.own_s is not None and second.own_s >= first.own_s > 0
     assert first.cores == second.cores >= 1
 
 

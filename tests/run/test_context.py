@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from hqp import catalog, transport
 from hqp.errors import HqpError
-from hqp.records import Environment
-from hqp.run.context import Context, device_of
+from hqp.measure import PROTOCOL
+from hqp.records import Device, Environment, Policy
+from hqp.run.context import Context, device_of, runtime_of
+from hqp.runtimes import Float32, RuntimeSession
 from hqp.store import Store
+from hqp.transport import Host
 
 
 @pytest.mark.parametrize(
@@ -52,3 +59,120 @@ def test_a_latency_by_a_clock_that_stands_is_refused(tmp_path: Path, monkeypatch
         HqpError, match=r"a\.onnx on cpu_onnxruntime: the runtime told a time of 0 ms; a time above 0 ms"
     ):
         context.latency_ms(tmp_path / "a.onnx", "cpu_onnxruntime")
+
+
+class FarSession(RuntimeSession):
+    """A board's tool: it tells times of its own, and its files are what ``prepare`` made."""
+
+    def outputs(self, images: Float32) -> Float32:
+        return images.mean(axis=(2, 3))
+
+    def time(self, iterations: int) -> list[float]:
+        return [float(self.file.stat().st_size)] * iterations
+
+
+BOARD = Device("far", 2, ("fp32",), Policy(), "a board", host="user@board")
+
+
+@dataclass
+class Far:
+    """A device ``board`` on another host, whose runtime ``far`` builds engines; what was asked of it is kept."""
+
+    host: Any
+    device: Device = BOARD
+    release: str = "8.2"
+    source: Path = Path(__file__)
+    built: list[Path] = field(default_factory=list)
+
+    def version(self, host: Host) -> str:
+        assert host is self.host
+        return self.release
+
+    def facts(self, host: Host) -> dict[str, str]:
+        return {"module": host.read("/proc/device-tree/model")}
+
+    def prepare(self, file: Path, device: Device, folder: Path) -> Path:
+        self.built.append(file)
+        engine = folder / "engines" / "first.bin"
+        engine.parent.mkdir()
+        engine.write_bytes(b"engine" + file.read_bytes())
+        return engine
+
+    def load(self, kind: str, name: str) -> Any:
+        if (kind, name) == ("devices", "board"):
+            return SimpleNamespace(device=self.device, facts=self.facts)
+        if (kind, name) == ("runtimes", "far"):
+            session = {"Session": FarSession, "__file__": str(self.source)}
+            return SimpleNamespace(version=self.version, prepare=self.prepare, **session)
+        return LOAD(kind, name)
+
+
+LOAD = catalog.load
+
+
+@pytest.fixture
+def far(make_host: Any, monkeypatch: pytest.MonkeyPatch) -> Far:
+    board = Far(make_host({"proc/device-tree/model": "p3448", "proc/loadavg": "0 0 0 9/345 7"}))
+    monkeypatch.setattr(catalog, "load", board.load)
+    monkeypatch.setattr(transport, "host", {"user@board": board.host, "": transport.HERE}.__getitem__)
+    return board
+
+
+def test_the_environment_of_a_device_elsewhere_holds_nothing_of_this_machine(far: Far, tmp_path: Path) -> None:
+    told = Context(Store(tmp_path)).environment("board").facts
+    assert told == {"module": "p3448", "runtime": "far 8.2", "threads": "2", "protocol": PROTOCOL}
+
+
+def test_the_guard_of_a_device_elsewhere_watches_its_host(far: Far, tmp_path: Path) -> None:
+    guard = Context(Store(tmp_path)).guard("board")
+    asked = len(far.host.asked)
+    guard()()
+    assert "/proc/loadavg" in far.host.asked[asked:]
+    assert (guard.threads, guard.read().own_s) == (2, None)
+
+
+def test_a_runtime_of_this_process_does_not_run_on_another_host(far: Far) -> None:
+    with pytest.raises(HqpError, match="runtime 'onnxruntime' runs here, and the device is on user@board"):
+        runtime_of(replace(far.device, runtime="onnxruntime"))
+
+
+def test_what_a_runtime_opens_is_made_once_before_the_first_session(far: Far, tmp_path: Path) -> None:
+    file = tmp_path / "a.onnx"
+    file.write_bytes(b"model")
+    opener = Context(Store(tmp_path)).opener(file, "board")
+    assert far.built == [file]
+    for _ in range(2):
+        with opener() as session:
+            assert session.file.read_bytes() == b"enginemodel"
+    again = Context(Store(tmp_path))
+    assert again.latency_ms(file, "board") == len(b"enginemodel")
+    assert far.built == [file]
+
+
+def test_an_engine_is_of_its_file_device_environment_and_runtime(
+    far: Far, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.onnx"
+    file.write_bytes(b"model")
+
+    def made() -> int:
+        Context(Store(tmp_path)).prepared(file, "board")
+        return len(far.built)
+
+    assert (made(), made()) == (1, 1)
+    far.release = "8.6"
+    assert made() == 2
+    far.device = replace(far.device, precisions=("fp32", "fp16"))
+    assert made() == 3
+    far.source = tmp_path / "far.py"
+    far.source.write_text("flags = ('--fp16',)")
+    assert made() == 4
+    file.write_bytes(b"another")
+    assert (made(), made()) == (5, 5)
+
+
+def test_a_file_that_needs_no_preparing_is_opened_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "a.onnx"
+    file.write_bytes(b"model")
+    assert Context(Store(tmp_path / "store")).prepared(file, "cpu_onnxruntime") == file
+    assert not (tmp_path / "store").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import onnx
@@ -17,6 +17,7 @@ from hqp.errors import HqpError, NotInstalled
 from hqp.records import Device, Metric, Policy, metric_named
 from hqp.run import probe
 from hqp.run.context import Context
+from hqp.runtimes import RuntimeSession
 from hqp.store import Store
 
 WEIGHT_BYTES = 40 * 10**6
@@ -121,10 +122,16 @@ def test_what_cannot_be_measured_is_absent_and_what_lacks_a_package_is_told_once
 
 
 def test_a_process_here_is_not_taken_for_one_elsewhere(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    board = Device("onnxruntime", 1, ("fp32",), Policy(), "a board", host="user@nano")
+    """What an engine elsewhere holds is told by its runtime, or by none."""
+    board = Device("far", 1, ("fp32",), Policy(), "a board", host="user@nano")
+    silent = SimpleNamespace(Session=RuntimeSession)
+    telling = SimpleNamespace(Session=RuntimeSession, peak_memory_bytes=lambda file, device: 7 * len(device.runtime))
     monkeypatch.setattr(probe, "device_of", lambda name: board)
+    monkeypatch.setattr(context, "prepared", lambda file, device: file)
     monkeypatch.setattr(catalog, "names", lambda kind: ("peak_memory",))
-    assert probe.metrics(context, "board", Path("model.onnx")) == ()
+    for runtime, expected in ((silent, ()), (telling, (Metric("peak_memory", "bytes", (21,)),))):
+        monkeypatch.setattr(probe, "runtime_of", lambda device, found=runtime: found)
+        assert probe.metrics(context, "board", Path("model.onnx")) == expected
 
 
 def test_the_fresh_process_prints_what_is_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hqp import catalog, documents
 from hqp.errors import HqpError, command
 from hqp.records import DEFAULT_READING, LARGEST_INPUT, SMALLEST_INPUT, Digest, Reading, Recipe, Targets
-from hqp.run.context import Context, data_root, device_of
+from hqp.run.context import Context, data_root, device_of, runtime_of
 from hqp.run.inputs import checkpoints
 from hqp.run.inputs.network_input import NetworkInput, Source, settled
 from hqp.store import sha256_of
@@ -94,7 +94,7 @@ def resolve(request: Request) -> Recipe:
     recipe = _recipe(request)
     for ranking in recipe.pruning.rankings if recipe.pruning else ():
         catalog.load("criteria", ranking.criterion)
-    catalog.load("runtimes", device_of(request.device).runtime)
+    runtime_of(device_of(request.device))
     if not 0 < request.delta_max_pp <= 100:
         raise HqpError(f"Δmax is {request.delta_max_pp} points", "above 0 and at most 100", "--delta-max 1.5")
     if request.input_size is not None and not SMALLEST_INPUT <= request.input_size <= LARGEST_INPUT:

@@ -1,0 +1,325 @@
+"""The promise of ``docs/extending``: a plug-in of any kind is one new file and no edit elsewhere.
+
+Into a copy of the package one file of each kind is dropped. ``hqp list``, ``hqp compress``, ``hqp bench``, a suite and
+``hqp report`` then go all the way through them, in one process of that copy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hqp
+from hqp import catalog
+
+PACKAGE = Path(hqp.__file__).parent
+# In a checkout without an installation, pytest has no entry point that names the plug-in.
+INSTALLED = any(entry.value == "hqp.plugin" for entry in entry_points(group="pytest11"))
+
+MODEL = '''
+"""Two convolutions that carry three colours on eight channels; its weights are written down, not trained."""
+
+requires = ("torch",)
+input_size = 8
+weights = None
+
+def build(num_classes):
+    import torch
+    from torch import nn
+
+    first, second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+    last = nn.Linear(8, num_classes)
+    with torch.no_grad():
+        for tensor in (*first.parameters(), *second.parameters(), *last.parameters()):
+            tensor.zero_()
+        for channel in range(8):
+            first.weight[channel, channel % 3, 1, 1] = 1
+            second.weight[channel, channel, 1, 1] = 1
+            last.weight[channel % 3, channel] = 1
+    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), last)
+'''
+
+DATASET = '''
+"""Plain images in noise, of which one colour is the strongest."""
+
+import hashlib
+
+import numpy as np
+
+from hqp.records import Samples
+
+requires = ()
+native_size = 8
+COUNTS = {"train": 32, "calibration": 32, "selection": 256, "test": 256}
+
+def load(split, root=None, reading=None):
+    labels = np.arange(COUNTS[split], dtype=np.int64) % 3
+    digest = hashlib.sha256(split.encode()).hexdigest()
+
+    def read(indices, size):
+        images = []
+        for index in indices:
+            draw = np.random.default_rng([sorted(COUNTS).index(split), int(index)])
+            image = draw.integers(80, 120, (size, size, 3), dtype=np.uint8)
+            image[:, :, labels[index]] += 60
+            images.append(image)
+        return np.stack(images)
+
+    return Samples("new_dataset", split, labels, ("red", "green", "blue"), (0.4,) * 3, (0.2,) * 3, digest, read)
+'''
+
+CRITERION = '''
+"""The first channels matter least."""
+
+import numpy as np
+
+needs = ()
+
+def score(group, statistics, *, slope=1.0):
+    return slope * np.arange(group.channels, dtype=float)
+'''
+
+METHOD = '''
+"""The first channels go."""
+
+from hqp.records import Pruning, Ranking, Recipe
+
+recipe = Recipe("pruned from the first channel on", pruning=Pruning((Ranking("new_criterion", slope=2.0),)))
+'''
+
+RUNTIME = '''
+"""A tool that times itself: a millisecond for each kilobyte of the file that it was built from."""
+
+from pathlib import Path
+
+import numpy as np
+
+from hqp.runtimes import RuntimeSession
+
+requires = ("onnxruntime",)
+opens = "onnx"
+
+def version(host) -> str:
+    return f"7.0 {host.name}"
+
+def prepare(file, device, folder) -> Path:
+    engine = folder / "engine.bin"
+    engine.write_bytes(b"engine" + file.read_bytes())
+    with open("built", "a") as log:
+        log.write(f"{file.stat().st_size}\\n")
+    return engine
+
+class Session(RuntimeSession):
+    def outputs(self, images):
+        import onnxruntime
+
+        header, model = self.file.read_bytes()[:6], self.file.read_bytes()[6:]
+        assert header == b"engine"
+        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        return np.concatenate([session.run(None, {name: image[None]})[0] for image in images])
+
+    def time(self, iterations):
+        return [self.file.stat().st_size / 1e3] * iterations
+'''
+
+DEVICE = '''
+"""A board that exists only here."""
+
+from hqp.records import Device, Policy
+
+device = Device("new_runtime", threads=1, precisions=("fp32",), policy=Policy(), summary="a board")
+
+def facts(host):
+    return {"board": "new"}
+'''
+
+PROBE = '''
+"""How many bytes the board's engine has beyond the file that it was built from."""
+
+from hqp.records import Metric
+
+requires = ()
+fresh = False
+
+def measure(target) -> tuple[Metric, ...]:
+    return (Metric("header", "bytes", (len(target.file.read_bytes().partition(b"engine")[1]),)),)
+'''
+
+GATE = '''
+"""At least a share of the filters is gone."""
+
+from hqp.records import Estimate, Limit, Verdict
+
+needs = ()
+limits = {"min_share": Limit(0.01, 1, "a share of all filters")}
+
+def check(measurement, *, min_share: float) -> Verdict:
+    share = measurement.sidecar.sparsity
+    outcome = "pass" if share >= min_share else "fail"
+    estimate = Estimate(share, share, share, 1.0)
+    return Verdict("new_gate", outcome, f"{share:.3f} of the filters are gone", estimate, {"min_share": min_share})
+'''
+
+REPORT = '''
+"""One word a case."""
+
+suffix = ".words"
+
+def render(results) -> str:
+    return " ".join(str(measurement.case) for measurement in results.measurements) + "\\n"
+'''
+
+SUITE = '''
+"""Does the new model hold on the new board?"""
+
+from hqp import Gate, Model, Suite
+
+suite = Suite(
+    models=(Model("new_model", weights="weights.safetensors"),),
+    dataset="new_dataset",
+    devices=("new_device",),
+    methods=("fp32", "new_method"),
+    delta_max_pp=5.0,
+    rounds=5,
+    iterations=2,
+    warmups=0,
+    gates=(Gate("new_gate", methods="new_method", min_share=0.25), Gate("speedup", min_ratio=1.01)),
+)
+'''
+
+# One file a kind; what stands elsewhere in the package is as it was.
+NEW = {
+    "models/new_model.py": MODEL,
+    "datasets/new_dataset.py": DATASET,
+    "criteria/new_criterion.py": CRITERION,
+    "methods/new_method.py": METHOD,
+    "runtimes/new_runtime.py": RUNTIME,
+    "devices/new_device.py": DEVICE,
+    "probes/new_probe.py": PROBE,
+    "gates/new_gate.py": GATE,
+    "reports/new_report.py": REPORT,
+}
+
+# What a user types, line by line; ``compress`` stands for the words that both methods share.
+COMPRESS = "hqp compress new_model --weights weights.safetensors --dataset new_dataset --device new_device"
+COMMANDS = (
+    "hqp list --json",
+    f"{COMPRESS} --method fp32 --out out/fp32 --delta-max 5 --json",
+    f"{COMPRESS} --method new_method --out out/new --delta-max 5 --json",
+    "hqp bench out/fp32 out/new --device new_device --json",
+    "pytest suites/new.py -q -p no:cacheprovider",
+    "hqp report .hqp/results/new.json --format new_report",
+)
+
+DRIVER = """
+import contextlib, io, json, shlex, sys
+import pytest
+from hqp.cli import main
+from hqp.models.new_model import build
+from safetensors.torch import save_file
+
+save_file(build(3).state_dict(), "weights.safetensors")
+answers = []
+for line in json.loads(sys.argv[1]):
+    program, *words = shlex.split(line)
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        code = main(words) if program == "hqp" else int(pytest.main(words))
+    answers.append([line, code, shown.getvalue()])
+print(json.dumps(answers))
+"""
+
+
+@dataclass(frozen=True)
+class Extended:
+    """The copy with the new files, and what each command said there."""
+
+    root: Path
+    answers: dict[str, str]
+
+    def said(self, start: str) -> str:
+        (answer,) = (text for line, text in self.answers.items() if line.startswith(start))
+        return answer
+
+    def told(self, start: str) -> Any:
+        return json.loads(self.said(start))
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory: pytest.TempPathFactory) -> Extended:
+    root = tmp_path_factory.mktemp("extended")
+    shutil.copytree(PACKAGE, root / "hqp", ignore=shutil.ignore_patterns("__pycache__"))
+    for name, source in NEW.items():
+        (root / "hqp" / name).write_text(source, encoding="utf-8")
+    (root / "suites").mkdir()
+    (root / "suites" / "new.py").write_text(SUITE, encoding="utf-8")
+    (root / "pytest.ini").write_text("[pytest]\n" + ("" if INSTALLED else "addopts = -p hqp.plugin\n"))
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", DRIVER, json.dumps(COMMANDS)]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)
+    assert [(line, code) for line, code, _ in answers] == [(line, 0) for line in COMMANDS], answers
+    return Extended(root, {line: text for line, _, text in answers})
+
+
+def test_every_kind_of_plugin_is_tried() -> None:
+    assert {Path(name).parent.name for name in NEW} == set(catalog.KINDS)
+
+
+def test_what_was_tried_is_the_copy_with_new_files_and_no_edit(extended: Extended) -> None:
+    copied = {file.relative_to(extended.root / "hqp"): file for file in (extended.root / "hqp").rglob("*.py")}
+    for name, file in copied.items():
+        if name.as_posix() not in NEW:
+            assert file.read_bytes() == (PACKAGE / name).read_bytes()
+
+
+def test_every_new_file_is_listed_with_its_first_sentence(extended: Extended) -> None:
+    listed = {(one["kind"], one["name"]): one["summary"] for one in extended.told("hqp list")}
+    for name, source in NEW.items():
+        kind, file = Path(name).parts
+        first = source.strip().removeprefix('"""').partition('"""')[0]
+        assert listed[kind, Path(file).stem] == first
+
+
+def test_an_artefact_is_made_of_the_new_model_by_the_new_method(extended: Extended) -> None:
+    sidecar = extended.told(f"{COMPRESS} --method new_method")["sidecar"]
+    assert (sidecar["source"], sidecar["dataset"], sidecar["method"]) == ("new_model", "new_dataset", "new_method")
+    assert sidecar["ranking"] == "new_criterion(slope=2.0)"
+    assert sidecar["versions"]["runtime"] == "new_runtime 7.0 here"
+    assert sidecar["baseline"]["correct"] == sidecar["baseline"]["total"] == 256
+    assert sidecar["sparsity"] >= 0.25
+
+
+def test_the_new_board_is_measured_by_its_own_clock(extended: Extended) -> None:
+    fp32, new = extended.told("hqp bench")["measurements"]
+    assert new["environment"]["facts"]["board"] == "new"
+    for measured in (fp32, new):
+        engine_bytes = len(b"engine") + measured["sidecar"]["model_bytes"]
+        times = {time for block in measured["latency"]["blocks"] for time in block["candidate_ms"]}
+        assert times == {engine_bytes / 1e3}
+        metrics = {metric["name"]: metric["samples"] for metric in measured["metrics"]}
+        # Its own process would say nothing of a tool that runs elsewhere: there is no peak memory.
+        assert metrics == {"header": [len(b"engine")], "size": [engine_bytes]}
+
+
+def test_the_new_gate_judges_and_the_new_report_shows(extended: Extended) -> None:
+    results = json.loads((extended.root / ".hqp" / "results" / "new.json").read_text())
+    judged = {(one["gate"], one["case"]["method"]): one["verdict"]["outcome"] for one in results["judgements"]}
+    assert judged == {("new_gate", "new_method"): "pass", ("speedup", "new_method"): "pass"}
+    assert extended.said("hqp report") == "new_model-new_method-new_device new_model-fp32-new_device\n"
+
+
+def test_an_engine_is_built_once_for_each_file_that_was_opened(extended: Extended) -> None:
+    built = (extended.root / "built").read_text().split()
+    assert len(built) == len(set(built)) > 1
