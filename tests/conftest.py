@@ -79,7 +79,7 @@ def sidecar_of(**changes: Any) -> Sidecar:
         split_digests={"calibration": "c" * 64, "selection": "d" * 64},
         skipped_images=(),
         method="hqp",
-        recipe=Recipe("pruned and quantised"),
+        recipe=Recipe(),
         seed=0,
         input_size=96,
         num_classes=32,

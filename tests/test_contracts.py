@@ -131,8 +131,6 @@ def methods(module: ModuleType) -> Iterator[str]:
     if not isinstance(recipe, Recipe):
         yield f"recipe is {recipe!r}"
         return
-    if not recipe.summary or "\n" in recipe.summary:
-        yield f"summary is {recipe.summary!r}"
     for ranking in recipe.pruning.rankings if recipe.pruning else ():
         if ranking.criterion not in catalog.names("criteria"):
             yield f"there is no criterion {ranking.criterion}"
@@ -256,7 +254,7 @@ def limit(): return None
 """
 PRUNES = """
 from hqp.records import Pruning, Ranking, Recipe
-recipe = Recipe("prunes", pruning=Pruning((Ranking("magnitude", norn="l1"), Ranking("luck"))))
+recipe = Recipe(pruning=Pruning((Ranking("magnitude", norn="l1"), Ranking("luck"))))
 """
 
 # For each kind: a plug-in that breaks its contract, and how.

@@ -59,7 +59,7 @@ def examples(
     make_results: Callable[..., Any],
 ) -> dict[type, Any]:
     """A small but full record of each kind of file."""
-    recipe = Recipe("all of it", Pruning((Ranking("magnitude", norm="l2", per_layer=True),)), Quantization())
+    recipe = Recipe(Pruning((Ranking("magnitude", norm="l2", per_layer=True),)), Quantization())
     sidecar = make_sidecar(recipe=recipe)
     hits, latency = make_accuracy([True, False, True]), make_latency([[1.5, 2.0]], [[1.0, 1.25]])
     rerun = Rerun("e" * 64, ("cpu: one, another",), "", replace(latency, disturbed=("hot",)), hits)
@@ -103,7 +103,7 @@ PRUNINGS = st.builds(
 )
 CALIBRATIONS = st.lists(st.sampled_from(["kl", "percentile", "minmax"]), min_size=1, unique=True).map(tuple)
 QUANTIZATIONS = st.builds(Quantization, CALIBRATIONS, st.integers(), st.integers())
-RECIPES = st.builds(Recipe, st.text(max_size=9), st.none() | PRUNINGS, st.none() | QUANTIZATIONS, st.booleans())
+RECIPES = st.builds(Recipe, st.none() | PRUNINGS, st.none() | QUANTIZATIONS, st.booleans())
 CASES = st.builds(Case, *[st.text(max_size=9)] * 3)
 FACTS = st.dictionaries(st.text(max_size=9), st.text(max_size=9), max_size=3)
 ESTIMATES = st.builds(Estimate, *[FLOATS] * 4)

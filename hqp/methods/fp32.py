@@ -2,4 +2,4 @@
 
 from hqp.records import Recipe
 
-recipe = Recipe(summary="the trained model, exported as it is")
+recipe = Recipe()

@@ -6,7 +6,6 @@ Where INT8 breaks the bound, pruning steps are given back until it holds.
 from hqp.records import Pruning, Quantization, Ranking, Recipe, Recovery
 
 recipe = Recipe(
-    summary="pruned by Fisher sensitivity, refitted, INT8, the exported file verified and certified under the bound",
     pruning=Pruning(rankings=(Ranking("fisher_obd"),), images=1_000, recovery=Recovery()),
     quantization=Quantization(),
     give_back=True,

@@ -3,7 +3,6 @@
 from hqp.records import FineTuning, Pruning, Quantization, Ranking, Recipe, Recovery, Rounds
 
 recipe = Recipe(
-    summary="as hqp, then up to five rounds of 5% more filters, each with an epoch of distillation",
     pruning=Pruning(
         rankings=(Ranking("fisher_obd"),),
         images=1_000,

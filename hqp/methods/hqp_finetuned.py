@@ -3,7 +3,6 @@
 from hqp.records import FineTuning, Pruning, Quantization, Ranking, Recipe, Rounds
 
 recipe = Recipe(
-    summary="rounds of 5% of the filters, ranked anew by S per layer and trained two epochs, then INT8",
     pruning=Pruning(
         rankings=(Ranking("fisher", per="layer"),),
         search="none",

@@ -6,7 +6,6 @@ Source: D. Gopalan, R. Ali, arXiv 2602.06069 (2026).
 from hqp.records import Pruning, Quantization, Ranking, Recipe
 
 recipe = Recipe(
-    summary="Algorithm 1 of the paper, then INT8",
     pruning=Pruning(rankings=(Ranking("fisher"),), search="linear", confidence=None),
     quantization=Quantization(calibrations=("kl",)),
 )

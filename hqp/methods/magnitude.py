@@ -3,7 +3,6 @@
 from hqp.records import Pruning, Quantization, Ranking, Recipe, Recovery
 
 recipe = Recipe(
-    summary="pruned by weight magnitude (best of L1 and L2, raw and per layer), recovered, INT8, certified as hqp is",
     pruning=Pruning(
         rankings=(
             # The likely winners first: a ranking that cannot beat the best so far is given up after one pass.

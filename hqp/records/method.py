@@ -129,7 +129,6 @@ class Recipe:
     ``alpha``: the file is certified on ``test``, with that chance at most of a drop above Δmax.
     """
 
-    summary: str
     pruning: Pruning | None = None
     quantization: Quantization | None = None
     give_back: bool = False

@@ -26,10 +26,10 @@ from hqp.records import (
     Recipe,
     Samples,
     Sidecar,
-    digest_of,
 )
 from hqp.run import delivery
 from hqp.run.context import Context, split_digest
+from hqp.run.engine import criteria_digest, engine_digest
 from hqp.run.inputs import artifacts, expected
 from hqp.run.inputs.subject import Request, Subject, identity, resolve, subject, trained
 from hqp.run.training_recipe import recipe_of
@@ -75,6 +75,7 @@ def _key(context: Context, request: Request, found: Subject, data: dict[str, Any
         "test": certifying if recipe.alpha is not None else None,
         "method": request.method,
         "recipe": asdict(recipe),
+        "criteria": criteria_digest(recipe),
         "policy": asdict(context.policy(request.device)),
         "delta_max_pp": request.delta_max_pp,
         "targets": request.targets.asked(),
@@ -188,16 +189,6 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-@functools.cache
-def engine_digest() -> str:
-    """A digest of the code that makes artefacts, so that what an older engine made is not taken for this one's."""
-    package = Path(hqp.__file__).parent
-    folders = ("compress", "criteria", "records")
-    modules = [package / name for name in ("onnx_rules.py", "typings.py")]
-    files = sorted([*modules, *(file for name in folders for file in (package / name).rglob("*.py"))])
-    return digest_of([[file.relative_to(package).as_posix(), sha256_of(file)] for file in files])
 
 
 def _write(folder: Path, context: Context, request: Request, found: Subject, job: Job, draft: Draft) -> None:

@@ -23,7 +23,7 @@ def said(
         "x", "calibration", np.array(labels), CLASSES, *colours, "d" * 64, lambda *_: np.empty(0), origin=origin
     )
     pruning = Pruning((Ranking("fisher"),), images=images, recovery=Recovery(images=recovery))
-    recipe = Recipe("x", pruning=pruning, quantization=Quantization(images=quantization))
+    recipe = Recipe(pruning=pruning, quantization=Quantization(images=quantization))
     job: Any = SimpleNamespace(recipe=recipe, calibration=samples, warn=told.append)
     pipeline._warn_of_few_images(job)
     return told
@@ -52,7 +52,7 @@ def test_images_that_lie_class_by_class_are_told(each: int) -> None:
 def test_a_recipe_without_pruning_asks_for_nothing_more() -> None:
     told: list[str] = []
     job: Any = SimpleNamespace(
-        recipe=Recipe("fp32"), calibration=SimpleNamespace(labels=np.zeros(4), classes=CLASSES), warn=told.append
+        recipe=Recipe(), calibration=SimpleNamespace(labels=np.zeros(4), classes=CLASSES), warn=told.append
     )
     pipeline._warn_of_few_images(job)
     assert told == []

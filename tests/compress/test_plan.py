@@ -17,26 +17,26 @@ def job(recipe: Recipe, needs: frozenset[str] = frozenset()) -> Any:
 
 
 def test_every_step_that_is_foreseen_is_one_of_the_pipeline() -> None:
-    whole = Recipe("all", Pruning((Ranking("fisher"),)), Quantization(), alpha=0.05)
+    whole = Recipe(Pruning((Ranking("fisher"),)), Quantization(), alpha=0.05)
     assert set(plan.expected(job(whole))) == {step.__name__ for step in pipeline.STEPS}
 
 
 def test_without_pruning_the_file_is_made_and_judged() -> None:
-    assert plan.expected(job(Recipe("fp32"))) == {"judge_dense": 5000, "ship": 5000}
+    assert plan.expected(job(Recipe())) == {"judge_dense": 5000, "ship": 5000}
 
 
 def test_calibration_takes_no_more_images_than_there_are() -> None:
-    quantised = plan.expected(job(Recipe("q8", quantization=Quantization(images=9999))))
+    quantised = plan.expected(job(Recipe(quantization=Quantization(images=9999))))
     assert quantised["ship"] == 5000 + plan.CALIBRATION * 2000
 
 
 def test_rounds_are_training_and_a_judgement_each() -> None:
     rounds = Rounds(most=3, fine_tuning=FineTuning(epochs=2))
-    works = plan.expected(job(Recipe("tuned", Pruning((Ranking("fisher"),), rounds=rounds))))
+    works = plan.expected(job(Recipe(Pruning((Ranking("fisher"),), rounds=rounds))))
     assert works["deepen"] == 3 * (plan.TRAINING * 2 * 30_000 + plan.CANDIDATE * 5000)
 
 
 def test_what_no_criterion_asks_for_is_no_work() -> None:
-    pruned = Recipe("pruned", Pruning((Ranking("magnitude"),)))
+    pruned = Recipe(Pruning((Ranking("magnitude"),)))
     assert plan.expected(job(pruned))["find_sensitivity"] == 0
     assert plan.expected(job(pruned, frozenset({"sensitivity"})))["find_sensitivity"] > 0

@@ -39,7 +39,7 @@ def main(model: str, dataset: str) -> int:
     from hqp.compress.studies.ablation import Row, ablate, ablate_images
 
     context = Context(Store(Path(".hqp")))
-    recipe = Recipe("ablation", pruning=Pruning(RANKINGS))
+    recipe = Recipe(pruning=Pruning(RANKINGS))
     request = Request(Model(model), dataset, "hqp", "cpu_openvino", 1.5)
     job = prepared_job(context, request, recipe)
     judged = job.selection.first(JUDGED_IMAGES)
@@ -51,7 +51,7 @@ def main(model: str, dataset: str) -> int:
     print(f"{model} on {dataset}: top-1 in percent on the first {len(judged):,} images of 'selection', FP32, one shot")
     print(tabulate(rows, HEADERS, disable_numparse=True, colalign=("left", *["right"] * 6)))
 
-    job = prepared_job(context, request, Recipe("ablation", pruning=Pruning((CHOSEN,), recovery=Recovery())))
+    job = prepared_job(context, request, Recipe(pruning=Pruning((CHOSEN,), recovery=Recovery())))
     counted = list(ablate_images(job, job.selection.first(COUNTED_IMAGES), DEEPER, COUNTS))
     print(f"\nranked by {CHOSEN} from fewer images, recovered: top-1 in percent on the first {COUNTED_IMAGES:,} images")
     headers = ("images", "seconds", *(f"θ {100 * sparsity:.1f}%" for sparsity, _ in counted[-1].found))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hqp import catalog
-from hqp.run.compress import engine_digest
+from hqp.run.engine import code_digest
 from hqp.run.inputs.network_input import DEFAULT_SIZE
 from hqp.run.progress import Progress
 from hqp.run.studies.ablation import CHOSEN
@@ -66,12 +66,14 @@ def entry(store: Store, progress: Progress, model: str) -> Entry:
     from hqp.compress.studies import trial
 
     def tried() -> trial.Trial:
-        return trial.trial(plugin.build, size, catalog.load("criteria", CHOSEN.criterion).score)
+        return trial.trial(plugin.build, size, criterion.score)
 
+    criterion = catalog.load("criteria", CHOSEN.criterion)
     plugin = catalog.load("models", model)
     size = plugin.input_size or DEFAULT_SIZE
+    code = code_digest(Path(trial.__file__), Path(criterion.__file__))
     with progress.track(model, 0):
-        found = store.record("zoo", {"model": model, "engine": engine_digest()}, trial.Trial, tried)
+        found = store.record("zoo", {"model": model, "engine": code}, trial.Trial, tried)
     return Entry(model, size, found)
 
 

@@ -38,7 +38,7 @@ def explained(make_accuracy: Callable[..., Accuracy], monkeypatch: pytest.Monkey
             model=MODEL,
             example=torch.zeros(1, 3, 1, 1),
             filters=20,
-            recipe=Recipe("x", pruning=pruning, quantization=Quantization() if int8 else None),
+            recipe=Recipe(pruning=pruning, quantization=Quantization() if int8 else None),
             delta_max_pp=1.5,
             targets=draft.pop("targets", Targets()),
             latency_ms=lambda file: 1.0,

@@ -62,7 +62,7 @@ def test_a_network_with_an_auxiliary_head_is_trained_by_its_logits() -> None:
 def test_five_epochs_take_what_their_images_take() -> None:
     measured = Cost("training steps", 1600, 1, 8.0)
     store = SimpleNamespace(record=lambda kind, key, of, compute: measured)
-    recipe = Recipe("x", pruning=Pruning((Ranking("fisher"),)))
+    recipe = Recipe(pruning=Pruning((Ranking("fisher"),)))
     draft = Draft()
     estimate_training(job(store=store, key={}, recipe=recipe, train_images=30_000), draft)
     assert draft.qat == Cost("quantisation-aware training", 150_000, 5, 750.0)
@@ -70,12 +70,12 @@ def test_five_epochs_take_what_their_images_take() -> None:
     estimate_training(job(store=tiny, key={}, recipe=recipe, train_images=20), draft)
     assert draft.qat.seconds == pytest.approx(0.00125), "what little it takes is not rounded to nothing"
     draft = Draft()
-    estimate_training(job(recipe=Recipe("x")), draft)
+    estimate_training(job(recipe=Recipe()), draft)
     assert draft.qat is None
 
 
 def test_the_recovery_of_a_file_is_counted_by_all_who_take_it(tmp_path: Path) -> None:
-    recipe = Recipe("x", pruning=Pruning((Ranking("fisher"),), recovery=Recovery(images=36, compared=20)))
+    recipe = Recipe(pruning=Pruning((Ranking("fisher"),), recovery=Recovery(images=36, compared=20)))
     given = job(store=Store(tmp_path), key={}, recipe=recipe, example=torch.zeros(1, 3, 8, 8), warn=print)
     first, second, third = (Draft(groups=find_groups(given.model, given.example)) for _ in range(3))
     removal = {first.groups[0].name: (0,)}
@@ -92,7 +92,7 @@ def test_the_recovery_of_a_file_is_counted_by_all_who_take_it(tmp_path: Path) ->
 
 @pytest.mark.parametrize(("images", "taken"), [(8, 8), (64, 40), (None, 40)])
 def test_sensitivity_sees_the_images_that_are_asked_for(tmp_path: Path, images: int | None, taken: int) -> None:
-    recipe = Recipe("x", pruning=Pruning((Ranking("fisher"),), images=images))
+    recipe = Recipe(pruning=Pruning((Ranking("fisher"),), images=images))
     given = job(store=Store(tmp_path), recipe=recipe, warn=print)
     draft = Draft()
     found = passes.measured(given, draft, given.model, {})

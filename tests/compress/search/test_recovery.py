@@ -74,7 +74,7 @@ def job(folder: Path, model: nn.Module, how: Recovery, calibration: Samples) -> 
     return SimpleNamespace(
         model=model,
         key={"calibration": [how.images, calibration.normalised(calibration.read([0], SIZE)).sum().item()]},
-        recipe=Recipe("x", pruning=Pruning((Ranking("fisher"),), recovery=how)),
+        recipe=Recipe(pruning=Pruning((Ranking("fisher"),), recovery=how)),
         calibration=calibration,
         input_size=SIZE,
         example=torch.zeros(1, 3, SIZE, SIZE),
