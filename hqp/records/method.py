@@ -125,12 +125,14 @@ class Quantization:
 class Recipe:
     """What a method does to a model: what is pruned by which criterion, what is quantised, what is verified.
 
+    ``precision`` is the type of all that is shipped where nothing is quantised.
     ``give_back``: where the exported file breaks the bound that pruning kept, steps are given back until it holds.
     ``alpha``: the file is certified on ``test``, with that chance at most of a drop above Δmax.
     """
 
     pruning: Pruning | None = None
     quantization: Quantization | None = None
+    precision: Literal["fp32", "fp16"] = "fp32"
     give_back: bool = False
     alpha: float | None = None
 
@@ -153,7 +155,8 @@ class Targets:
 class Policy:
     """How a device wants its INT8: the activation type and whether it is symmetric.
 
-    ``symmetric``: what TensorRT takes, zero points that are all 0, which wants signed activations, and biases in float.
+    ``symmetric``: what TensorRT takes: zero points that are there and all 0, which wants signed activations; biases in
+    float; scales that FP16 holds exactly; and of a residual sum the convolution's side in float, the other quantised.
 
     ``float_results``: the runtime carries a convolution's result in float into what it fuses behind it, so that only
     what goes into a convolution is quantised (OpenVINO, TensorRT). onnxruntime runs a convolution in INT8 only where

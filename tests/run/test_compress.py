@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 COMPRESS = ("-m", "hqp", "compress", "squarenet", "--dataset", "squares", "--device", "cpu_onnxruntime")
 
-METHODS = ("fp32", "hqp", "hqp_paper", "pruned", "hqp_distilled", "hqp_finetuned")
+METHODS = ("fp32", "fp16", "hqp", "hqp_paper", "pruned", "hqp_distilled", "hqp_finetuned")
 
 WITHOUT_TORCH = """
 import importlib.machinery, sys
@@ -54,7 +55,21 @@ def test_an_artefact_is_a_model_its_sidecar_and_its_layers(artefacts: dict[str, 
         assert (kept, sum(layer["channels"] for layer in layers[:-1])) == (sidecar["kept_filters"], sidecar["filters"])
         inner = [layer for layer in layers if layer["layer"].endswith("conv1")]  # the rest hang together by their sums
         gone = 1 - sum(layer["kept_channels"] for layer in inner) / 32
-        assert (sidecar["inner_filters"], sidecar["inner_sparsity"]) == ((0, None) if method == "fp32" else (32, gone))
+        assert (sidecar["inner_filters"], sidecar["inner_sparsity"]) == (
+            (0, None) if method in ("fp32", "fp16") else (32, gone)
+        )
+
+
+def test_an_fp16_artefact_is_the_trained_model_with_every_number_in_fp16(artefacts: dict[str, Path]) -> None:
+    plain, half = (json.loads((artefacts[method] / "hqp.json").read_text()) for method in ("fp32", "fp16"))
+    types = {tensor.data_type for tensor in onnx.load(artefacts["fp16"] / "model.onnx").graph.initializer}
+    assert types - {onnx.TensorProto.INT64} == {onnx.TensorProto.FLOAT16}
+    assert 0.4 < half["model_bytes"] / plain["model_bytes"] < 0.6
+    assert (half["parameters"], half["macs"]) == (plain["parameters"], plain["macs"])
+    assert (half["recipe"]["precision"], plain["recipe"]["precision"]) == ("fp16", "fp32")
+    correct = half["compressed"]["correct"], plain["compressed"]["correct"]
+    assert abs(correct[0] - correct[1]) <= 0.01 * plain["compressed"]["total"]
+    assert half["certificate"]["certified"]
 
 
 def test_algorithm_1_ends_within_the_bound(artefacts: dict[str, Path]) -> None:

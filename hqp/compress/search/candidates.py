@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from hqp import documents
+from hqp import documents, typings
 from hqp.compress.channels import groups
 from hqp.compress.exporting import export
 from hqp.compress.job import Draft, Job, Made, Removal, spread
@@ -76,7 +76,15 @@ def file(job: Job, draft: Draft, step: int) -> Path:
         if how is not None:
             known = key(job, draft, removal)
             draft.files[step], draft.calibrated[step] = int8.quantised(job, draft, how, draft.files[step], known)
+        elif job.recipe.precision == "fp16":
+            draft.files[step] = halved(job, key(job, draft, removal), draft.files[step])
     return draft.files[step]
+
+
+def halved(job: Job, known: Mapping[str, Any], plain: Path) -> Path:
+    """The FP16 file of an FP32 file ``plain``; ``known`` names the FP32 file."""
+    place = job.store.make("halved", known, lambda folder: typings.typed(plain, folder / FILE))
+    return place / FILE
 
 
 def exported(job: Job, draft: Draft, removal: Removal) -> Path:
