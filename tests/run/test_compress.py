@@ -176,8 +176,8 @@ sys.exit(main(sys.argv[1:]))
 @pytest.mark.parametrize(
     ("method", "place", "call", "number", "code"),
     [
-        ("hqp", "groups.remove", 3, signal.SIGKILL, -9),
-        ("hqp", "groups.remove", 3, signal.SIGINT, 130),
+        ("hqp", "channels.groups.remove", 3, signal.SIGKILL, -9),
+        ("hqp", "channels.groups.remove", 3, signal.SIGINT, 130),
         (
             "hqp_finetuned",
             "training.course._train_epoch",
