@@ -38,7 +38,7 @@ LEVELS = {
 LEVEL = {unit: level for level, units in LEVELS.items() for unit in units}
 
 ENGINE = ("torch", "torchvision", "torch_pruning", "onnxscript", "safetensors")
-HEAVY = (*ENGINE, "onnxruntime", "openvino", "tensorrt", "pycuda", "cv2")
+HEAVY = (*ENGINE, "onnxruntime", "openvino", "tensorrt", "pycuda", "cv2", "jinja2", "matplotlib")
 STATS_MAY_IMPORT = (
     "__future__", "collections", "dataclasses", "functools", "itertools", "math", "typing", "typing_extensions",
     "numpy", "scipy",

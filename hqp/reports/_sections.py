@@ -18,11 +18,11 @@ from hqp.records import (
     triple_text,
     words_of,
 )
-from hqp.stats import noninferiority, signed_rank, summary
+from hqp.reports import _numbers
+from hqp.stats import noninferiority, summary
 
 ABSENT = "–"
 SYMBOLS: dict[Outcome, str] = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
-WORST_FIRST: tuple[Outcome, ...] = ("fail", "inconclusive", "pass")
 LEGEND = f"✓ pass   ✗ fail   ? inconclusive   (…) shown, not gated   {ABSENT} not measured or not judged"
 
 # Decimal, as disks and data sheets count.
@@ -44,7 +44,8 @@ class Section:
     """A titled table with lines below it; either may be empty.
 
     The first ``texts`` columns hold words and say what a row is of. ``ranks`` tells which headers may be left out where
-    the table is too wide, the highest first; those that it does not name always stay.
+    the table is too wide, the highest first; those that it does not name always stay. ``model`` is the one that the
+    section is of, '' where it is of the whole run.
     """
 
     title: str
@@ -53,6 +54,7 @@ class Section:
     lines: tuple[str, ...] = ()
     texts: int = 2
     ranks: Mapping[str, int] = field(default_factory=dict)
+    model: str = ""
 
 
 def number(value: float, places: int) -> str:
@@ -136,7 +138,9 @@ def _artefacts(model: str, measured: list[Measurement]) -> Section:
     if any(row.sidecar.inner_sparsity is not None for row in measured):
         lines.append("θ %: filters removed, of all; inner θ %: of those that no residual sum ties together")
     notes = dict.fromkeys(note for measurement in measured for note in _made(measurement))
-    return Section(title, _headers(_ARTEFACT), _table(_ARTEFACT, measured), (*lines, *notes), ranks=_ranks(_ARTEFACT))
+    return Section(
+        title, _headers(_ARTEFACT), _table(_ARTEFACT, measured), (*lines, *notes), ranks=_ranks(_ARTEFACT), model=model
+    )
 
 
 def _made(measurement: Measurement) -> Iterator[str]:
@@ -178,12 +182,7 @@ def _latency(measurement: Measurement) -> tuple[str, str, str]:
 
 
 def _speedup(measurement: Measurement) -> str:
-    blocks = measurement.latency.blocks
-    if measurement.fp32_accuracy is None:
-        return ABSENT
-    estimate = signed_rank.block_ratio(
-        [block.reference_ms for block in blocks], [block.candidate_ms for block in blocks], noninferiority.CONFIDENCE
-    )
+    estimate = _numbers.speedup(measurement)
     return f"{estimate.value:.2f}x ({estimate.lower:.2f} to {estimate.upper:.2f})" if estimate else ABSENT
 
 
@@ -221,22 +220,16 @@ def _speed(model: str, measured: list[Measurement], judgements: tuple[Judgement,
     lines += [f"{row.case}: {len(row.latency.disturbed)} disturbed blocks dropped, {row.latency.disturbed[0]}"
               for row in measured if row.latency.disturbed]  # fmt: skip
     title = f"{model}: latency and gates"
-    return Section(title, (*_headers(columns), *gates), rows, tuple(lines), ranks=_ranks(columns))
+    return Section(title, (*_headers(columns), *gates), rows, tuple(lines), ranks=_ranks(columns), model=model)
 
 
 def _cell(measurement: Measurement, gate: str, judgements: tuple[Judgement, ...]) -> str:
     """The worst verdict of a gate that binds the case, or else of one that is shown only."""
-    mine = [judgement for judgement in judgements if judgement.case == measurement.case]
-    for bound in (True, False):
-        outcomes = {
-            judgement.verdict.outcome
-            for judgement in mine
-            if judgement.bound is bound and judgement.verdict and judgement.gate == gate
-        }
-        for outcome in WORST_FIRST:
-            if outcome in outcomes:
-                return SYMBOLS[outcome] if bound else f"({SYMBOLS[outcome]})"
-    return ABSENT
+    bound = _numbers.outcome(judgements, measurement.case, gate)
+    if bound:
+        return SYMBOLS[bound]
+    shown = _numbers.outcome(judgements, measurement.case, gate, bound=False)
+    return f"({SYMBOLS[shown]})" if shown else ABSENT
 
 
 # --- what follows from it -----------------------------------------------------------------------------------------

@@ -1,0 +1,127 @@
+"""One HTML page: verdicts first, then accuracy, latency and cost with their figures; it sends no request."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import resources
+
+from hqp.records import Case, Judgement, Results
+from hqp.reports import _figures, _numbers, _sections
+
+suffix = ".html"
+requires = ("jinja2", "matplotlib")
+
+# Beyond so many cases a page shows no samples one by one: nobody looks at hundreds of drawings.
+MOST_CASES = 48
+
+# What a browser shows without it: the prologue, the metadata and what the drawing says of its own making.
+PROLOGUE = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", re.DOTALL)
+# A tenth of a point is finer than a screen shows.
+DIGITS = re.compile(r"(\d\.\d)\d+")
+PATH = re.compile(r' d="([^"]*)"')
+NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+SIZE = re.compile(r'<svg [^>]*viewBox="([^"]*)"[^>]*>')
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure on the page: what it shows, in words and in SVG."""
+
+    label: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What the gates that bind a case said of it, worst first: an outcome, or '' where none binds it."""
+
+    outcome: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ModelPart:
+    """What the page says of one model."""
+
+    name: str
+    sections: tuple[_sections.Section, ...]
+    figures: tuple[Drawn, ...]
+
+
+def render(results: Results) -> str:
+    """The page, which opens from disk, holds all that it shows, and is the same for the same results."""
+    import jinja2
+
+    strict = jinja2.StrictUndefined
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=strict)
+    template = environment.from_string(resources.files("hqp.reports").joinpath("_page.html").read_text("utf-8"))
+    models = tuple(dict.fromkeys(row.case.model for row in results.measurements))
+    verdicts, *rest = (section for section in _sections.sections(results) if not section.model)
+    page: str = template.render(
+        results=results,
+        palette=_figures.PALETTE,
+        symbols=_sections.SYMBOLS,
+        devices=tuple(dict.fromkeys(row.case.device for row in results.measurements)),
+        matrix=_matrix(results),
+        verdicts=verdicts,
+        models=[_model(results, model) for model in models],
+        rest=rest,
+    )
+    return page
+
+
+def _model(results: Results, model: str) -> ModelPart:
+    sections = tuple(section for section in _sections.sections(results) if section.model == model)
+    figures = tuple(_drawn(draw, results, model) for draw in _fitting(results))
+    return ModelPart(model, sections, figures)
+
+
+def _fitting(results: Results) -> list[_figures.Draw]:
+    """The figures that a page of so many cases has room for; ``hqp plot`` draws the others."""
+    short = len(results.measurements) <= MOST_CASES
+    return [draw for draw in _figures.FIGURES.values() if short or draw is not _figures.samples]
+
+
+def _drawn(draw: _figures.Draw, results: Results, model: str) -> Drawn:
+    label = " ".join((draw.__doc__ or "").split())
+    return Drawn(label, embedded(_figures.svg(draw, results, model), f"{model}. {label}"))
+
+
+def embedded(svg: str, label: str) -> str:
+    """An SVG drawing as a part of a page: small, in the page's own colours, as wide as there is room, with a name."""
+    from markupsafe import Markup, escape
+
+    small = PATH.sub(lambda path: f' d="{_rounded(path[1])}"', PROLOGUE.sub("", svg))
+    for name, colour in _figures.PALETTE.items():
+        small = small.replace(colour, f"var(--{name})")
+    # The page says how wide a figure is: the drawing keeps its shape alone.
+    size = SIZE.search(small)
+    shape = size[1] if size else ""
+    opening = f'<svg {NAMESPACES} viewBox="{shape}" role="img" aria-label="{escape(label)}">'
+    marked: str = Markup(SIZE.sub(lambda _: opening, small, count=1).strip())
+    return marked
+
+
+def _rounded(path: str) -> str:
+    return " ".join(DIGITS.sub(r"\1", path).split())
+
+
+def _matrix(results: Results) -> list[tuple[str, str, list[Cell]]]:
+    """The verdicts of each model and method, a cell a device."""
+    devices = tuple(dict.fromkeys(row.case.device for row in results.measurements))
+    rows = dict.fromkeys((row.case.model, row.case.method) for row in results.measurements)
+    return [
+        (model, method, [_cell(results.judgements, Case(model, method, device)) for device in devices])
+        for model, method in rows
+    ]
+
+
+def _cell(judgements: tuple[Judgement, ...], case: Case) -> Cell:
+    mine = [one for one in judgements if one.case == case and one.bound and one.verdict]
+    outcomes = [one.verdict.outcome for one in mine if one.verdict]
+    for outcome in _numbers.WORST_FIRST:
+        if outcome in outcomes:
+            gates = [one.gate for one in mine if one.verdict and one.verdict.outcome == outcome]
+            return Cell(outcome, f"{outcome}: {', '.join(gates)}" if outcome != "pass" else f"pass ({len(gates)})")
+    return Cell("", "not gated")
