@@ -15,7 +15,6 @@ import pytest
 
 from hqp.errors import HqpError
 from hqp.records import (
-    SCHEMA_VERSION,
     Accuracy,
     Block,
     Calibrated,
@@ -70,7 +69,7 @@ def hits_with(lost: int, gained: int = 0, total: int = 20_000) -> tuple[Accuracy
 def sidecar_of(**changes: Any) -> Sidecar:
     dense, kept = accuracy_of([True] * 19 + [False], "selection"), accuracy_of([True] * 18 + [False] * 2, "selection")
     whole = Sidecar(
-        schema_version=SCHEMA_VERSION,
+        schema_version=Sidecar.SCHEMA,
         hqp_version="0.1.0",
         model="resnet18",
         source="resnet18",

@@ -178,8 +178,8 @@ def test_another_schema_is_refused(examples: dict[type, Any], kind: type, schema
     assert "has schema None" in refused(json.dumps(value), kind)
 
 
-def test_results_and_baselines_from_before_metrics_are_refused_by_their_schema(examples: dict[type, Any]) -> None:
-    for kind in (Results, Baseline):
+def test_what_an_older_hqp_wrote_is_refused_by_its_schema(examples: dict[type, Any]) -> None:
+    for kind in KINDS:
         value = json.loads(documents.to_json(examples[kind]))
         value["schema_version"] = 1
         assert refused(json.dumps(value), kind) == f"file.json has schema 1; this HQP reads schema 2; try: {FIX}"

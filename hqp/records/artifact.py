@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from hqp.records.canonical import Digest
 from hqp.records.data import Accuracy
-from hqp.records.method import VARIANTS, Calibration, Policy, Recipe, Targets, Variant
+from hqp.records.method import VARIANTS, Calibration, LayerPrecision, Policy, Recipe, Targets, Variant
 from hqp.records.ranges import Count, Deviation, Pixels, Points, Ratio, Seconds, Share, Some
 from hqp.records.reading import Reading
 
@@ -69,7 +70,8 @@ class LayerRecord:
     """One layer before and after compression.
 
     ``sensitivity`` is the mean S of its filters, ``weight_range`` is R = max - min of its weights and ``weight_step``
-    is s = R / (2^b - 1) with b = 8; the ``kept_`` values are those of the filters that remain.
+    is s = R / (2^b - 1) with b = 8; the ``kept_`` values are those of the filters that remain. ``precision`` is that of
+    the layer in the file that is shipped.
     """
 
     layer: str
@@ -81,6 +83,7 @@ class LayerRecord:
     kept_weight_range: float
     weight_step: float
     kept_weight_step: float
+    precision: LayerPrecision
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,8 @@ class Sidecar:
     the file breaks the bound, or why nothing was removed. ``qat_cost`` estimates what quantisation-aware training would
     take.
     """
+
+    SCHEMA: ClassVar[int] = 2
 
     schema_version: int
     hqp_version: str

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import fnmatch
+from dataclasses import dataclass, field
 from typing import Literal
 
 Option = str | bool | int | float
 Calibration = Literal["kl", "percentile", "minmax"]
+LayerPrecision = Literal["fp32", "int8"]
 
 
 @dataclass(frozen=True)
@@ -161,8 +163,11 @@ class Policy:
     ``float_results``: the runtime carries a convolution's result in float into what it fuses behind it, so that only
     what goes into a convolution is quantised (OpenVINO, TensorRT). onnxruntime runs a convolution in INT8 only where
     its result is quantised too. Pruning leaves channels in multiples of ``channel_multiple``, where kernels want that.
-    Weights of 7 bits lie in -64 to 64; ``saturates_without`` names the x86 instructions without which kernels add two
-    products of 8 bits in 16, where they saturate.
+
+    ``layers`` says which precision layers have, by their names or by patterns of them, ``layer4.*`` say; of several
+    that match a layer its own name counts, else the longest. All others are INT8. Weights of 7 bits lie in -64 to 64;
+    ``saturates_without`` names the x86 instructions without which kernels add two products of 8 bits in 16, where they
+    saturate.
     """
 
     activations: Literal["uint8", "int8"] = "uint8"
@@ -171,3 +176,17 @@ class Policy:
     channel_multiple: int = 1
     weight_bits: Literal[7, 8] = 8
     saturates_without: str = ""
+    layers: dict[str, LayerPrecision] = field(default_factory=dict)
+
+    @staticmethod
+    def matches(pattern: str, layer: str) -> bool:
+        """Whether a name or a pattern is that of a layer."""
+        return pattern == layer or fnmatch.fnmatchcase(layer, pattern)
+
+    def precision_of(self, layer: str) -> LayerPrecision:
+        """The precision of a layer of a quantised file."""
+        matching = [pattern for pattern in self.layers if self.matches(pattern, layer)]
+        if not matching:
+            return "int8"
+        # Digests know no order of a mapping, so that none may count here.
+        return self.layers[max(matching, key=lambda pattern: (pattern == layer, len(pattern), pattern))]

@@ -17,7 +17,6 @@ import hqp
 from hqp import catalog, documents
 from hqp.errors import HqpError, NotInstalled, command
 from hqp.records import (
-    SCHEMA_VERSION,
     Accuracy,
     Artifact,
     Judged,
@@ -203,7 +202,8 @@ def _write(folder: Path, context: Context, request: Request, found: Subject, job
     shutil.copyfile(draft.file, folder / artifacts.MODEL)
     documents.write(folder / artifacts.SIDECAR, _sidecar(context, request, found, job, draft))
     fisher = draft.measured.fisher if draft.measured else None
-    records: tuple[LayerRecord, ...] = layer_record.record(job.model, kept, gone, fisher)
+    policy = job.policy if job.recipe.quantization else None
+    records: tuple[LayerRecord, ...] = layer_record.record(job.model, kept, gone, fisher, policy)
     documents.write_bytes(folder / artifacts.LAYERS, documents.list_to_json(records).encode())
 
 
@@ -216,7 +216,7 @@ def _sidecar(context: Context, request: Request, found: Subject, job: Job, draft
         used.append(_certifying(context, request, found))
     model_bytes, fp32_bytes = draft.file.stat().st_size, draft.dense_file.stat().st_size
     return Sidecar(
-        schema_version=SCHEMA_VERSION,
+        schema_version=Sidecar.SCHEMA,
         hqp_version=hqp.__version__,
         model=request.model.name,
         source=request.model.source,

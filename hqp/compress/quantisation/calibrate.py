@@ -62,6 +62,8 @@ def distributions(
     import onnxruntime
 
     names = qdq.tensors(path, policy)
+    if not names:
+        return {}
     source, file = _with_outputs(path, names)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # the threads are at work on images of their own

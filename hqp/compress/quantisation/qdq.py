@@ -16,11 +16,11 @@ import onnx
 from onnx import GraphProto, ModelProto
 
 from hqp import documents
-from hqp.compress.quantisation import tensorrt
+from hqp.compress.quantisation import precision, tensorrt
+from hqp.compress.quantisation.precision import WEIGHTED
 from hqp.errors import HqpError
 from hqp.records import Policy
 
-WEIGHTED = ("Conv", "Gemm", "MatMul")
 # These take and give INT8 in onnxruntime, so that a chain of them stays in INT8 from one convolution to the next.
 CHAINED = ("Add", "AveragePool", "Clip", "Concat", "Flatten", "MaxPool", "Relu", "Reshape", "Transpose")
 # onnxruntime has INT8 kernels of these with a float result, which keeps the logits exact.
@@ -72,6 +72,7 @@ def _with_qdq(fp32: Path, ranges: Ranges, policy: Policy) -> ModelProto:
     from onnxruntime.quantization.quant_utils import add_infer_metadata
 
     model = onnx.shape_inference.infer_shapes(onnx.load(fp32), strict_mode=True)
+    floats = precision.in_float(model.graph, policy)
     add_infer_metadata(model)  # else onnxruntime writes the file to a temporary place to infer the shapes again
     quantizer = QDQQuantizer(
         model,
@@ -81,7 +82,7 @@ def _with_qdq(fp32: Path, ranges: Ranges, policy: Policy) -> ModelProto:
         activation_qType=QuantType.QInt8 if policy.activations == "int8" else QuantType.QUInt8,
         tensors_range=_tensor_data(model.graph, ranges),
         nodes_to_quantize=None,
-        nodes_to_exclude=_constant_additions(model.graph),
+        nodes_to_exclude=[*_constant_additions(model.graph), *floats],
         op_types_to_quantize=WEIGHTED if policy.float_results else WEIGHTED + CHAINED,
         extra_options={
             "ActivationSymmetric": policy.symmetric,
@@ -94,6 +95,7 @@ def _with_qdq(fp32: Path, ranges: Ranges, policy: Policy) -> ModelProto:
     quantizer.quantize_model()
     quantizer.model.topological_sort()
     quantized: ModelProto = quantizer.model.model
+    precision.keep_clear(quantized.graph, floats)
     if policy.symmetric:
         tensorrt.fuse_residual_sums(quantized.graph, lambda name: _limits(ranges, name))
         tensorrt.round_scales(quantized.graph, onnx.load(fp32).graph)

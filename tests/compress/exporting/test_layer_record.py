@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from hqp.compress.exporting import layer_record
+from hqp.records import Policy
 
 
 def test_each_layer_before_and_after() -> None:
@@ -22,6 +23,13 @@ def test_each_layer_before_and_after() -> None:
     assert (first.weight_range, first.kept_weight_range) == (10.0, 2.0)
     assert (first.weight_step, first.kept_weight_step) == (10 / 255, 2 / 255)
     assert (second.channels, second.kept_channels, second.kept_sensitivity) == (2, 2, 6.0)
+
+
+def test_a_layer_has_the_precision_that_the_policy_of_its_file_gives_it() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    policies = (None, Policy(), Policy(layers={"1": "fp32"}))
+    told = [[one.precision for one in layer_record.record(model, model, {}, None, policy)] for policy in policies]
+    assert told == [["fp32", "fp32"], ["int8", "int8"], ["int8", "fp32"]]
 
 
 def test_without_a_sensitivity_pass_there_is_none() -> None:

@@ -1,0 +1,75 @@
+"""Which layers of an ONNX file stay in float where a policy says so, and how the file is kept clear of INT8 there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from onnx import GraphProto, NodeProto
+
+from hqp.errors import UnknownName
+from hqp.records import Policy
+
+WEIGHTED = ("Conv", "Gemm", "MatMul")
+
+
+def layer_of(node: str) -> str:
+    """The layer of the PyTorch model that a node of the exported file stands for: ``layer1.0.conv1``.
+
+    The exporter writes a node's scope as a path, ``/layer1/layer1.0/conv1/Conv``, in which a part of a container is
+    named after it.
+    """
+    scope = node.strip("/").split("/")[:-1]
+    names: list[str] = []
+    for part, container in zip(scope, ["", *scope], strict=False):
+        inside = bool(container) and part.startswith(f"{container}.")
+        names.append(part.removeprefix(f"{container}.") if inside else part)
+    return ".".join(names)
+
+
+def in_float(graph: GraphProto, policy: Policy) -> tuple[str, ...]:
+    """The names of the convolutions and matrix products that the policy keeps in float, in the order of the graph.
+
+    Raises:
+        UnknownName: a pattern of the policy names no layer of the file.
+    """
+    layers = {node.name: layer_of(node.name) for node in graph.node if node.op_type in WEIGHTED}
+    for pattern in policy.layers:
+        if not any(policy.matches(pattern, layer) for layer in layers.values()):
+            raise UnknownName("layer of a policy", pattern, dict.fromkeys(layers.values()), fix="")
+    return tuple(node for node, layer in layers.items() if policy.precision_of(layer) == "fp32")
+
+
+def keep_clear(graph: GraphProto, names: Collection[str]) -> None:
+    """Has these nodes take what was there before it was quantised, and drops the pairs that then serve nobody."""
+    if not names:
+        return
+    made_by = {output: node for node in graph.node for output in node.output}
+    for node in graph.node:
+        if node.name in names:
+            for place, tensor in enumerate(node.input):
+                node.input[place] = _before(tensor, made_by)
+    _drop_unused(graph)
+
+
+def _before(tensor: str, made_by: dict[str, NodeProto]) -> str:
+    """The float tensor that a pair of Q and DQ stands behind; the tensor itself where there is no such pair."""
+    dequantised = made_by.get(tensor)
+    if dequantised is None or dequantised.op_type != "DequantizeLinear":
+        return tensor
+    quantised = made_by.get(dequantised.input[0])
+    return quantised.input[0] if quantised is not None and quantised.op_type == "QuantizeLinear" else tensor
+
+
+def _drop_unused(graph: GraphProto) -> None:
+    wanted = {output.name for output in graph.output}
+    kept: list[NodeProto] = []
+    for node in reversed(graph.node):
+        pair = node.op_type in ("QuantizeLinear", "DequantizeLinear")
+        if not pair or wanted.intersection(node.output):
+            wanted.update(node.input)
+            kept.append(node)
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+    used = [tensor for tensor in graph.initializer if tensor.name in wanted]
+    del graph.initializer[:]
+    graph.initializer.extend(used)
