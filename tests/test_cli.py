@@ -83,7 +83,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 def test_the_process_ends_with_the_exit_code_and_one_line(tmp_path: Path) -> None:
     done = run(tmp_path, "list", "reprots", "--json")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "hqp: error: unknown kind of plug-in 'reprots'; did you mean reports or probes?; try: hqp list\n"
+    meant = "did you mean reports or probes?"
+    assert done.stderr == f"hqp: error: unknown kind of plug-in 'reprots'; {meant}; try: hqp list\n"
 
 
 def test_version(capsys: Captured) -> None:
