@@ -127,7 +127,7 @@ def test_what_only_a_layer_in_float_reads_needs_no_range(fp32: Path) -> None:
 
 
 def test_a_pattern_that_names_no_layer_is_refused_with_those_there_are(fp32: Path) -> None:
-    with pytest.raises(UnknownName, match="unknown layer of a policy .features.*there are: .*stem"):
+    with pytest.raises(UnknownName, match=r"unknown layer of a policy .features.*there are: .*stem"):
         tensors(fp32, Policy(layers={"features.*": "fp32"}))
 
 
