@@ -75,6 +75,9 @@ class Host(Protocol):
     def name(self) -> str:
         """How messages call it."""
 
+    def __hash__(self) -> int:
+        """What is asked of a host once is remembered by it."""
+
     def run(self, command: Sequence[str], *, timeout_s: float | None = None) -> Completed:
         """A command run there to its end, as a list of words that no shell takes apart.
 

@@ -12,6 +12,7 @@ class Device:
     """Hardware and the runtime on it. ``threads`` are declared, never inherited from the process.
 
     ``host`` is where it is: this machine where it is empty, else a destination that the system's SSH client knows.
+    ``dla_core`` is the deep-learning accelerator that it runs on in place of the GPU, by number.
     """
 
     runtime: str
@@ -20,3 +21,4 @@ class Device:
     policy: Policy
     summary: str
     host: str = ""
+    dla_core: int | None = None

@@ -86,6 +86,15 @@ class Board:
         """From now on the board has this fault; none where it is empty."""
         self.write("/fault", fault)
 
+    def install(self, version: str) -> None:
+        """Puts the simulated trtexec of a TensorRT where JetPack has it."""
+        self.write("/version", version)
+        self.write(
+            "/usr/src/tensorrt/bin/trtexec",
+            f'#!/bin/sh\nBOARD={self.root} exec {sys.executable} -I -S {HERE}/trtexec.py "$@"\n',
+        )
+        (self.root / "usr/src/tensorrt/bin/trtexec").chmod(0o755)
+
     def left(self) -> list[str]:
         """What lies in its folder for temporary files."""
         return sorted(path.name for path in (self.root / "tmp").iterdir())

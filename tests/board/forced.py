@@ -1,7 +1,8 @@
 """What the simulated board's SSH server runs in place of each command: the command, in a file tree of its own.
 
 ``forced.py ROOT``: the command stands in ``SSH_ORIGINAL_COMMAND``. Words of it that name a place under /proc, /sys,
-/etc or /tmp are moved below ROOT, programs are looked for in ROOT/bin first, and ROOT is taken out of what they print.
+/etc, /tmp and such are moved below ROOT, programs are looked for in ROOT/bin first, and ROOT is taken out of what they
+print.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-MOVED = re.compile(r"(?<![\w/])/(?=(?:proc|sys|etc|tmp)/)")
+MOVED = re.compile(r"(?<![\w/])/(?=(?:proc|sys|etc|tmp|usr/src|usr/local)\b)")
 
 
 def main(root: Path) -> int:
