@@ -164,9 +164,9 @@ def _entry(measurement: Measurement) -> BaselineEntry:
     sidecar = measurement.sidecar
     return BaselineEntry(
         case=measurement.case,
-        model_sha256=sidecar.model_sha256,
-        model_bytes=sidecar.model_bytes,
-        sparsity=sidecar.sparsity,
+        model_sha256=sidecar.file.sha256,
+        model_bytes=sidecar.file.size_bytes,
+        sparsity=sidecar.filters.sparsity,
         latency=measurement.latency,
         accuracy=measurement.accuracy,
         metrics=tuple(metric for metric in measurement.metrics if not metric.of),

@@ -15,22 +15,31 @@ import pytest
 
 from hqp.errors import HqpError
 from hqp.records import (
+    Accuracies,
     Accuracy,
     Block,
     Calibrated,
     Case,
+    Choices,
     Cost,
     Environment,
     Estimate,
+    Filters,
+    ImagesUsed,
     Judgement,
     Measurement,
     Metric,
+    ModelFile,
+    Network,
+    Origin,
     PairedLatency,
     Policy,
     Reading,
     Recipe,
     Results,
+    Settings,
     Sidecar,
+    Spent,
     Targets,
     Verdict,
 )
@@ -70,53 +79,37 @@ def sidecar_of(**changes: Any) -> Sidecar:
     dense, kept = accuracy_of([True] * 19 + [False], "selection"), accuracy_of([True] * 18 + [False] * 2, "selection")
     whole = Sidecar(
         schema_version=Sidecar.SCHEMA,
-        hqp_version="0.1.0",
-        model="resnet18",
-        source="resnet18",
-        dataset="signs",
-        reading=Reading(held_out=True),
-        split_digests={"calibration": "c" * 64, "selection": "d" * 64},
-        skipped_images=(),
-        method="hqp",
-        recipe=Recipe(),
-        seed=0,
-        input_size=96,
-        num_classes=32,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.25, 0.25, 0.25),
-        delta_max_pp=1.5,
-        targets=Targets(),
-        checkpoint_sha256="a" * 64,
-        model_sha256="b" * 64,
-        model_bytes=8_000_000,
-        fp32_bytes=44_800_000,
-        compression_ratio=5.6,
-        parameters=7_900_000,
-        fp32_parameters=11_200_000,
-        macs=210_000_000,
-        fp32_macs=334_000_000,
-        filters=4800,
-        kept_filters=3600,
-        sparsity=0.25,
-        inner_filters=1920,
-        inner_sparsity=0.5,
-        ranking="fisher",
-        accepted_steps=30,
-        shipped_steps=30,
-        policy=Policy(),
-        calibrated=Calibrated("kl", {"kl": 0.01, "minmax": 0.02}),
-        baseline=dense,
-        pruned=kept,
-        compressed=kept,
-        recovered=None,
+        network=Network("resnet18", "resnet18", "a" * 64, input_size=96, num_classes=32),
+        images=ImagesUsed(
+            dataset="signs",
+            reading=Reading(held_out=True),
+            mean=(0.5, 0.5, 0.5),
+            std=(0.25, 0.25, 0.25),
+            split_digests={"calibration": "c" * 64, "selection": "d" * 64},
+            skipped=(),
+        ),
+        settings=Settings("hqp", Recipe(), seed=0, delta_max_pp=1.5, targets=Targets()),
+        file=ModelFile("b" * 64, 8_000_000, parameters=7_900_000, macs=210_000_000),
+        fp32_file=ModelFile("e" * 64, 44_800_000, parameters=11_200_000, macs=334_000_000),
+        filters=Filters(total=4800, kept=3600, inner=1920, inner_kept=960),
+        choices=Choices("fisher", 30, 30, None, Calibrated("kl", {"kl": 0.01, "minmax": 0.02}), Policy()),
+        accuracy=Accuracies(dense, kept, kept),
         certificate=None,
         notes=(),
-        verified_in="onnxruntime",
-        versions={"torch": "2.9.0", "onnx": "1.18.0"},
-        costs=(Cost("sensitivity", 5000, 1, 12.5), Cost("pruning", 60_000, 12, 40.0)),
-        qat_cost=None,
+        spent=Spent((Cost("sensitivity", 5000, 1, 12.5), Cost("pruning", 60_000, 12, 40.0)), None),
+        origin=Origin("0.1.0", {"torch": "2.9.0", "onnx": "1.18.0"}, "onnxruntime"),
     )
-    return replace(whole, **changes)
+    return changed(whole, changes)
+
+
+def changed(sidecar: Sidecar, changes: dict[str, Any]) -> Sidecar:
+    """The sidecar with other values; one of a part is named as ``file__size_bytes``."""
+    for name, value in changes.items():
+        part, _, field = name.partition("__")
+        if field:
+            value = replace(getattr(sidecar, part), **{field: value})
+        sidecar = replace(sidecar, **{part: value})
+    return sidecar
 
 
 def measurement_of(**changes: Any) -> Measurement:
@@ -219,7 +212,7 @@ def make_hits() -> Callable[..., tuple[Accuracy, Accuracy]]:
 
 @pytest.fixture(scope="session")
 def make_sidecar() -> Callable[..., Sidecar]:
-    """``make_sidecar(**changes)``: the sidecar of a pruned and quantised ResNet-18."""
+    """``make_sidecar(**changes)``: a pruned and quantised ResNet-18; ``file__size_bytes=1`` changes a part."""
     return sidecar_of
 
 

@@ -12,7 +12,7 @@ import pytest
 from hqp import baselines, documents
 from hqp.baselines import Difference
 from hqp.errors import Damaged, HqpError, Incomparable
-from hqp.records import Baseline, Block, Case, Environment, Measurement, Metric, Results
+from hqp.records import Baseline, Block, Case, Environment, Measurement, Metric, Results, Sidecar
 
 Make = Callable[..., Measurement]
 MakeResults = Callable[..., Results]
@@ -199,13 +199,12 @@ def test_diff_of_a_baseline_with_itself_is_empty(results: Results) -> None:
     assert baselines.diff(baseline, baseline) == ()
 
 
-def test_diff_names_what_changed(make_measurement: Make, make_results: MakeResults) -> None:
-    changes = {
-        "model_sha256": "c" * 64, "model_bytes": 7_000_000, "sparsity": 0.5,
-    }  # fmt: skip
+def test_diff_names_what_changed(
+    make_measurement: Make, make_results: MakeResults, make_sidecar: Callable[..., Sidecar]
+) -> None:
     before = make_measurement()
     after = make_measurement(
-        sidecar=replace(before.sidecar, **changes),
+        sidecar=make_sidecar(file__sha256="c" * 64, file__size_bytes=7_000_000, filters__kept=2400),
         accuracy=replace(before.accuracy, correct=before.accuracy.correct, split_digest="e" * 64),
         latency=replace(before.latency, blocks=()),
     )

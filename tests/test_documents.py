@@ -36,7 +36,8 @@ from hqp.records import (
     Verdict,
 )
 
-KINDS = (Sidecar, Results, Baseline)
+SCHEMAS = {Sidecar: 2, Results: 2, Baseline: 2}
+KINDS = tuple(SCHEMAS)
 # Fields whose keys are not names of fields.
 MAPPINGS = (("versions",), ("machine",), ("facts",), ("split_digests",), ("divergences",))
 FIX = "make it anew"
@@ -45,7 +46,12 @@ DIGEST = re.compile("[0-9a-f]{64}", re.ASCII)
 RECORDS = [value for value in vars(records).values() if isinstance(value, type) and is_dataclass(value)]
 
 # Names of fields that may be absent from a file, and of those that may be null.
-DEFAULTED = {field.name for record in RECORDS for field in fields(record) if field.default is not MISSING}
+DEFAULTED = {
+    field.name
+    for record in RECORDS
+    for field in fields(record)
+    if field.default is not MISSING or field.default_factory is not MISSING
+}
 NULLABLE = {name for record in RECORDS for name, kind in get_type_hints(record).items() if type(None) in get_args(kind)}
 
 
@@ -60,7 +66,7 @@ def examples(
 ) -> dict[type, Any]:
     """A small but full record of each kind of file."""
     recipe = Recipe(Pruning((Ranking("magnitude", norm="l2", per_layer=True),)), Quantization())
-    sidecar = make_sidecar(recipe=recipe)
+    sidecar = make_sidecar(settings__recipe=recipe)
     hits, latency = make_accuracy([True, False, True]), make_latency([[1.5, 2.0]], [[1.0, 1.25]])
     rerun = Rerun("e" * 64, ("cpu: one, another",), "", replace(latency, disturbed=("hot",)), hits)
     measurement = make_measurement(sidecar=sidecar, accuracy=hits, fp32_accuracy=hits, latency=latency, baseline=rerun)
@@ -103,7 +109,8 @@ PRUNINGS = st.builds(
 )
 CALIBRATIONS = st.lists(st.sampled_from(["kl", "percentile", "minmax"]), min_size=1, unique=True).map(tuple)
 QUANTIZATIONS = st.builds(Quantization, CALIBRATIONS, st.integers(), st.integers())
-RECIPES = st.builds(Recipe, st.none() | PRUNINGS, st.none() | QUANTIZATIONS, st.booleans())
+PRECISIONS = st.sampled_from(["fp32", "fp16"])
+RECIPES = st.builds(Recipe, st.none() | PRUNINGS, st.none() | QUANTIZATIONS, PRECISIONS, st.booleans())
 CASES = st.builds(Case, *[st.text(max_size=9)] * 3)
 FACTS = st.dictionaries(st.text(max_size=9), st.text(max_size=9), max_size=3)
 ESTIMATES = st.builds(Estimate, *[FLOATS] * 4)
@@ -126,10 +133,13 @@ def test_any_record_comes_back_equal(examples: dict[type, Any], kind: type, data
     record = examples[kind]
     if kind is Sidecar:
         changed = replace(
-            record, recipe=data.draw(RECIPES), sparsity=data.draw(st.floats(0, 1)), seed=data.draw(st.integers(0)),
-            ranking=data.draw(st.none() | st.text()), versions=data.draw(FACTS),
-            mean=data.draw(st.tuples(FLOATS, FLOATS, FLOATS)),
-        )  # fmt: skip
+            record,
+            settings=replace(record.settings, recipe=data.draw(RECIPES), seed=data.draw(st.integers(0))),
+            images=replace(record.images, mean=data.draw(st.tuples(FLOATS, FLOATS, FLOATS))),
+            filters=replace(record.filters, kept=data.draw(st.integers(0, record.filters.total))),
+            choices=replace(record.choices, ranking=data.draw(st.none() | st.text())),
+            origin=replace(record.origin, versions=data.draw(FACTS)),
+        )
     elif kind is Results:
         changed = replace(
             record, question=data.draw(st.text()), machine=data.draw(FACTS),
@@ -149,8 +159,9 @@ def test_a_record_that_holds_no_number_is_not_written(examples: dict[type, Any],
     path = tmp_path / "file.json"
     documents.write(path, examples[Sidecar])
     before = path.read_bytes()
+    images = replace(examples[Sidecar].images, mean=(0.5, 0.5, float("nan")))
     with pytest.raises(ValueError, match="not JSON compliant"):
-        documents.write(path, replace(examples[Sidecar], sparsity=float("nan")))
+        documents.write(path, replace(examples[Sidecar], images=images))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
@@ -167,13 +178,11 @@ def test_cut_off_at_any_byte_it_is_refused(examples: dict[type, Any], kind: type
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("schema", [0, 3, "1", None, [], True, 1.0])
+@pytest.mark.parametrize("schema", [0, 3, "1", "2", None, [], True, 1.0, 2.0])
 def test_another_schema_is_refused(examples: dict[type, Any], kind: type, schema: Any) -> None:
     value = json.loads(documents.to_json(examples[kind]))
     value["schema_version"] = schema
-    assert f"has schema {schema!r}; this HQP reads schema {documents.schema_of(kind)}" in refused(
-        json.dumps(value), kind
-    )
+    assert f"has schema {schema!r}; this HQP reads schema {SCHEMAS[kind]}" in refused(json.dumps(value), kind)
     del value["schema_version"]
     assert "has schema None" in refused(json.dumps(value), kind)
 
@@ -233,17 +242,16 @@ def test_a_value_of_another_type_is_refused_and_its_place_is_named(examples: dic
 
 
 OUT_OF_RANGE = {
-    "input_size": (-3, 0, 7, 4097),
-    "num_classes": (0,),
-    "seed": (-1,),
-    "model_bytes": (0, -1),
-    "fp32_bytes": (0,),
-    "compression_ratio": (0.0, -1.0),
-    "filters": (-1,),
-    "sparsity": (-0.1, 1.1),
-    "inner_sparsity": (1.1,),
-    "delta_max_pp": (0.0, 101.0),
-    "std": ([0.5, 0.0, 0.5],),
+    "network.input_size": (-3, 0, 7, 4097),
+    "network.num_classes": (0,),
+    "settings.seed": (-1,),
+    "settings.delta_max_pp": (0.0, 101.0),
+    "file.size_bytes": (0, -1),
+    "fp32_file.size_bytes": (0,),
+    "filters.total": (0, -1),
+    "filters.kept": (-1,),
+    "filters.inner": (-1,),
+    "images.std": ([0.5, 0.0, 0.5],),
 }
 
 
@@ -254,7 +262,7 @@ def test_a_number_out_of_its_range_is_refused(examples: dict[type, Any], field: 
     def put(place: Any, key: Any) -> None:
         place[key] = value
 
-    message = refused(changed(documents.to_json(examples[Sidecar]), (field,), put), Sidecar)
+    message = refused(changed(documents.to_json(examples[Sidecar]), tuple(field.split(".")), put), Sidecar)
     assert f"damaged at '{field}" in message
 
 
@@ -281,7 +289,7 @@ def test_every_field_that_holds_a_digest_has_its_type() -> None:
         for name, kind in get_type_hints(record, include_extras=True).items()
         if "digest" in name or "sha256" in name
     }
-    assert named["Sidecar.model_sha256"] == named["BaselineEntry.model_sha256"] == named["Accuracy.split_digest"]
+    assert named["Network.checkpoint_sha256"] == named["BaselineEntry.model_sha256"] == named["Accuracy.split_digest"]
     assert set(map(str, named.values())) == {str(Digest), str(dict[str, Digest])}
 
 
@@ -324,6 +332,13 @@ def test_counts_that_contradict_each_other_are_refused(examples: dict[type, Any]
     value = json.loads(documents.to_json(examples[Baseline]))
     value["entries"][0]["accuracy"].update(change)
     assert "entries.0.accuracy" in refused(json.dumps(value), Baseline)
+
+
+@pytest.mark.parametrize("change", [{"kept": 4801}, {"inner_kept": 1921}])
+def test_more_filters_kept_than_there_were_are_refused(examples: dict[type, Any], change: dict[str, int]) -> None:
+    value = json.loads(documents.to_json(examples[Sidecar]))
+    value["filters"].update(change)
+    assert "more filters are kept than there were" in refused(json.dumps(value), Sidecar)
 
 
 @pytest.mark.parametrize("times", [[], [0.0], [-1.0]])

@@ -164,7 +164,7 @@ needs = ()
 limits = {"min_share": Limit(0.01, 1, "a share of all filters")}
 
 def check(measurement, *, min_share: float) -> Verdict:
-    share = measurement.sidecar.sparsity
+    share = measurement.sidecar.filters.sparsity
     outcome = "pass" if share >= min_share else "fail"
     estimate = Estimate(share, share, share, 1.0)
     return Verdict("new_gate", outcome, f"{share:.3f} of the filters are gone", estimate, {"min_share": min_share})
@@ -294,8 +294,9 @@ def test_every_new_file_is_listed_with_its_first_sentence(extended: Extended) ->
 
 def test_an_artefact_is_made_of_the_new_model_by_the_new_method(extended: Extended) -> None:
     sidecar = extended.told(f"{COMPRESS} --method new_method")["sidecar"]
-    assert (sidecar["source"], sidecar["dataset"], sidecar["method"]) == ("new_model", "new_dataset", "new_method")
-    assert sidecar["ranking"] == "new_criterion(slope=2.0)"
+    named = (sidecar["network"]["source"], sidecar["images"]["dataset"], sidecar["settings"]["method"])
+    assert named == ("new_model", "new_dataset", "new_method")
+    assert sidecar["choices"]["ranking"] == "new_criterion(slope=2.0)"
     assert sidecar["versions"]["runtime"] == "new_runtime 7.0 here"
     assert sidecar["baseline"]["correct"] == sidecar["baseline"]["total"] == 256
     assert sidecar["sparsity"] >= 0.25
@@ -305,7 +306,7 @@ def test_the_new_board_is_measured_by_its_own_clock(extended: Extended) -> None:
     fp32, new = extended.told("hqp bench")["measurements"]
     assert new["environment"]["facts"]["board"] == "new"
     for measured in (fp32, new):
-        engine_bytes = len(b"engine") + measured["sidecar"]["model_bytes"]
+        engine_bytes = len(b"engine") + measured["sidecar"]["file"]["size_bytes"]
         times = {time for block in measured["latency"]["blocks"] for time in block["candidate_ms"]}
         assert times == {engine_bytes / 1e3}
         metrics = {metric["name"]: metric["samples"] for metric in measured["metrics"]}

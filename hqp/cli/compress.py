@@ -111,22 +111,45 @@ def compress(
 def _made(artifact: Any, device: str, certified: bool) -> str:
     """What an artefact is, and what to type next; that it has no certificate only where it should be ``certified``."""
     sidecar = artifact.sidecar
-    inner = "" if sidecar.inner_sparsity is None else f" ({sidecar.inner_sparsity:.1%} of the inner ones)"
-    kept = f"θ {sidecar.sparsity:.1%} of {sidecar.filters:,} filters{inner}"
-    kept += f", {_size(sidecar.compression_ratio)}"
-    judged = f"top-1 {sidecar.compressed.top1:.2%}, FP32 {sidecar.baseline.top1:.2%} on '{sidecar.baseline.split}'"
-    lines = [f"{artifact.path}: {kept}; {judged}"]
-    lines += [str(sidecar.recovered)] if sidecar.recovered else []
-    lines += [str(sidecar.calibrated)] if sidecar.calibrated else []
+    lines = [f"{artifact.path}: {_kept(sidecar)}; {_judged(sidecar.accuracy)}"]
+
+    choices = (sidecar.choices.recovered, sidecar.choices.calibrated)
+    lines += [str(choice) for choice in choices if choice]
     lines += sidecar.notes
-    if sidecar.certificate or certified:
-        lines.append(str(sidecar.certificate or f"not certified: {sidecar.method} tests nothing on 'test'"))
-    if sidecar.share_of_qat is not None and sidecar.qat_cost.seconds >= LEAST_QAT_SECONDS:
-        cost = f"made in {sidecar.seconds:,.0f} s of passes, {sidecar.share_of_qat:.1%}"
-        lines.append(f"{cost} of what quantisation-aware training would take")
+
+    if sidecar.certificate:
+        lines.append(str(sidecar.certificate))
+    elif certified:
+        lines.append(f"not certified: {sidecar.settings.method} tests nothing on 'test'")
+
+    lines += _cost(sidecar.spent)
+
     if certified and not (sidecar.certificate and sidecar.certificate.certified):
-        return "\n".join([*lines, "exit code 1: --require-certificate, and there is none; the artefact is written"])
-    return "\n".join([*lines, f"next: {command('hqp', 'bench', artifact.path, '--device', device)}"])
+        lines.append("exit code 1: --require-certificate, and there is none; the artefact is written")
+    else:
+        lines.append(f"next: {command('hqp', 'bench', artifact.path, '--device', device)}")
+    return "\n".join(lines)
+
+
+def _kept(sidecar: Any) -> str:
+    filters = sidecar.filters
+    kept = f"θ {filters.sparsity:.1%} of {filters.total:,} filters"
+    if filters.inner_sparsity is not None:
+        kept += f" ({filters.inner_sparsity:.1%} of the inner ones)"
+    return f"{kept}, {_size(sidecar.compression_ratio)}"
+
+
+def _judged(accuracy: Any) -> str:
+    fp32 = accuracy.fp32
+    return f"top-1 {accuracy.shipped.top1:.2%}, FP32 {fp32.top1:.2%} on '{fp32.split}'"
+
+
+def _cost(spent: Any) -> list[str]:
+    """The share of quantisation-aware training; no line where that takes too little to be worth comparing."""
+    if spent.qat is None or spent.qat.seconds < LEAST_QAT_SECONDS:
+        return []
+    cost = f"made in {spent.seconds:,.0f} s of passes, {spent.share_of_qat:.1%}"
+    return [f"{cost} of what quantisation-aware training would take"]
 
 
 def _size(ratio: float) -> str:

@@ -12,7 +12,7 @@ limits = {"max_ratio": Limit(0.001, 1, "a share of FP32's bytes; 1 is FP32's own
 
 def check(measurement: Measurement, *, max_ratio: float) -> Verdict:
     """Passes where ``model.onnx`` has at most ``max_ratio`` times the bytes of the FP32 file, which is exact."""
-    size, dense = measurement.sidecar.model_bytes, measurement.fp32_bytes
+    size, dense = measurement.sidecar.file.size_bytes, measurement.fp32_bytes
     ratio = size / dense
     estimate = Estimate(ratio, ratio, ratio, confidence=1.0)
     outcome = noninferiority.at_most(estimate, max_ratio)

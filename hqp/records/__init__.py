@@ -4,7 +4,7 @@ A number carries its unit in its name; a ratio lies in 0 to 1 unless its docstri
 points end in ``_pp``. What could not be measured is ``None``, never zero.
 """
 
-from hqp.records.artifact import Artifact, Calibrated, Certificate, Cost, Judged, LayerRecord, Recovered, Sidecar
+from hqp.records.artifact import Calibrated, Certificate, Cost, Judged, LayerRecord, Recovered
 from hqp.records.baseline import Baseline, BaselineEntry
 from hqp.records.canonical import SCHEMA_VERSION, Digest, digest_of, is_digest
 from hqp.records.data import JUDGING, SPLITS, Accuracy, Leak, Samples
@@ -43,6 +43,19 @@ from hqp.records.metric import Metric, in_readable_unit, metric_named, words_of
 from hqp.records.pruning import Group, Member, Statistics
 from hqp.records.ranges import LARGEST_INPUT, SMALLEST_INPUT
 from hqp.records.reading import DEFAULT_READING, WHOLE, Interpolation, Reading, triple_text
+from hqp.records.sidecar import (
+    Accuracies,
+    Artifact,
+    Choices,
+    Filters,
+    ImagesUsed,
+    ModelFile,
+    Network,
+    Origin,
+    Settings,
+    Sidecar,
+    Spent,
+)
 
 __all__ = [
     "DEFAULT_READING",
@@ -53,6 +66,7 @@ __all__ = [
     "SPLITS",
     "VARIANTS",
     "WHOLE",
+    "Accuracies",
     "Accuracy",
     "Artifact",
     "Baseline",
@@ -62,13 +76,16 @@ __all__ = [
     "Calibration",
     "Case",
     "Certificate",
+    "Choices",
     "Cost",
     "Device",
     "Digest",
     "Environment",
     "Estimate",
+    "Filters",
     "FineTuning",
     "Group",
+    "ImagesUsed",
     "Interpolation",
     "Judged",
     "Judgement",
@@ -79,7 +96,10 @@ __all__ = [
     "Measurement",
     "Member",
     "Metric",
+    "ModelFile",
+    "Network",
     "Option",
+    "Origin",
     "Outcome",
     "PairedLatency",
     "Policy",
@@ -94,7 +114,9 @@ __all__ = [
     "Results",
     "Rounds",
     "Samples",
+    "Settings",
     "Sidecar",
+    "Spent",
     "Statistics",
     "Targets",
     "Variant",

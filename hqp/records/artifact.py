@@ -1,15 +1,12 @@
-"""An artefact: what it is, what made it, and what that cost."""
+"""What the steps that make an artefact say of it: costs, choices, a certificate, its layers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from hqp.records.canonical import Digest
 from hqp.records.data import Accuracy
-from hqp.records.method import VARIANTS, Calibration, LayerPrecision, Policy, Recipe, Targets, Variant
-from hqp.records.ranges import Count, Deviation, Pixels, Points, Ratio, Seconds, Share, Some
-from hqp.records.reading import Reading
+from hqp.records.method import VARIANTS, Calibration, LayerPrecision, Variant
+from hqp.records.ranges import Count, Seconds
 
 
 @dataclass(frozen=True)
@@ -114,86 +111,3 @@ class Certificate:
             return f"certified: {promise}; {measured}{picked}, {images}"
         more = f"about {self.images_needed:,} images would" if self.images_needed else "more images would hardly"
         return f"not certified: {measured}, {images}; {more} show the drop to be within {self.delta_max_pp:.2f} pp"
-
-
-@dataclass(frozen=True)
-class Sidecar:
-    """The contents of ``hqp.json``: what an artefact is and what made it.
-
-    ``sparsity`` is θ, the share of all filters removed, and ``inner_sparsity`` that of the ``inner_filters``, which no
-    residual sum ties together; ``None`` where nothing was to be pruned or there are none. ``compression_ratio`` is
-    bytes of the FP32 file over bytes of this one. ``ranking`` says which ranking was kept. ``accepted_steps`` are
-    the pruning steps that ``selection`` accepts, ``shipped_steps`` those of the file: fewer where verification or the
-    certificate gave some back, more where the certificate went beyond. ``source`` builds the model that ``model``
-    names. ``split_digests`` name the images of each split that was used, of ``test`` those that certified, and
-    ``skipped_images`` those of them which could not be read. ``notes`` are sentences that the user should know: that
-    the file breaks the bound, or why nothing was removed. ``qat_cost`` estimates what quantisation-aware training would
-    take.
-    """
-
-    SCHEMA: ClassVar[int] = 2
-
-    schema_version: int
-    hqp_version: str
-    model: str
-    source: str
-    dataset: str
-    reading: Reading
-    split_digests: dict[str, Digest]
-    skipped_images: tuple[str, ...]
-    method: str
-    recipe: Recipe
-    seed: Count
-    input_size: Pixels
-    num_classes: Some
-    mean: tuple[float, float, float]
-    std: tuple[Deviation, Deviation, Deviation]
-    delta_max_pp: Points
-    targets: Targets
-    checkpoint_sha256: Digest
-    model_sha256: Digest
-    model_bytes: Some
-    fp32_bytes: Some
-    compression_ratio: Ratio
-    parameters: Count
-    fp32_parameters: Count
-    macs: Count
-    fp32_macs: Count
-    filters: Count
-    kept_filters: Count
-    sparsity: Share
-    inner_filters: Count
-    inner_sparsity: Share | None
-    ranking: str | None
-    accepted_steps: Count
-    shipped_steps: Count
-    policy: Policy | None
-    calibrated: Calibrated | None
-    baseline: Accuracy
-    pruned: Accuracy | None
-    compressed: Accuracy | None
-    recovered: Recovered | None
-    certificate: Certificate | None
-    notes: tuple[str, ...]
-    verified_in: str
-    versions: dict[str, str]
-    costs: tuple[Cost, ...]
-    qat_cost: Cost | None
-
-    @property
-    def seconds(self) -> float:
-        """What all steps took."""
-        return sum(cost.seconds for cost in self.costs)
-
-    @property
-    def share_of_qat(self) -> float | None:
-        """The seconds over those of quantisation-aware training, where these were estimated."""
-        return self.seconds / self.qat_cost.seconds if self.qat_cost else None
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """A directory with ``model.onnx``, its sidecar ``hqp.json`` and the per-layer record ``layers.json``."""
-
-    path: str
-    sidecar: Sidecar

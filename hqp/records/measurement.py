@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from hqp.records.artifact import Sidecar
 from hqp.records.canonical import Digest, digest_of
 from hqp.records.data import Accuracy
 from hqp.records.metric import Metric, metric_named
+from hqp.records.sidecar import Sidecar
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 

@@ -102,7 +102,7 @@ def accuracy_and_latency(results: Results, model: str) -> Any:
         axes.set_title(device)
         axes.set_xlabel("median latency, ms")
         axes.set_ylabel("top-1 lost, pp")
-        axes.axhline(measured[0].sidecar.delta_max_pp, color=PALETTE["fail"], linestyle="--", linewidth=1)
+        axes.axhline(measured[0].sidecar.settings.delta_max_pp, color=PALETTE["fail"], linestyle="--", linewidth=1)
         fronts = _front([(latency.value, drop.value) for _, latency, drop in points])
         for (method, latency, drop), front in zip(points, fronts, strict=True):
             axes.errorbar(
@@ -157,18 +157,18 @@ def samples(results: Results, model: str) -> Any:
 
 def costs(results: Results, model: str) -> Any:
     """What making each artefact took, step by step, beside quantisation-aware training of the same model."""
-    measured = [row for row in _measured(results, model) if row.sidecar.costs]
-    names = list(dict.fromkeys(cost.step for row in measured for cost in row.sidecar.costs))
+    measured = [row for row in _measured(results, model) if row.sidecar.spent.steps]
+    names = list(dict.fromkeys(cost.step for row in measured for cost in row.sidecar.spent.steps))
     figure, (axes,) = _figure(1, 1.2 + ROW_INCHES * len(measured))
     for place, row in enumerate(measured):
         start = 0.0
-        for cost in row.sidecar.costs:
+        for cost in row.sidecar.spent.steps:
             # Steps differ in strength, so that they are told apart without colour.
             strength = 1 - 0.8 * names.index(cost.step) / max(1, len(names))
             axes.barh(place, cost.seconds, left=start, color=PALETTE["accent"], alpha=strength, height=0.6)
             start += cost.seconds
-        if row.sidecar.qat_cost:
-            tenth = row.sidecar.qat_cost.seconds / 10
+        if row.sidecar.spent.qat:
+            tenth = row.sidecar.spent.qat.seconds / 10
             axes.plot([tenth, tenth], [place - 0.4, place + 0.4], color=PALETTE["ink"], linewidth=1.5)
     axes.set_yticks(range(len(measured)), [f"{row.case.method}, {row.case.device}" for row in measured])
     axes.invert_yaxis()

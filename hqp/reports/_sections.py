@@ -9,11 +9,11 @@ from functools import partial
 
 from hqp.records import (
     VARIANTS,
-    Cost,
     Judgement,
     Measurement,
     Outcome,
     Results,
+    Spent,
     in_readable_unit,
     triple_text,
     words_of,
@@ -95,12 +95,14 @@ def _drop(measurement: Measurement) -> str:
 
 
 def _pruning_drop(measurement: Measurement) -> str:
-    sidecar = measurement.sidecar
-    return ABSENT if sidecar.pruned is None else number(100 * (sidecar.baseline.top1 - sidecar.pruned.top1), 2)
+    accuracy = measurement.sidecar.accuracy
+    if accuracy.pruned is None:
+        return ABSENT
+    return number(100 * (accuracy.fp32.top1 - accuracy.pruned.top1), 2)
 
 
 def _inner(measurement: Measurement) -> str:
-    share = measurement.sidecar.inner_sparsity
+    share = measurement.sidecar.filters.inner_sparsity
     return ABSENT if share is None else number(100 * share, 1)
 
 
@@ -115,49 +117,64 @@ _ARTEFACT: tuple[Column, ...] = (
     Column("drop pp", _drop),
     Column("top-5 %", lambda measurement: number(100 * measurement.accuracy.top5, 2), rank=2),
     Column("pruning pp", _pruning_drop, rank=1),
-    Column("MB", lambda measurement: number(measurement.sidecar.model_bytes / MEGABYTE, 2)),
+    Column("MB", lambda measurement: number(measurement.sidecar.file.size_bytes / MEGABYTE, 2)),
     Column("smaller", lambda measurement: number(measurement.sidecar.compression_ratio, 2) + "x"),
-    Column("params M", lambda measurement: number(measurement.sidecar.parameters / MILLION, 2), rank=3),
-    Column("MACs M", lambda measurement: number(measurement.sidecar.macs / MILLION, 1)),
-    Column("θ %", lambda measurement: number(100 * measurement.sidecar.sparsity, 1)),
+    Column("params M", lambda measurement: number(measurement.sidecar.file.parameters / MILLION, 2), rank=3),
+    Column("MACs M", lambda measurement: number(measurement.sidecar.file.macs / MILLION, 1)),
+    Column("θ %", lambda measurement: number(100 * measurement.sidecar.filters.sparsity, 1)),
     Column("inner θ %", _inner, rank=4),
 )
 
 
 def _artefacts(model: str, measured: list[Measurement]) -> Section:
-    sidecar, accuracy = measured[0].sidecar, measured[0].accuracy
-    size = f"{sidecar.input_size}x{sidecar.input_size}"
-    title = f"{model} on {sidecar.dataset}, {size}: accuracy and size"
-    lines = [f"top-1 and top-5 of the exported file in its runtime, on {accuracy.total:,} images of '{accuracy.split}'"]
-    normalised = f"mean {triple_text(sidecar.mean)}, deviation {triple_text(sidecar.std)}"
-    lines.append(f"images: {sidecar.reading.shown(sidecar.input_size)}; {normalised}")
-    splits = sorted({row.sidecar.pruned.split for row in measured if row.sidecar.pruned})
-    if splits:
-        chosen = f"'{', '.join(splits)}', by which the file was chosen"
-        lines.append(f"pruning pp: the drop after pruning and before quantising, on {chosen}")
-    if any(row.sidecar.inner_sparsity is not None for row in measured):
-        lines.append("θ %: filters removed, of all; inner θ %: of those that no residual sum ties together")
+    first = measured[0].sidecar
+    size = f"{first.network.input_size}x{first.network.input_size}"
     notes = dict.fromkeys(note for measurement in measured for note in _made(measurement))
     return Section(
-        title, _headers(_ARTEFACT), _table(_ARTEFACT, measured), (*lines, *notes), ranks=_ranks(_ARTEFACT), model=model
+        f"{model} on {first.images.dataset}, {size}: accuracy and size",
+        _headers(_ARTEFACT),
+        _table(_ARTEFACT, measured),
+        (*_how_judged(measured), *notes),
+        ranks=_ranks(_ARTEFACT),
+        model=model,
     )
 
 
+def _how_judged(measured: list[Measurement]) -> Iterator[str]:
+    """What the columns of the table mean, and on which images they were counted."""
+    accuracy, network, images = measured[0].accuracy, measured[0].sidecar.network, measured[0].sidecar.images
+    yield f"top-1 and top-5 of the exported file in its runtime, on {accuracy.total:,} images of '{accuracy.split}'"
+
+    normalised = f"mean {triple_text(images.mean)}, deviation {triple_text(images.std)}"
+    yield f"images: {images.reading.shown(network.input_size)}; {normalised}"
+
+    pruned = [row.sidecar.accuracy.pruned for row in measured]
+    splits = sorted({accuracy.split for accuracy in pruned if accuracy})
+    if splits:
+        chosen = f"'{', '.join(splits)}', by which the file was chosen"
+        yield f"pruning pp: the drop after pruning and before quantising, on {chosen}"
+
+    if any(row.sidecar.filters.inner_sparsity is not None for row in measured):
+        yield "θ %: filters removed, of all; inner θ %: of those that no residual sum ties together"
+
+
 def _made(measurement: Measurement) -> Iterator[str]:
-    sidecar = measurement.sidecar
-    if sidecar.ranking:
-        yield f"{sidecar.method} ranks by {sidecar.ranking}{_steps(sidecar.shipped_steps - sidecar.accepted_steps)}"
-    if sidecar.policy and sidecar.policy.weight_bits == 7:
-        yield (
-            f"{measurement.case.device}: weights take 7 bits, since here kernels would saturate products of 8"
-            f" (no {sidecar.policy.saturates_without.upper()})"
-        )
-    if sidecar.recovered:
-        yield f"{sidecar.method} on {measurement.case.device}: recovered by {VARIANTS[sidecar.recovered.variant]}"
+    """What the reader should know of how an artefact was made."""
+    sidecar, choices = measurement.sidecar, measurement.sidecar.choices
+    method, device = sidecar.settings.method, measurement.case.device
+    if choices.ranking:
+        steps = _steps(choices.shipped_steps - choices.accepted_steps)
+        yield f"{method} ranks by {choices.ranking}{steps}"
+    if choices.policy and choices.policy.weight_bits == 7:
+        feature = choices.policy.saturates_without.upper()
+        yield f"{device}: weights take 7 bits, since here kernels would saturate products of 8 (no {feature})"
+    if choices.recovered:
+        yield f"{method} on {device}: recovered by {VARIANTS[choices.recovered.variant]}"
     if sidecar.certificate:
-        yield f"{sidecar.method} on {measurement.case.device}: {sidecar.certificate}"
-    yield from (f"{sidecar.method} on {measurement.case.device}: {note}" for note in sidecar.notes)
-    skipped = sidecar.skipped_images + measurement.skipped_images
+        yield f"{method} on {device}: {sidecar.certificate}"
+    for note in sidecar.notes:
+        yield f"{method} on {device}: {note}"
+    skipped = sidecar.images.skipped + measurement.skipped_images
     if skipped:
         yield f"left out, since they could not be read: {', '.join(skipped)}"
 
@@ -257,39 +274,52 @@ def _common(judgement: Judgement) -> str:
 
 
 def _cost(measurements: tuple[Measurement, ...]) -> Section:
-    made: dict[tuple[str, str, tuple[Cost, ...], Cost | None], list[Measurement]] = {}
+    # One artefact may be measured on several devices: its cost is told once.
+    by_artefact: dict[tuple[str, str, Spent], list[Measurement]] = {}
     for measurement in measurements:
-        case, sidecar = measurement.case, measurement.sidecar
-        made.setdefault((case.model, case.method, sidecar.costs, sidecar.qat_cost), []).append(measurement)
-    rows = tuple((model, method, *_spent(found)) for (model, method, *_), found in made.items())
-    headers = ("model", "method", "devices", "steps, s", "images", "passes", "seconds", "of QAT")
-    training = {(model, qat) for model, _, _, qat in made if qat}
-    lines = [f"QAT: quantisation-aware training of {model}, {number(cost.images, 0)} images in {cost.passes} epochs,"
-             f" would take {number(cost.seconds, 0)} s, estimated from FP32 training steps"
-             for model, cost in sorted(training, key=lambda pair: pair[0])]  # fmt: skip
-    told = ("images: seen over all passes", *lines)
+        key = (measurement.case.model, measurement.case.method, measurement.sidecar.spent)
+        by_artefact.setdefault(key, []).append(measurement)
+    rows = []
+    for (model, method, spent), found in by_artefact.items():
+        devices = dict.fromkeys(measurement.case.device for measurement in found)
+        rows.append((model, method, ", ".join(devices), *_spent(spent)))
+
+    training = {(model, spent.qat) for model, _, spent in by_artefact if spent.qat}
+    lines = ["images: seen over all passes"]
+    for model, cost in sorted(training, key=lambda pair: pair[0]):
+        epochs = f"{number(cost.images, 0)} images in {cost.passes} epochs"
+        seconds = f"{number(cost.seconds, 0)} s, estimated from FP32 training steps"
+        lines.append(f"QAT: quantisation-aware training of {model}, {epochs}, would take {seconds}")
+
     return Section(
-        "cost of making the artefacts", headers, rows, told, texts=4, ranks={"passes": 3, "images": 2, "steps, s": 1}
+        "cost of making the artefacts",
+        ("model", "method", "devices", "steps, s", "images", "passes", "seconds", "of QAT"),
+        tuple(rows),
+        tuple(lines),
+        texts=4,
+        ranks={"passes": 3, "images": 2, "steps, s": 1},
     )
 
 
-def _spent(measurements: list[Measurement]) -> tuple[str, ...]:
-    """What one artefact cost that was measured on these devices."""
-    sidecar = measurements[0].sidecar
+def _spent(spent: Spent) -> tuple[str, ...]:
+    """What making an artefact took: by step, in images and passes, in seconds, and of training."""
+    by_step = ", ".join(f"{cost.step} {number(cost.seconds, 1)}" for cost in spent.steps)
+    images = sum(cost.images for cost in spent.steps)
+    passes = sum(cost.passes for cost in spent.steps)
+    share = spent.share_of_qat
     return (
-        ", ".join(dict.fromkeys(measurement.case.device for measurement in measurements)),
-        ", ".join(f"{cost.step} {number(cost.seconds, 1)}" for cost in sidecar.costs) or ABSENT,
-        number(sum(cost.images for cost in sidecar.costs), 0),
-        number(sum(cost.passes for cost in sidecar.costs), 0),
-        number(sidecar.seconds, 1),
-        ABSENT if sidecar.share_of_qat is None else f"{100 * sidecar.share_of_qat:.1f}%",
+        by_step or ABSENT,
+        number(images, 0),
+        number(passes, 0),
+        number(spent.seconds, 1),
+        ABSENT if share is None else f"{100 * share:.1f}%",
     )
 
 
 def _origin(results: Results) -> Section:
     versions: dict[str, list[str]] = {}
     for measurement in results.measurements:
-        for package, version in measurement.sidecar.versions.items():
+        for package, version in measurement.sidecar.origin.versions.items():
             if version not in versions.setdefault(package, []):
                 versions[package].append(version)
     environments = {row.case.device: row.environment.digest for row in results.measurements}

@@ -37,11 +37,11 @@ def _measured(row: Measurement) -> dict[str, object]:
         **_interval("drop_pp", _numbers.drop(row)),
         **_interval("latency_ms", _numbers.latency(row)),
         **_interval("speedup", _numbers.speedup(row)),
-        "model_bytes": sidecar.model_bytes,
-        "sparsity": sidecar.sparsity,
-        "macs": sidecar.macs,
-        "parameters": sidecar.parameters,
-        "compression_s": sidecar.seconds,
+        "model_bytes": sidecar.file.size_bytes,
+        "sparsity": sidecar.filters.sparsity,
+        "macs": sidecar.file.macs,
+        "parameters": sidecar.file.parameters,
+        "compression_s": sidecar.spent.seconds,
     }
 
 

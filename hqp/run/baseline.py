@@ -49,7 +49,7 @@ def _artefacts(read: Results, store: Store) -> dict[str, Path]:
     """The stored file of each artefact of a run, by digest."""
     kept = {}
     for measurement in read.measurements:
-        sha256 = measurement.sidecar.model_sha256
+        sha256 = measurement.sidecar.file.sha256
         file = store.kept(sha256)
         if file is None:
             raise HqpError(

@@ -21,23 +21,41 @@ def bench_artifacts(paths: Sequence[Path], device: str, *, dataset: str | None =
     given = tuple(artifacts.read(path) for path in paths)
     runtime_of(device_of(device))
     for made in given:
-        if dataset is not None and made.sidecar.dataset != dataset:
-            fix = command("--dataset", made.sidecar.dataset)
-            raise HqpError(f"{made.path} was made for {made.sidecar.dataset}, not {dataset}", fix=fix)
-        catalog.load("datasets", made.sidecar.dataset)
+        _require_dataset(made, dataset)
     _refuse_twice(given)
-    dense = {made.sidecar.checkpoint_sha256: made for made in given if made.sidecar.method == judge.REFERENCE_METHOD}
+
     context = Context(Store(Path(".hqp")))
+    # Everything is checked before the first minute is spent on measuring.
     for made in given:
-        fp32 = dense.get(made.sidecar.checkpoint_sha256)
+        fp32 = _fp32_of(made, given)
         claims.require_true(made, fp32.sidecar if fp32 else None)
         claims.require_same_images(context, made)
+
     measurements = []
     for number, made in enumerate(given, 1):
-        case = Case(made.sidecar.model, made.sidecar.method, device)
+        case = Case(made.sidecar.network.name, made.sidecar.settings.method, device)
         with context.progress.case(str(case), number, len(given)):
-            measurements.append(_measured(context, case, made, dense.get(made.sidecar.checkpoint_sha256)))
+            measurements.append(_measured(context, case, made, _fp32_of(made, given)))
     return results("bench", "what these artefacts do on this device", tuple(measurements), ())
+
+
+def _require_dataset(made: Artifact, named: str | None) -> None:
+    """Sees that an artefact's dataset is the one that the user ``named``, if any, and that it is here."""
+    dataset = made.sidecar.images.dataset
+    if named is not None and dataset != named:
+        wrong = f"{made.path} was made for {dataset}, not {named}"
+        raise HqpError(wrong, fix=command("--dataset", dataset))
+    catalog.load("datasets", dataset)
+
+
+def _fp32_of(made: Artifact, given: Sequence[Artifact]) -> Artifact | None:
+    """The last of the given artefacts that is FP32 of the same weights."""
+    checkpoint = made.sidecar.network.checkpoint_sha256
+    for other in reversed(given):
+        is_reference = other.sidecar.settings.method == judge.REFERENCE_METHOD
+        if is_reference and other.sidecar.network.checkpoint_sha256 == checkpoint:
+            return other
+    return None
 
 
 def _refuse_twice(given: Sequence[Artifact]) -> None:
@@ -49,5 +67,5 @@ def _refuse_twice(given: Sequence[Artifact]) -> None:
 
 def _measured(context: Context, case: Case, made: Artifact, fp32: Artifact | None) -> Measurement:
     reference = (fp32.sidecar, Path(fp32.path) / artifacts.MODEL) if fp32 else None
-    model = context.store.keep(Path(made.path) / artifacts.MODEL, made.sidecar.model_sha256)
+    model = context.store.keep(Path(made.path) / artifacts.MODEL, made.sidecar.file.sha256)
     return measure_files(context, case, made.sidecar, model, reference, Protocol())

@@ -80,8 +80,8 @@ def _compared(case: Case, before: Measurement | None, after: Measurement | None)
         top1_lost_pp=_lost_pp(before, after) if before and after else None,
         speedups=(first, second),
         speedup_ratio=independent.quotient(second, first) if first and second else None,
-        model_bytes=(old.model_bytes if old else None, new.model_bytes if new else None),
-        sparsity=(old.sparsity if old else None, new.sparsity if new else None),
+        model_bytes=(old.file.size_bytes if old else None, new.file.size_bytes if new else None),
+        sparsity=(old.filters.sparsity if old else None, new.filters.sparsity if new else None),
         differing=before.environment.differing(after.environment) if before and after else (),
     )
 

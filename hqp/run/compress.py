@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-import hqp
 from hqp import catalog, documents
 from hqp.errors import HqpError, NotInstalled, command
 from hqp.records import (
@@ -24,15 +23,15 @@ from hqp.records import (
     Ranking,
     Recipe,
     Samples,
-    Sidecar,
 )
 from hqp.run import delivery
 from hqp.run.context import Context, split_digest
 from hqp.run.engine import criteria_digest, engine_digest
 from hqp.run.inputs import artifacts, expected
 from hqp.run.inputs.subject import Request, Subject, identity, resolve, subject, trained
+from hqp.run.sidecar import sidecar_of
 from hqp.run.training_recipe import recipe_of
-from hqp.store import Store, sha256_of
+from hqp.store import Store
 
 if TYPE_CHECKING:
     from hqp.compress.job import Draft, Job
@@ -59,8 +58,8 @@ def artifact(context: Context, request: Request) -> Artifact:
 
     folder = context.store.make("artifacts", key, build)
     made = artifacts.read(folder)
-    _told(context, request, made.sidecar.baseline)
-    context.store.keep(folder / artifacts.MODEL, made.sidecar.model_sha256)
+    _told(context, request, made.sidecar.accuracy.fp32)
+    context.store.keep(folder / artifacts.MODEL, made.sidecar.file.sha256)
     return made
 
 
@@ -200,83 +199,14 @@ def _write(folder: Path, context: Context, request: Request, found: Subject, job
     gone = {layer: filters for (layer, role), filters in removed.items() if role == "filter"}
     kept = candidates.module(job, draft, removal)
     shutil.copyfile(draft.file, folder / artifacts.MODEL)
-    documents.write(folder / artifacts.SIDECAR, _sidecar(context, request, found, job, draft))
+    used = [job.calibration, job.selection]
+    if draft.certificate:
+        used.append(_certifying(context, request, found))
+    documents.write(folder / artifacts.SIDECAR, sidecar_of(context, request, found, job, draft, used))
     fisher = draft.measured.fisher if draft.measured else None
     policy = job.policy if job.recipe.quantization else None
     records: tuple[LayerRecord, ...] = layer_record.record(job.model, kept, gone, fisher, policy)
     documents.write_bytes(folder / artifacts.LAYERS, documents.list_to_json(records).encode())
-
-
-def _sidecar(context: Context, request: Request, found: Subject, job: Job, draft: Draft) -> Sidecar:
-    from hqp.compress.exporting import count
-
-    assert draft.baseline is not None
-    used = [job.calibration, job.selection]
-    if draft.certificate:
-        used.append(_certifying(context, request, found))
-    model_bytes, fp32_bytes = draft.file.stat().st_size, draft.dense_file.stat().st_size
-    return Sidecar(
-        schema_version=Sidecar.SCHEMA,
-        hqp_version=hqp.__version__,
-        model=request.model.name,
-        source=request.model.source,
-        dataset=request.dataset,
-        reading=found.reading,
-        split_digests={samples.split: samples.digest for samples in used},
-        skipped_images=tuple(name for samples in used for name in samples.skipped),
-        method=request.method,
-        recipe=job.recipe,
-        seed=request.seed,
-        input_size=job.input_size,
-        num_classes=len(job.selection.classes),
-        mean=job.selection.mean,
-        std=job.selection.std,
-        delta_max_pp=job.delta_max_pp,
-        targets=job.targets,
-        checkpoint_sha256=job.key["checkpoint"],
-        model_sha256=sha256_of(draft.file),
-        model_bytes=model_bytes,
-        fp32_bytes=fp32_bytes,
-        compression_ratio=fp32_bytes / model_bytes,
-        parameters=count.parameters(draft.file),
-        fp32_parameters=count.parameters(draft.dense_file),
-        macs=count.macs(draft.file),
-        fp32_macs=count.macs(draft.dense_file),
-        **_filters(job, draft),
-        ranking=str(draft.ranking) if draft.ranking else None,
-        accepted_steps=draft.accepted,
-        shipped_steps=draft.shipped,
-        policy=job.policy if job.recipe.quantization else None,
-        calibrated=draft.calibrated.get(draft.shipped),
-        baseline=draft.baseline,
-        pruned=draft.pruned,
-        compressed=draft.compressed,
-        recovered=draft.recovered,
-        certificate=draft.certificate,
-        notes=draft.notes,
-        verified_in=request.device,
-        versions=job.key["versions"] | {"runtime": context.environment(request.device).facts["runtime"]},
-        costs=tuple(draft.costs.values()),
-        qat_cost=draft.qat,
-    )
-
-
-def _filters(job: Job, draft: Draft) -> dict[str, Any]:
-    """How many filters the model had, and how many of them are gone, by the fields of the sidecar."""
-    from hqp.compress.channels import groups
-
-    removal, filters = draft.removals[draft.shipped], job.filters
-    removed = groups.filters_removed(draft.groups, removal)
-    inner = groups.inner(draft.groups)
-    names = {group.name for group in inner}
-    inner_removed = groups.filters_removed(inner, {name: gone for name, gone in removal.items() if name in names})
-    return {
-        "filters": filters,
-        "kept_filters": filters - removed,
-        "sparsity": removed / filters,
-        "inner_filters": draft.inner_filters,
-        "inner_sparsity": inner_removed / draft.inner_filters if draft.inner_filters else None,
-    }
 
 
 def compress(request: Request, out: Path, *, force: bool = False) -> Artifact:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hqp import documents
 from hqp.errors import HqpError, command
+from hqp.records import Spent
 from hqp.run.inputs import artifacts
 
 FILES = (artifacts.MODEL, artifacts.SIDECAR, artifacts.LAYERS)
@@ -49,7 +50,8 @@ def _sidecars_agree(made: Path, out: Path) -> bool:
         one, other = (artifacts.read(folder).sidecar for folder in (made, out))
     except HqpError:
         return False
-    return replace(one, costs=(), qat_cost=None) == replace(other, costs=(), qat_cost=None)
+    free = Spent(steps=(), qat=None)
+    return replace(one, spent=free) == replace(other, spent=free)
 
 
 def deliver(made: Path, out: Path, *, force: bool) -> None:

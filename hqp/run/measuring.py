@@ -31,7 +31,7 @@ def measure_files(
     protocol: Protocol,
 ) -> Measurement:
     """Latency and accuracy on ``test`` of a file, beside FP32 where that is at hand, and what the probes measure."""
-    against = (reference[0].model_sha256, reference[1]) if reference else (sidecar.model_sha256, file)
+    against = (reference[0].file.sha256, reference[1]) if reference else (sidecar.file.sha256, file)
     return Measurement(
         case=case,
         sidecar=sidecar,
@@ -39,7 +39,7 @@ def measure_files(
         accuracy=accuracy(context, case, sidecar, file, protocol),
         fp32_accuracy=accuracy(context, case, sidecar, reference[1], protocol) if reference else None,
         latency=time_pair(context, case.device, against, file, protocol, "latency"),
-        fp32_bytes=sidecar.fp32_bytes,
+        fp32_bytes=sidecar.fp32_file.size_bytes,
         metrics=probe.metrics(context, case.device, file),
         skipped_images=_test(context, sidecar, protocol).skipped,
     )
@@ -47,13 +47,12 @@ def measure_files(
 
 def accuracy(context: Context, case: Case, sidecar: Sidecar, file: Path, protocol: Protocol) -> Accuracy:
     """The accuracy of a file on the images that judge the artefact of ``sidecar``."""
-    return context.accuracy(file, case.device, _test(context, sidecar, protocol), sidecar.input_size)
+    return context.accuracy(file, case.device, _test(context, sidecar, protocol), sidecar.network.input_size)
 
 
 def _test(context: Context, sidecar: Sidecar, protocol: Protocol) -> Samples:
-    return context.samples(
-        sidecar.dataset, "test", sidecar.input_size, reading=sidecar.reading, first=protocol.test_images
-    )
+    images, size = sidecar.images, sidecar.network.input_size
+    return context.samples(images.dataset, "test", size, reading=images.reading, first=protocol.test_images)
 
 
 def time_pair(

@@ -70,7 +70,7 @@ def test_max_ms_of_too_few_blocks_is_inconclusive(
 def test_max_bytes_is_exact(
     make_measurement: Make, make_sidecar: Callable[..., Sidecar], count: int, outcome: str, reason: str
 ) -> None:
-    verdict = max_bytes.check(make_measurement(sidecar=make_sidecar(model_bytes=count)), max_bytes=8e6)
+    verdict = max_bytes.check(make_measurement(sidecar=make_sidecar(file__size_bytes=count)), max_bytes=8e6)
     assert (verdict.gate, verdict.outcome, verdict.reason) == ("max_bytes", outcome, reason)
     assert (verdict.estimate, verdict.limits) == (Estimate(count, count, count, 1.0), {"max_bytes": 8e6})
 

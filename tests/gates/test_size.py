@@ -26,7 +26,7 @@ def test_outcome_and_reason(
     outcome: str,
     reason: str,
 ) -> None:
-    measurement = make_measurement(sidecar=make_sidecar(model_bytes=size_bytes), fp32_bytes=10_000_000)
+    measurement = make_measurement(sidecar=make_sidecar(file__size_bytes=size_bytes), fp32_bytes=10_000_000)
     ratio = size_bytes / 10_000_000
     verdict = size.check(measurement, max_ratio=0.25)
     assert (verdict.gate, verdict.outcome, verdict.reason) == ("size", outcome, reason)

@@ -27,7 +27,9 @@ def test_every_case_is_a_line_with_its_intervals_and_verdicts(
     (line,) = lines(make_results(measured, judgements=(make_judgement(measured, "size", "fail"),)))
     assert (line["model"], line["method"], line["device"]) == ("resnet18", "hqp", "cpu_openvino")
     assert (line["speedup"], line["speedup_lower"], line["latency_ms"], line["size"]) == ("2.5", "2.5", "2.0", "fail")
-    assert float(line["top1"]) == measured.accuracy.top1 and int(line["model_bytes"]) == measured.sidecar.model_bytes
+    assert (
+        float(line["top1"]) == measured.accuracy.top1 and int(line["model_bytes"]) == measured.sidecar.file.size_bytes
+    )
 
 
 def test_what_was_not_measured_is_empty(make_measurement: Make, make_results: Callable[..., Results]) -> None:

@@ -8,7 +8,19 @@ from dataclasses import replace
 
 import pytest
 
-from hqp.records import Case, Certificate, Cost, Judgement, Measurement, Policy, Recovered, Results
+from hqp.records import (
+    Case,
+    Certificate,
+    Cost,
+    Filters,
+    Judgement,
+    Measurement,
+    ModelFile,
+    Policy,
+    Recovered,
+    Results,
+    Sidecar,
+)
 from hqp.reports import table
 
 Make = Callable[..., Measurement]
@@ -28,22 +40,26 @@ def results(
     make_hits: Callable[..., tuple[object, object]],
 ) -> Results:
     plain = make_sidecar(
-        method="fp32", pruned=None, ranking=None, model_bytes=44_800_000, compression_ratio=1.0, costs=(), sparsity=0.0,
-        parameters=11_200_000, macs=334_000_000, inner_filters=0, inner_sparsity=None,
-    )  # fmt: skip
+        settings__method="fp32",
+        accuracy__pruned=None,
+        choices__ranking=None,
+        file=ModelFile("e" * 64, 44_800_000, 11_200_000, 334_000_000),
+        spent__steps=(),
+        filters=Filters(total=4800, kept=4800, inner=0, inner_kept=0),
+    )
     times = make_latency([[5.0, 5.0, 6.0]] * 20, [[2.0, 2.0, 3.0]] * 20)
     dense_hits, _ = make_hits(0)
     dense = make_measurement(
         case=DENSE, sidecar=plain, metrics=(), accuracy=dense_hits, fp32_accuracy=dense_hits, latency=times
     )
     sidecar = make_sidecar(
-        ranking="magnitude(norm=l2)",
-        shipped_steps=28,
-        recovered=Recovered("relative", {"relative": 0.01, "absolute": 0.02}),
+        choices__ranking="magnitude(norm=l2)",
+        choices__shipped_steps=28,
+        choices__recovered=Recovered("relative", {"relative": 0.01, "absolute": 0.02}),
         notes=("the bound is broken: INT8 alone loses 74.40 pp",),
         certificate=Certificate(0.05, 1.5, True, 1.0, 1.321, 8000, None, 2),
-        qat_cost=Cost("quantisation-aware training", 150_000, 5, 200.0),
-        policy=Policy(weight_bits=7, saturates_without="vnni"),
+        spent__qat=Cost("quantisation-aware training", 150_000, 5, 200.0),
+        choices__policy=Policy(weight_bits=7, saturates_without="vnni"),
     )
     hqp = make_measurement(latency=times, sidecar=sidecar)
     judgements = (
@@ -124,7 +140,7 @@ def test_ranking_cost_and_origin_are_told(results: Results) -> None:
 def test_images_that_were_left_out_are_told_once(
     make_measurement: Make, make_sidecar: Callable[..., object], make_results: MakeResults
 ) -> None:
-    one = make_measurement(sidecar=make_sidecar(skipped_images=("val/a.jpg",)), skipped_images=("val/b.jpg",))
+    one = make_measurement(sidecar=make_sidecar(images__skipped=("val/a.jpg",)), skipped_images=("val/b.jpg",))
     text = wide(make_results(one, replace(one, case=DENSE)))
     assert text.count("left out, since they could not be read: val/a.jpg, val/b.jpg") == 1
     assert "left out" not in wide(make_results(make_measurement()))
@@ -141,14 +157,16 @@ def test_the_bound_verdict_outranks_one_that_is_shown(
     assert cells(text, "latency and gates")["hqp"][-1] == "✓"
 
 
-def test_what_was_not_measured_is_a_dash_and_never_zero(make_measurement: Make, make_results: MakeResults) -> None:
+def test_what_was_not_measured_is_a_dash_and_never_zero(
+    make_measurement: Make, make_results: MakeResults, make_sidecar: Callable[..., Sidecar]
+) -> None:
     whole = make_measurement()
     bare = replace(
         whole,
         fp32_accuracy=None,
         metrics=(),
         latency=replace(whole.latency, blocks=(), disturbed=("hot",)),
-        sidecar=replace(whole.sidecar, pruned=None, costs=(), ranking=None),
+        sidecar=make_sidecar(accuracy__pruned=None, spent__steps=(), choices__ranking=None),
     )
     text = wide(make_results(bare))
     assert cells(text, "accuracy and size")["hqp"][2:6] == ["98.95", "–", "99.48", "–"]

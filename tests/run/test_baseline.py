@@ -30,7 +30,7 @@ def results(
 ) -> Path:
     """The results of a run whose artefact is not kept yet."""
     path = tmp_path / "results.json"
-    documents.write(path, make_results(make_measurement(sidecar=make_sidecar(model_sha256=DIGEST))))
+    documents.write(path, make_results(make_measurement(sidecar=make_sidecar(file__sha256=DIGEST))))
     return path
 
 
@@ -56,7 +56,10 @@ def test_without_the_artefact_nothing_is_recorded(tmp_path: Path, results: Path)
 
 
 def test_a_reviewer_reads_what_changed_case_by_case(
-    tmp_path: Path, results: Path, make_hits: Callable[..., tuple[Accuracy, Accuracy]]
+    tmp_path: Path,
+    results: Path,
+    make_hits: Callable[..., tuple[Accuracy, Accuracy]],
+    make_sidecar: Callable[..., Sidecar],
 ) -> None:
     documents.write_bytes(tmp_path / "store/files" / DIGEST, ONNX)
     update(results, tmp_path / "root", None, tmp_path / "store")
@@ -65,7 +68,7 @@ def test_a_reviewer_reads_what_changed_case_by_case(
     (measurement,) = before.measurements
     after = replace(
         measurement,
-        sidecar=replace(measurement.sidecar, model_sha256="c" * 64, model_bytes=7_000_000, sparsity=0.5),
+        sidecar=make_sidecar(file__sha256="c" * 64, file__size_bytes=7_000_000, filters__kept=2400),
         accuracy=make_hits(300, 0)[1],
         latency=replace(measurement.latency, blocks=()),
         metrics=(Metric("peak_memory", "bytes", (150_000_000,)), Metric("energy", "mJ", (2.5,))),

@@ -115,7 +115,7 @@ def test_an_entry_that_is_used_becomes_young(root: Path) -> None:
 def test_what_a_baseline_names_stays(root: Path, make_measurement: Any, make_results: Callable[..., Results]) -> None:
     named, other = kept(root, b"baseline", days=99), kept(root, b"other", days=99)
     measured: Measurement = make_measurement()
-    sidecar = replace(measured.sidecar, model_sha256=named.name)
+    sidecar = replace(measured.sidecar, file=replace(measured.sidecar.file, sha256=named.name))
     results = make_results(replace(measured, sidecar=sidecar), suite="below/signs")
     (stored,) = baselines.update(root.parent / "baselines", results)
     assert trim(root, older_than_days=1, max_bytes=0).entries == 1

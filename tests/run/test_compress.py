@@ -48,43 +48,44 @@ def test_an_artefact_is_a_model_its_sidecar_and_its_layers(artefacts: dict[str, 
     for method, out in artefacts.items():
         assert {path.name for path in out.iterdir()} == {"model.onnx", "hqp.json", "layers.json"}
         sidecar = json.loads((out / "hqp.json").read_text())
-        assert (sidecar["method"], sidecar["delta_max_pp"]) == (method, 3.0)
-        assert sidecar["model_bytes"] == (out / "model.onnx").stat().st_size
+        assert (sidecar["settings"]["method"], sidecar["settings"]["delta_max_pp"]) == (method, 3.0)
+        assert sidecar["file"]["size_bytes"] == (out / "model.onnx").stat().st_size
         layers = json.loads((out / "layers.json").read_text())
         kept = sum(layer["kept_channels"] for layer in layers[:-1])
-        assert (kept, sum(layer["channels"] for layer in layers[:-1])) == (sidecar["kept_filters"], sidecar["filters"])
+        filters = sidecar["filters"]
+        assert (kept, sum(layer["channels"] for layer in layers[:-1])) == (filters["kept"], filters["total"])
         inner = [layer for layer in layers if layer["layer"].endswith("conv1")]  # the rest hang together by their sums
-        gone = 1 - sum(layer["kept_channels"] for layer in inner) / 32
-        assert (sidecar["inner_filters"], sidecar["inner_sparsity"]) == (
-            (0, None) if method in ("fp32", "fp16") else (32, gone)
-        )
+        inner_kept = sum(layer["kept_channels"] for layer in inner)
+        nothing_pruned = method in ("fp32", "fp16")
+        assert (filters["inner"], filters["inner_kept"]) == ((0, 0) if nothing_pruned else (32, inner_kept))
 
 
 def test_an_fp16_artefact_is_the_trained_model_with_every_number_in_fp16(artefacts: dict[str, Path]) -> None:
     plain, half = (json.loads((artefacts[method] / "hqp.json").read_text()) for method in ("fp32", "fp16"))
     types = {tensor.data_type for tensor in onnx.load(artefacts["fp16"] / "model.onnx").graph.initializer}
     assert types - {onnx.TensorProto.INT64} == {onnx.TensorProto.FLOAT16}
-    assert 0.4 < half["model_bytes"] / plain["model_bytes"] < 0.6
-    assert (half["parameters"], half["macs"]) == (plain["parameters"], plain["macs"])
-    assert (half["recipe"]["precision"], plain["recipe"]["precision"]) == ("fp16", "fp32")
-    correct = half["compressed"]["correct"], plain["compressed"]["correct"]
-    assert abs(correct[0] - correct[1]) <= 0.01 * plain["compressed"]["total"]
+    assert 0.4 < half["file"]["size_bytes"] / plain["file"]["size_bytes"] < 0.6
+    assert all(half["file"][counted] == plain["file"][counted] for counted in ("parameters", "macs"))
+    assert [made["settings"]["recipe"]["precision"] for made in (half, plain)] == ["fp16", "fp32"]
+    correct, fp32_correct = (made["accuracy"]["shipped"]["correct"] for made in (half, plain))
+    assert abs(correct - fp32_correct) <= 0.01 * plain["accuracy"]["shipped"]["total"]
     assert half["certificate"]["certified"]
 
 
 def test_algorithm_1_ends_within_the_bound(artefacts: dict[str, Path]) -> None:
-    sidecar = json.loads((artefacts["hqp_paper"] / "hqp.json").read_text())
-    assert sidecar["baseline"]["correct"] - sidecar["pruned"]["correct"] <= 0.03 * sidecar["baseline"]["total"]
+    accuracy = json.loads((artefacts["hqp_paper"] / "hqp.json").read_text())["accuracy"]
+    assert accuracy["fp32"]["correct"] - accuracy["pruned"]["correct"] <= 0.03 * accuracy["fp32"]["total"]
 
 
 def test_rounds_with_training_go_deeper_and_say_what_they_took(artefacts: dict[str, Path]) -> None:
     sidecars = {method: json.loads((out / "hqp.json").read_text()) for method, out in artefacts.items()}
-    assert sidecars["hqp_distilled"]["sparsity"] > sidecars["hqp"]["sparsity"]
-    assert sidecars["hqp_finetuned"]["sparsity"] > sidecars["hqp_paper"]["sparsity"]
+    kept = {method: sidecar["filters"]["kept"] for method, sidecar in sidecars.items()}
+    assert kept["hqp_distilled"] < kept["hqp"]
+    assert kept["hqp_finetuned"] < kept["hqp_paper"]
     for method, epochs in (("hqp_distilled", 1), ("hqp_finetuned", 2)):
-        baseline, pruned = sidecars[method]["baseline"], sidecars[method]["pruned"]
+        baseline, pruned = (sidecars[method]["accuracy"][which] for which in ("fp32", "pruned"))
         assert baseline["correct"] - pruned["correct"] <= 0.03 * baseline["total"]
-        (cost,) = (one for one in sidecars[method]["costs"] if one["step"] == "training")
+        (cost,) = (one for one in sidecars[method]["spent"]["steps"] if one["step"] == "training")
         assert cost["images"] == 512 * cost["passes"] and cost["passes"] % epochs == 0 < cost["passes"]
 
 
@@ -114,7 +115,7 @@ def test_measuring_needs_no_torch(artefacts: dict[str, Path], run: Any) -> None:
     assert done.returncode == 0, done.stderr
     fp32, hqp = json.loads(done.stdout)["measurements"]
     assert hqp["fp32_accuracy"] == fp32["accuracy"]
-    assert hqp["latency"]["reference_sha256"] == fp32["sidecar"]["model_sha256"]
+    assert hqp["latency"]["reference_sha256"] == fp32["sidecar"]["file"]["sha256"]
 
 
 def test_compressing_without_torch_says_what_to_install(project: Path, run: Any) -> None:
@@ -223,8 +224,10 @@ def beside(artefacts: dict[str, Path], project: Path, tmp_path: Path) -> Path:
 
 def entries_by_method(folder: Path) -> dict[str, Path]:
     """The store's artefacts that the fixture made: other tests of this file leave some of another Δmax."""
-    sidecars = {file.parent: json.loads(file.read_text()) for file in folder.glob(".hqp/artifacts/*/hqp.json")}
-    return {sidecar["method"]: entry for entry, sidecar in sidecars.items() if sidecar["delta_max_pp"] == 3}
+    settings = {
+        file.parent: json.loads(file.read_text())["settings"] for file in folder.glob(".hqp/artifacts/*/hqp.json")
+    }
+    return {asked["method"]: entry for entry, asked in settings.items() if asked["delta_max_pp"] == 3}
 
 
 def test_an_artefact_in_the_place_of_another_is_not_shipped(artefacts: dict[str, Path], beside: Path, run: Any) -> None:
@@ -248,7 +251,7 @@ def test_whatever_is_damaged_in_the_store_is_made_anew_and_the_same_bytes_are_sh
 ) -> None:
     made = entries_by_method(beside)["hqp"]
     sidecar = (made / "hqp.json").read_text()
-    (made / "hqp.json").write_text(sidecar.replace('"sparsity": 0.', '"sparsity": 0.9'))
+    (made / "hqp.json").write_text(sidecar.replace('"kept": ', '"kept": 9'))
     for file in beside.glob(".hqp/*/*/*"):
         if file.name != "entry.json" and file.parent.parent.name != "artifacts":
             damage(file)
@@ -259,4 +262,4 @@ def test_whatever_is_damaged_in_the_store_is_made_anew_and_the_same_bytes_are_sh
     assert needed <= set(told)
     for file in ("model.onnx", "layers.json"):
         assert (beside / "out" / file).read_bytes() == (artefacts["hqp"] / file).read_bytes()
-    assert json.loads((beside / "out/hqp.json").read_text())["sparsity"] == json.loads(sidecar)["sparsity"]
+    assert json.loads((beside / "out/hqp.json").read_text())["filters"] == json.loads(sidecar)["filters"]

@@ -76,7 +76,7 @@ def test_counts_of_this_environment_on_these_images_need_no_file(
     rerun = supplied(context, stored, measured).baseline
     assert rerun is not None
     assert (rerun.accuracy, rerun.elsewhere, rerun.latency) == (measured.accuracy, (), None)
-    assert rerun.model_sha256 == measured.sidecar.model_sha256
+    assert rerun.model_sha256 == measured.sidecar.file.sha256
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_counts_of_another_environment_or_of_other_images_are_never_taken(
     rerun = supplied(context, stored, measured).baseline
     assert rerun is not None
     assert (rerun.accuracy, rerun.elsewhere) == (None, elsewhere)
-    place = stored.files / f"{measured.sidecar.model_sha256}.onnx"
+    place = stored.files / f"{measured.sidecar.file.sha256}.onnx"
     assert rerun.missing == (
         f"there is no {place}; try: git checkout -- {place}, or git add it where the baseline was recorded"
     )

@@ -52,7 +52,7 @@ def test_the_results_hold_every_case_with_its_raw_samples(first_run: Any, projec
     assert measured.keys() == {FP32, HQP, MAGNITUDE}
     assert results["question"] == "Coloured squares: HQP keeps the bound."
     sidecar = measured[HQP]["sidecar"]
-    assert 0 < sidecar["sparsity"] < 1 and sidecar["kept_filters"] < sidecar["filters"]
+    assert 0 < sidecar["filters"]["kept"] < sidecar["filters"]["total"]
     assert sidecar["parameters"] < sidecar["fp32_parameters"]
     assert measured[HQP]["fp32_accuracy"] == measured[FP32]["accuracy"]
     assert measured[FP32]["accuracy"]["total"] == 2048
@@ -173,7 +173,7 @@ def test_the_same_artefact_is_no_regression(recorded: Path, project: Path, run: 
     assert _outcomes(project / "junit.xml")[f"{HQP}::latency_regression"] in ("passed", "failure")
     results = json.loads((project / ".hqp/results/squares.json").read_text())
     (measured,) = results["measurements"]
-    assert measured["baseline"]["latency"]["reference_sha256"] == measured["sidecar"]["model_sha256"]
+    assert measured["baseline"]["latency"]["reference_sha256"] == measured["sidecar"]["file"]["sha256"]
     assert measured["baseline"]["elsewhere"] == []
 
 
@@ -229,7 +229,7 @@ def test_a_baseline_of_another_environment_is_rerun_here_and_not_skipped(
     (measured,) = json.loads((project / ".hqp/results/squares.json").read_text())["measurements"]
     assert measured["baseline"]["elsewhere"] == ["cpu"]
     assert measured["baseline"]["accuracy"] == measured["accuracy"]
-    assert measured["baseline"]["latency"]["reference_sha256"] == measured["sidecar"]["model_sha256"]
+    assert measured["baseline"]["latency"]["reference_sha256"] == measured["sidecar"]["file"]["sha256"]
 
 
 def test_where_the_artefact_is_missing_only_its_gate_is_inconclusive(recorded: Path, project: Path, run: Any) -> None:

@@ -26,6 +26,6 @@ def read(folder: Path) -> Artifact:
         raise HqpError(f"{folder} is a file of an artefact", "the artefact's directory", command(folder.parent))
     sidecar = documents.read(folder / SIDECAR, Sidecar, FIX)
     model = folder / MODEL
-    if not model.is_file() or sha256_of(model) != sidecar.model_sha256:
+    if not model.is_file() or sha256_of(model) != sidecar.file.sha256:
         raise Damaged(f"{model} is not the file that {SIDECAR} describes", "an artefact as it was written", FIX)
     return Artifact(str(folder), sidecar)

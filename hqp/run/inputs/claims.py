@@ -8,9 +8,10 @@ from typing import Any
 
 from hqp import documents, onnx_rules
 from hqp.errors import Damaged, HqpError
-from hqp.records import Artifact, Certificate, LayerRecord, Sidecar
+from hqp.records import Artifact, Certificate, LayerRecord, ModelFile, Sidecar
 from hqp.run.context import Context, split_digest
 from hqp.run.inputs import artifacts
+from hqp.run.sidecar import model_file
 from hqp.stats.paired import drop_interval
 
 # To which points are compared: what floats differ by is no contradiction.
@@ -41,45 +42,49 @@ Told = Iterator[tuple[str, Any, Any]]
 
 
 def _of_model(model: Path, sidecar: Sidecar) -> Told:
-    from hqp.compress.exporting import count
+    yield from _of_file("file", sidecar.file, model_file(model))
 
-    size = model.stat().st_size
-    yield "model_bytes", sidecar.model_bytes, size
-    yield "compression_ratio", sidecar.compression_ratio, sidecar.fp32_bytes / size
-    yield "parameters", sidecar.parameters, count.parameters(model)
-    yield "macs", sidecar.macs, count.macs(model)
+    network = sidecar.network
     graph = onnx_rules.read(model).graph
-    height, outputs = (value.type.tensor_type.shape.dim[-1].dim_value for value in (graph.input[0], graph.output[0]))
-    yield "input_size", sidecar.input_size, height
+    input_height = graph.input[0].type.tensor_type.shape.dim[-1].dim_value
+    yield "network.input_size", network.input_size, input_height
+
     # A network may have more outputs than its dataset has classes.
-    yield "num_classes", sidecar.num_classes, min(sidecar.num_classes, outputs)
+    outputs = graph.output[0].type.tensor_type.shape.dim[-1].dim_value
+    yield "network.num_classes", network.num_classes, min(network.num_classes, outputs)
+
+
+def _of_file(field: str, claimed: ModelFile, true: ModelFile) -> Told:
+    for name in ("size_bytes", "parameters", "macs"):
+        yield f"{field}.{name}", getattr(claimed, name), getattr(true, name)
 
 
 def _of_layers(file: Path, sidecar: Sidecar) -> Told:
     layers = documents.read(file, tuple[LayerRecord, ...], artifacts.FIX)
-    channels, kept = sum(one.channels for one in layers), sum(one.kept_channels for one in layers)
+    filters = sidecar.filters
+    channels = sum(layer.channels for layer in layers)
+    kept = sum(layer.kept_channels for layer in layers)
+
     # The output layer is no part of θ, and loses nothing.
-    outputs = channels - sidecar.filters
-    if not any(one.channels == one.kept_channels == outputs for one in layers):
-        yield "filters", sidecar.filters, f"what {file.name} says"
-    yield "kept_filters", sidecar.kept_filters, kept - outputs
+    outputs = channels - filters.total
+    if not any(layer.channels == layer.kept_channels == outputs for layer in layers):
+        yield "filters.total", filters.total, f"what {file.name} says"
+    yield "filters.kept", filters.kept, kept - outputs
+
+    # Which layers hold inner filters is not recorded; that more of them are gone than of all cannot be.
     removed = channels - kept
-    yield "sparsity", sidecar.sparsity, removed / sidecar.filters
-    if sidecar.inner_sparsity is not None:
-        most = min(removed, sidecar.inner_filters) / sidecar.inner_filters
-        yield "inner_sparsity", sidecar.inner_sparsity, min(sidecar.inner_sparsity, most)
+    least_kept = max(filters.inner - removed, 0)
+    yield "filters.inner_kept", filters.inner_kept, max(filters.inner_kept, least_kept)
 
 
 def _of_fp32(sidecar: Sidecar, fp32: Sidecar | None) -> Told:
     if fp32 is not None:
-        yield "fp32_bytes", sidecar.fp32_bytes, fp32.model_bytes
-        yield "fp32_parameters", sidecar.fp32_parameters, fp32.parameters
-        yield "fp32_macs", sidecar.fp32_macs, fp32.macs
+        yield from _of_file("fp32_file", sidecar.fp32_file, fp32.file)
 
 
 def _of_certificate(certificate: Certificate, sidecar: Sidecar) -> Told:
-    yield "certificate.delta_max_pp", certificate.delta_max_pp, sidecar.delta_max_pp
-    yield "certificate.certified", certificate.certified, certificate.upper_pp <= sidecar.delta_max_pp
+    yield "certificate.delta_max_pp", certificate.delta_max_pp, sidecar.settings.delta_max_pp
+    yield "certificate.certified", certificate.certified, certificate.upper_pp <= sidecar.settings.delta_max_pp
     images = certificate.images
     lost = round(certificate.drop_pp * images / 100)
     yield "certificate.drop_pp", round(certificate.drop_pp, DECIMALS), round(100 * lost / images, DECIMALS)
@@ -91,9 +96,9 @@ def _of_certificate(certificate: Certificate, sidecar: Sidecar) -> Told:
 
 def _of_reading(sidecar: Sidecar) -> Told:
     for name in ("mean", "std"):
-        resolved = getattr(sidecar.reading, name)
+        resolved = getattr(sidecar.images.reading, name)
         if resolved is not None:
-            yield name, getattr(sidecar, name), resolved
+            yield f"images.{name}", getattr(sidecar.images, name), resolved
 
 
 def require_same_images(context: Context, made: Artifact) -> None:
@@ -102,15 +107,15 @@ def require_same_images(context: Context, made: Artifact) -> None:
     Raises:
         HqpError: it does.
     """
-    sidecar = made.sidecar
-    test = context.samples(sidecar.dataset, "test", sidecar.input_size, reading=sidecar.reading)
-    if len(test.classes) != sidecar.num_classes:
-        classes = f"{sidecar.num_classes} classes, and {sidecar.dataset} has {len(test.classes)}"
+    sidecar, network, images = made.sidecar, made.sidecar.network, made.sidecar.images
+    test = context.samples(images.dataset, "test", network.input_size, reading=images.reading)
+    if len(test.classes) != network.num_classes:
+        classes = f"{network.num_classes} classes, and {images.dataset} has {len(test.classes)}"
         raise HqpError(f"{made.path} was made for {classes}", "the dataset that it was made for", "export HQP_DATA=DIR")
-    named = sidecar.split_digests.get("test")
+    named = images.split_digests.get("test")
     if sidecar.certificate and not any(named == digest for digest in _certifying(context, sidecar)):
         raise HqpError(
-            f"{made.path} was certified by other images than 'test' of {sidecar.dataset} holds here",
+            f"{made.path} was certified by other images than 'test' of {images.dataset} holds here",
             "the images that certified it, or an artefact that these certify",
             "export HQP_DATA=DIR",
         )
@@ -119,8 +124,9 @@ def require_same_images(context: Context, made: Artifact) -> None:
 def _certifying(context: Context, sidecar: Sidecar) -> Iterator[str]:
     """What the images can be named by that certified; of those taken, some may not have been readable."""
     assert sidecar.certificate is not None
-    counted, dataset, reading = sidecar.certificate.images, sidecar.dataset, sidecar.reading
+    counted, size = sidecar.certificate.images, sidecar.network.input_size
+    dataset, reading = sidecar.images.dataset, sidecar.images.reading
     yield split_digest(dataset, "test", reading, counted)
-    for skipped in range(1, len(sidecar.skipped_images) + 1):
-        taken = context.samples(dataset, "test", sidecar.input_size, reading=reading, first=counted + skipped)
+    for skipped in range(1, len(sidecar.images.skipped) + 1):
+        taken = context.samples(dataset, "test", size, reading=reading, first=counted + skipped)
         yield taken.digest

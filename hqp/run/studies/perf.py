@@ -65,23 +65,28 @@ def _print_growth(name: str, size: int, batch: int, what: str) -> None:
 def pruning_rows(results: Results) -> Iterator[Row]:
     """θ of hqp over the best of the others, and what it took over C_QAT, by model and device."""
     measured = {(row.case.model, row.case.device, row.case.method): row for row in results.measurements}
-    for model, device, method in measured:
-        if method == OURS:
-            mine = measured[model, device, OURS]
-            others = [measured[model, device, other] for other in OTHERS if (model, device, other) in measured]
-            best = max(others, key=lambda row: row.sidecar.sparsity, default=None)
-            yield (results.suite, model, device, _percent(mine.sidecar.sparsity), *_beside(mine, best), _of_qat(mine))
+    for (model, device, method), mine in measured.items():
+        if method != OURS:
+            continue
+        others = [measured[model, device, other] for other in OTHERS if (model, device, other) in measured]
+        best = max(others, key=_sparsity, default=None)
+        yield (results.suite, model, device, _percent(_sparsity(mine)), *_beside(mine, best), _of_qat(mine))
+
+
+def _sparsity(measurement: Measurement) -> float:
+    return float(measurement.sidecar.filters.sparsity)
 
 
 def _beside(mine: Measurement, best: Measurement | None) -> tuple[str, str]:
     if best is None:
         return "–", "–"
-    ratio = f"{mine.sidecar.sparsity / best.sidecar.sparsity:.2f}" if best.sidecar.sparsity else "∞"
-    return f"{_percent(best.sidecar.sparsity)} {best.case.method}", f"{ratio} (at least 1.5)"
+    ours, theirs = _sparsity(mine), _sparsity(best)
+    ratio = f"{ours / theirs:.2f}" if theirs else "∞"
+    return f"{_percent(theirs)} {best.case.method}", f"{ratio} (at least 1.5)"
 
 
 def _of_qat(mine: Measurement) -> str:
-    share = mine.sidecar.share_of_qat
+    share = mine.sidecar.spent.share_of_qat
     return "–" if share is None else f"{_percent(share)} (at most 10.0%)"
 
 

@@ -84,9 +84,9 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 def test_an_artefact_is_the_same_whatever_it_cost_to_make(made: Path) -> None:
     shutil.copytree(made / "hqp", made / "again")
-    edit(made / "again", lambda value: value["costs"][0].update(seconds=99.0))
+    edit(made / "again", lambda value: value["spent"]["steps"][0].update(seconds=99.0))
     assert delivery.is_same(made / "hqp", made / "again")
-    edit(made / "again", lambda value: value.update(seed=5))
+    edit(made / "again", lambda value: value["settings"].update(seed=5))
     assert not delivery.is_same(made / "hqp", made / "again")
 
 
@@ -94,31 +94,40 @@ def test_what_was_written_is_true(made: Path) -> None:
     fp32 = artifacts.read(made / "fp32").sidecar
     for name in ("fp32", "hqp", "q8"):
         claims.require_true(artifacts.read(made / name), fp32)
-    assert artifacts.read(made / "hqp").sidecar.sparsity > 0
+    assert artifacts.read(made / "hqp").sidecar.filters.sparsity > 0
 
 
 @pytest.mark.parametrize(
     ("field", "claimed"),
     [
-        ("sparsity", 0.9), ("kept_filters", 1), ("filters", 17), ("inner_sparsity", 0.99),
-        ("compression_ratio", 1000.0), ("model_bytes", 12), ("parameters", 12), ("macs", 12),
-        ("input_size", 32), ("num_classes", 3), ("fp32_parameters", 12), ("fp32_macs", 12),
+        ("filters.kept", 1),
+        ("filters.total", 17),
+        ("filters.inner_kept", 0),
+        ("file.size_bytes", 12),
+        ("file.parameters", 12),
+        ("file.macs", 12),
+        ("network.input_size", 32),
+        ("network.num_classes", 3),
+        ("fp32_file.size_bytes", 12),
+        ("fp32_file.parameters", 12),
+        ("fp32_file.macs", 12),
     ],
-)  # fmt: skip
+)
 def test_a_number_that_the_files_tell_otherwise_is_named(made: Path, field: str, claimed: float) -> None:
-    true = json.loads((made / "hqp" / "hqp.json").read_text())[field]
-    edit(made / "hqp", lambda value: value.update({field: claimed}))
+    part, name = field.split(".")
+    true = json.loads((made / "hqp" / "hqp.json").read_text())[part][name]
+    edit(made / "hqp", lambda value: value[part].update({name: claimed}))
     with pytest.raises(Damaged) as refused:
         claims.require_true(artifacts.read(made / "hqp"), artifacts.read(made / "fp32").sidecar)
     assert f"{field} is {claimed}, not " in str(refused.value)
-    if field not in ("filters", "inner_sparsity"):
+    if field not in ("filters.total", "filters.inner_kept"):
         assert f"{field} is {claimed}, not {true}" in str(refused.value)
 
 
 def test_what_is_edited_in_agreement_contradicts_the_fp32_file(made: Path) -> None:
     edit(made / "hqp", lambda value: value.update(
-        fp32_bytes=1000 * value["model_bytes"], compression_ratio=1000.0))  # fmt: skip
-    with pytest.raises(Damaged, match=r"fp32_bytes is \d+000, not \d+; as it was written"):
+        fp32_file={**value["fp32_file"], "size_bytes": 1000 * value["file"]["size_bytes"]}))  # fmt: skip
+    with pytest.raises(Damaged, match=r"fp32_file.size_bytes is \d+000, not \d+; as it was written"):
         claims.require_true(artifacts.read(made / "hqp"), artifacts.read(made / "fp32").sidecar)
 
 
@@ -143,8 +152,8 @@ def test_a_limit_that_so_many_images_cannot_give_is_refused(made: Path, changes:
 
 
 def test_a_mean_that_is_not_what_images_became_is_refused(made: Path) -> None:
-    edit(made / "q8", lambda value: value.update(mean=[0.0, 0.0, 0.0]))
-    with pytest.raises(Damaged, match=r"mean is \(0.0, 0.0, 0.0\), not \(0.485, "):
+    edit(made / "q8", lambda value: value["images"].update(mean=[0.0, 0.0, 0.0]))
+    with pytest.raises(Damaged, match=r"images.mean is \(0.0, 0.0, 0.0\), not \(0.485, "):
         claims.require_true(artifacts.read(made / "q8"), None)
 
 
@@ -162,9 +171,9 @@ def bench(capsys: Any, *words: str) -> tuple[int, str]:
 
 
 def test_bench_refuses_what_a_sidecar_claims(made: Path, capsys: Any) -> None:
-    edit(made / "hqp", lambda value: value.update(sparsity=0.9))
+    edit(made / "hqp", lambda value: value["filters"].update(kept=1))
     code, said = bench(capsys, "fp32", "hqp")
-    assert code == 2 and "hqp/hqp.json contradicts the artefact's files: sparsity is 0.9, not " in said
+    assert code == 2 and "hqp/hqp.json contradicts the artefact's files: filters.kept is 1, not " in said
 
 
 def test_one_artefact_given_twice_is_refused(made: Path, capsys: Any) -> None:
@@ -175,7 +184,7 @@ def test_one_artefact_given_twice_is_refused(made: Path, capsys: Any) -> None:
 
 
 def test_another_number_of_classes_than_the_dataset_s_is_refused(made: Path, capsys: Any) -> None:
-    edit(made / "q8", lambda value: value.update(num_classes=1))
+    edit(made / "q8", lambda value: value["network"].update(num_classes=1))
     code, said = bench(capsys, "q8")
     assert code == 2 and "q8 was made for 1 classes, and image_folder:photos has 2" in said
 
@@ -201,8 +210,8 @@ def certified(count):
     model = Model("net.py:build", "net.pt")
     request = Request(model, "image_folder:photos", "hqp", "cpu_onnxruntime", 60.0, input_size=16, test_images=count)
     sidecar = artifact(Context(Store(Path(".hqp"))), request).sidecar
-    named = split_digest("image_folder:photos", "test", sidecar.reading, count)
-    return sidecar.certificate.images, sidecar.split_digests["test"] == named
+    named = split_digest("image_folder:photos", "test", sidecar.images.reading, count)
+    return sidecar.certificate.images, sidecar.images.split_digests["test"] == named
 
 print(certified(None), certified(10))
 """
@@ -211,7 +220,7 @@ print(certified(None), certified(10))
 def test_the_images_that_certify_are_named_and_others_certify_anew(repository: Path, made: Path) -> None:
     shutil.copytree(repository / ".hqp", made / ".hqp", ignore=shutil.ignore_patterns("running"))
     shutil.copy(repository / "net.pt", made)
-    before = artifacts.read(made / "hqp").sidecar.split_digests["test"]
+    before = artifacts.read(made / "hqp").sidecar.images.split_digests["test"]
     done = run(made, "-c", CERTIFY)
     assert done.stdout == "(24, True) (10, True)\n", done.stderr
 
@@ -225,5 +234,5 @@ def test_the_images_that_certify_are_named_and_others_certify_anew(repository: P
     done = run(made, "-c", CERTIFY)
     assert done.stdout == "(24, True) (10, True)\n", done.stderr
     stored = [json.loads(file.read_text()) for file in made.glob(".hqp/artifacts/*/hqp.json")]
-    named = {one["split_digests"]["test"] for one in stored if one["method"] == "hqp"}
+    named = {one["images"]["split_digests"]["test"] for one in stored if one["settings"]["method"] == "hqp"}
     assert before in named and len(named) == 4, "of two numbers of images, before and after"

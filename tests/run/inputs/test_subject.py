@@ -108,9 +108,11 @@ def test_a_foreign_model_on_photographs_becomes_an_artefact(repository: Path, ca
     code, said = compress(capsys, "net.py:build", "--weights", "two.pt", "--mean", "0.5", "0.5", "0.5")
     assert code == 0, said
     made = sidecar()
-    assert (made["source"], made["dataset"], made["input_size"]) == ("net.py:build", "image_folder:photos", 16)
-    assert made["reading"]["mean"] == [0.5, 0.5, 0.5] and not made["reading"]["held_out"]
-    assert made["split_digests"].keys() == {"calibration", "selection", "test"} and made["skipped_images"] == []
+    network, images = made["network"], made["images"]
+    assert (network["source"], network["input_size"]) == ("net.py:build", 16)
+    assert (images["dataset"], images["skipped"]) == ("image_folder:photos", [])
+    assert images["reading"]["mean"] == [0.5, 0.5, 0.5] and not images["reading"]["held_out"]
+    assert images["split_digests"].keys() == {"calibration", "selection", "test"}
 
 
 def test_the_number_of_outputs_is_read_from_the_weights(repository: Path, capsys: Any) -> None:
@@ -128,7 +130,7 @@ def test_a_head_may_be_declared_first_and_what_training_alone_uses_is_left_out(
     code, said = compress(capsys, "net.py:first", "--weights", "first.pt")
     assert code == 0, said
     assert "left out, since the forward pass never reaches it: auxiliary" in said
-    assert sidecar()["filters"] == 12
+    assert sidecar()["filters"]["total"] == 12
 
 
 def test_one_state_dict_of_a_checkpoint_is_chosen(repository: Path, capsys: Any) -> None:
@@ -228,7 +230,7 @@ def test_unreadable_images_are_named_or_left_out_and_reported(repository: Path, 
     assert code == 2 and ".png cannot be read as an image" in said and "--skip-unreadable 1" in said
     code, said = compress(capsys, *words, "--skip-unreadable", "2")
     assert code == 0 and "unreadable images are left out: " in said
-    skipped = sidecar()["skipped_images"]
+    skipped = sidecar()["images"]["skipped"]
     assert set(skipped) <= {"photos/val/cat/1.png", "photos/val/dog/2.png"} and skipped
 
 
@@ -247,9 +249,9 @@ def test_a_finished_command_repeated_is_done_and_another_one_replaces_only_by_fo
         "out holds an artefact, and .hqp has none of this request to compare it with;"
         " a new directory, or --force to replace it; try: --out out-2\n"
     )
-    assert sidecar()["seed"] == 0
+    assert sidecar()["settings"]["seed"] == 0
     assert compress(capsys, *words, "--seed", "1", "--force")[0] == 0
-    assert sidecar()["seed"] == 1 and sorted(Path("out").iterdir()) == sorted(first)
+    assert sidecar()["settings"]["seed"] == 1 and sorted(Path("out").iterdir()) == sorted(first)
 
     Path("out/model.onnx").write_bytes(b"cut")
     assert compress(capsys, *words, "--seed", "1")[0] == 2
@@ -298,8 +300,8 @@ def test_what_hqp_trains_on_photographs_it_finds_and_judges_on_others(repository
     assert "next: hqp compress net.py:build --dataset image_folder:photos" in said
     assert cli.main([*COMPRESS, "net.py:build", "--out", "out"]) == 0, capsys.readouterr().err
     made = sidecar()
-    assert made["reading"]["held_out"] and made["input_size"] == 16
-    assert made["baseline"]["total"] == 2, "a tenth of train/"
+    assert made["images"]["reading"]["held_out"] and made["network"]["input_size"] == 16
+    assert made["accuracy"]["fp32"]["total"] == 2, "a tenth of train/"
 
 
 @pytest.fixture
@@ -341,9 +343,10 @@ def test_layers_that_are_named_keep_their_filters(repository: Path, capsys: Any)
     for out, keep in (("all", ()), ("some", ("--keep", "0"))):
         code, said = compress(capsys, *words, *keep, out=out)
         assert code == 0, said
-    assert sidecar("all")["kept_filters"] < sidecar("some")["kept_filters"] == 12
-    assert sidecar("some")["recipe"]["pruning"]["keep"] == ["0"]
-    assert sidecar("some")["inner_filters"] == sidecar("all")["inner_filters"] == 12, "those that are kept count too"
+    every, some = sidecar("all")["filters"], sidecar("some")["filters"]
+    assert every["kept"] < some["kept"] == 12
+    assert sidecar("some")["settings"]["recipe"]["pruning"]["keep"] == ["0"]
+    assert some["inner"] == every["inner"] == 12, "those that are kept count too"
     code, said = compress(capsys, *words, "--keep", "2", out="none")
     assert code == 2 and "unknown layer '2'; there are: 0, 4" in said
 
@@ -370,10 +373,11 @@ def test_the_size_of_the_card_comes_first_and_the_file_s_is_told(repository: Pat
         " bilinear (by default); mean 0.485,0.456,0.406, deviation 0.229,0.224,0.225 (image_folder:photos)"
     )
     made = sidecar()
-    counted = f"({made['baseline']['correct']} of 8 images of 'selection')"
+    counted = f"({made['accuracy']['fp32']['correct']} of 8 images of 'selection')"
     assert sum(" top-1 of the trained model: " in line and line.endswith(counted) for line in rest) == 1
-    assert made["input_size"] == 32 and not made["reading"]["held_out"], "the card is of another dataset"
-    assert [made["reading"][name] for name in ("crop", "resize", "interpolation")] == [1.0, "shorter", "bilinear"]
+    reading = made["images"]["reading"]
+    assert made["network"]["input_size"] == 32 and not reading["held_out"], "the card is of another dataset"
+    assert [reading[name] for name in ("crop", "resize", "interpolation")] == [1.0, "shorter", "bilinear"]
 
 
 def test_what_images_become_is_the_user_s_to_say_and_stands_in_the_sidecar(repository: Path, capsys: Any) -> None:
@@ -384,7 +388,7 @@ def test_what_images_become_is_the_user_s_to_say_and_stands_in_the_sidecar(repos
         "images: 16x16 (asked for); the shorter side resized to 20, the middle 16x16, bicubic (asked for);"
         " mean 0.5,0.5,0.5, deviation 0.25,0.25,0.25 (asked for)"
     )
-    reading = sidecar()["reading"]
+    reading = sidecar()["images"]["reading"]
     assert [reading[name] for name in ("crop", "resize", "interpolation")] == [0.8, "shorter", "bicubic"]
     assert cli.main(["bench", "out", "--device", "cpu_onnxruntime"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
@@ -459,7 +463,7 @@ def test_a_broken_link_and_a_name_that_is_no_utf_8_can_be_left_out(repository: P
     code, said = compress(capsys, "net.py:build", "--weights", "two.pt", "--skip-unreadable", "2")
     assert code == 0, said
     assert cli.main(["bench", "out", "--device", "cpu_onnxruntime", "--json"]) == 0
-    skipped = sidecar()["skipped_images"] + json.loads(capsys.readouterr().out)["measurements"][0]["skipped_images"]
+    skipped = sidecar()["images"]["skipped"] + json.loads(capsys.readouterr().out)["measurements"][0]["skipped_images"]
     assert set(skipped) == {"photos/val/cat/broken.png", "photos/val/dog/caf\\xe9.png"}
 
 

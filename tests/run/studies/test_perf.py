@@ -19,7 +19,7 @@ Make = Callable[..., Any]
 def case(make_measurement: Make, make_sidecar: Make) -> Callable[[str, float], Measurement]:
     def make(method: str, sparsity: float) -> Measurement:
         qat = Cost("quantisation-aware training", 150_000, 5, 500.0)
-        sidecar = make_sidecar(method=method, sparsity=sparsity, qat_cost=qat)
+        sidecar = make_sidecar(settings__method=method, filters__kept=round(4800 * (1 - sparsity)), spent__qat=qat)
         return make_measurement(case=Case("resnet18", method, "cpu_openvino"), sidecar=sidecar)  # type: ignore[no-any-return]
 
     return make
