@@ -81,6 +81,13 @@ def perf(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """The pages of ``docs/`` as a site in ``.hqp/site``; a link that leads nowhere is an error."""
+    session.install("mkdocs>=1.6")
+    session.run("mkdocs", "build", "--strict", *session.posargs)
+
+
+@nox.session(default=False)
 def minimums(session: nox.Session) -> None:
     """The test suite with the lowest allowed version of every direct dependency."""
     wheel = _wheel(session)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-PAGE = Path(__file__).parents[1] / "docs" / "own-model.md"
+DOCS = Path(__file__).parents[1] / "docs"
 FILE = re.compile(r"^`(?P<name>[\w/.]+)`:\n\n```python\n(?P<text>.*?)```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^    \$ (?P<words>.+)$", re.MULTILINE)
 # In a checkout without an installation, pytest has no entry point that names the plug-in.
@@ -55,7 +55,7 @@ def photos(folder: Path, part: str, count: int) -> None:
 def run(words: list[str], folder: Path) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)}
     if not INSTALLED:
-        environment["PYTHONPATH"] += os.pathsep + str(PAGE.parents[1])
+        environment["PYTHONPATH"] += os.pathsep + str(DOCS.parent)
         environment["PYTEST_ADDOPTS"] = "-p hqp.plugin"
     done = subprocess.run(
         [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
@@ -64,22 +64,35 @@ def run(words: list[str], folder: Path) -> str:
     return done.stdout
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """A user's repository, as the page describes it."""
-    for found in FILE.finditer(PAGE.read_text(encoding="utf-8")):
-        file = tmp_path / found["name"]
+def write_files(page: str, folder: Path) -> None:
+    """The files that a page tells its reader to write."""
+    for found in FILE.finditer((DOCS / page).read_text(encoding="utf-8")):
+        file = folder / found["name"]
         file.parent.mkdir(exist_ok=True)
-        file.write_text(found["text"])
+        file.write_text(found["text"], encoding="utf-8")
+
+
+def follow(page: str, folder: Path, programs: list[str]) -> list[str]:
+    """What each command of a page says, but for the installation that comes first; ``programs`` are those it names."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    commands = [shlex.split(found["words"]) for found in COMMAND.finditer(text)]
+    assert [words[0] for words in commands] == ["pip", *programs]
+    return [run(["-m", *words], folder) for words in commands[1:]]
+
+
+def test_one_s_own_model_is_compressed_and_gated(tmp_path: Path) -> None:
+    write_files("own-model.md", tmp_path)
     photos(tmp_path / "photos", "train", 200)
     photos(tmp_path / "photos", "val", 500)
     run(["-c", TRAIN], tmp_path)
-    return tmp_path
-
-
-def test_the_page_does_what_it_says(repository: Path) -> None:
-    commands = [shlex.split(found["words"]) for found in COMMAND.finditer(PAGE.read_text(encoding="utf-8"))]
-    assert [words[0] for words in commands] == ["pip", "hqp", "hqp", "pytest", "hqp"]
-    said = [run(["-m", *words], repository) for words in commands[1:]]
+    said = follow("own-model.md", tmp_path, ["hqp", "hqp", "pytest", "hqp"])
     assert "next: hqp bench out/mine" in said[0]
-    assert "gates: 2 passed" in said[2] and (repository / "baselines").is_dir()
+    assert "gates: 2 passed" in said[2] and (tmp_path / "baselines").is_dir()
+
+
+def test_a_first_suite_passes_and_is_reported(tmp_path: Path) -> None:
+    write_files("first-suite.md", tmp_path)
+    said = follow("first-suite.md", tmp_path, ["hqp", "pytest", "hqp", "hqp", "hqp"])
+    assert "accuracy_drop" in said[0] and "gates: 2 passed, 0 failed" in said[1]
+    assert "gates: 2 passed, 0 failed" in said[2] and said[3].startswith("model,method,device,")
+    assert len(list((tmp_path / "baselines" / "files").glob("*.onnx"))) == 2
