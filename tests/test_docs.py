@@ -11,7 +11,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 DOCS = Path(__file__).parents[1] / "docs"
