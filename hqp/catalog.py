@@ -17,7 +17,7 @@ from hqp.errors import HqpError, NotInstalled, UnknownName
 from hqp.foreign import foreign
 
 ENTRY_POINT_GROUP = "hqp.plugins"
-KINDS = ("models", "datasets", "criteria", "methods", "runtimes", "devices", "probes", "gates", "reports")
+KINDS = ("models", "datasets", "criteria", "methods", "runtimes", "devices", "probes", "gates", "reports", "exports")
 SINGULAR = {"criteria": "criterion"}
 
 # Which extra of the package brings what a plug-in requires.

@@ -1,12 +1,15 @@
-"""Code that is not HQP's, such as a model's file: whatever ends it is told in one line that says where."""
+"""Code that is not HQP's: whatever ends a model's file is told in one line, and a package sends nothing home."""
 
 from __future__ import annotations
 
+import importlib
+import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 from hqp.errors import HqpError
 
@@ -26,6 +29,22 @@ def foreign(what: str, right: str = "", fix: str = "") -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:  # what such code raises is for nobody to foresee
         raise HqpError(f"{what} ({_reason(error)})", right, fix) from error
+
+
+def without_telemetry(package: str, sender: str) -> ModuleType:
+    """A package, imported without its telemetry, which reports every import unless the user has opted out.
+
+    ``sender`` is the package that would send.
+    """
+    blocked = sender not in sys.modules
+    if blocked:
+        # An entry of None makes its import fail, and the package then takes a stub of its own in its place.
+        sys.modules[sender] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module(package)
+    finally:
+        if blocked:
+            del sys.modules[sender]
 
 
 def _reason(error: BaseException) -> str:

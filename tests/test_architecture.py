@@ -29,7 +29,8 @@ LEVELS = {
     5: ("cli", "plugin"),
     4: ("run",),
     3: (
-        "models", "datasets", "criteria", "methods", "runtimes", "devices", "probes", "gates", "reports", "compress",
+        "models", "datasets", "criteria", "methods", "runtimes", "devices", "probes", "gates", "reports", "exports",
+        "compress",
         "measure",
     ),
     2: ("catalog", "store", "ledger", "stats", "baselines", "onnx_rules", "typings", "transport"),

@@ -146,7 +146,7 @@ def runtimes(module: ModuleType) -> Iterator[str]:
     yield from is_names(module, "requires")
     yield from takes(module, "version", ("host", ""))
     yield from returns(module, "version", "str")
-    if not isinstance(getattr(module, "opens", None), str):
+    if getattr(module, "opens", None) not in catalog.names("exports"):
         yield f"opens is {getattr(module, 'opens', None)!r}"
     if hasattr(module, "prepare"):
         yield from takes(module, "prepare", ("file", ""), ("device", ""), ("folder", ""))
@@ -217,9 +217,18 @@ def reports(module: ModuleType) -> Iterator[str]:
         yield f"suffix is {getattr(module, 'suffix', None)!r}"
 
 
+def exports(module: ModuleType) -> Iterator[str]:
+    """``write(onnx_file, out)`` makes the file ``opened``, ``read_back(file, images)`` gives its logits."""
+    yield from is_names(module, "requires")
+    yield from takes(module, "write", ("onnx_file", ""), ("out", ""))
+    yield from takes(module, "read_back", ("file", ""), ("images", ""))
+    if not re.fullmatch(r"[\w.-]+", str(getattr(module, "opened", ""))):
+        yield f"opened is {getattr(module, 'opened', None)!r}"
+
+
 CONTRACTS: dict[str, Contract] = {
     contract.__name__: contract
-    for contract in (models, datasets, criteria, methods, runtimes, devices, probes, gates, reports)
+    for contract in (models, datasets, criteria, methods, runtimes, devices, probes, gates, reports, exports)
 }
 PLUGINS = [(kind, name) for kind in catalog.KINDS for name in catalog.names(kind)]
 
@@ -310,6 +319,11 @@ PLANTED = (
         "gates",
         "needs = ()\nlimits = {'max_pp': (0, 1)}\ndef check(measurement, *, max_pp: float) -> 'Verdict': pass",
         ["limits are {'max_pp': (0, 1)}", "check does not return"],
+    ),
+    (
+        "exports",
+        "requires = ()\nopened = 'out/model'\ndef write(file, out): pass",
+        ["write takes [('file', '')", "read_back is no function", "opened is 'out/model'"],
     ),
     (
         "reports",

@@ -93,7 +93,7 @@ METHOD = '''
 
 from hqp.records import Pruning, Ranking, Recipe
 
-recipe = Recipe("pruned from the first channel on", pruning=Pruning((Ranking("new_criterion", slope=2.0),)))
+recipe = Recipe(pruning=Pruning((Ranking("new_criterion", slope=2.0),)))
 '''
 
 RUNTIME = '''
@@ -106,7 +106,7 @@ import numpy as np
 from hqp.runtimes import RuntimeSession
 
 requires = ("onnxruntime",)
-opens = "onnx"
+opens = "new_export"
 
 def version(host) -> str:
     return f"7.0 {host.name}"
@@ -122,7 +122,7 @@ class Session(RuntimeSession):
     def outputs(self, images):
         import onnxruntime
 
-        header, model = self.file.read_bytes()[:6], self.file.read_bytes()[6:]
+        header, model = self.file.read_bytes()[:6], self.file.read_bytes()[6:][::-1]
         assert header == b"engine"
         session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
@@ -141,6 +141,24 @@ device = Device("new_runtime", threads=1, precisions=("fp32",), policy=Policy(),
 
 def facts(host):
     return {"board": "new"}
+'''
+
+EXPORT = '''
+"""The file from its end to its beginning, as only the new tool reads it."""
+
+import numpy as np
+
+requires = ("onnxruntime",)
+opened = "model.backwards"
+
+def write(onnx_file, out):
+    (out / opened).write_bytes(onnx_file.read_bytes()[::-1])
+
+def read_back(file, images):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file.read_bytes()[::-1], providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run(None, {session.get_inputs()[0].name: image[None]})[0] for image in images])
 '''
 
 PROBE = '''
@@ -208,6 +226,7 @@ NEW = {
     "probes/new_probe.py": PROBE,
     "gates/new_gate.py": GATE,
     "reports/new_report.py": REPORT,
+    "exports/new_export.py": EXPORT,
 }
 
 # What a user types, line by line; ``compress`` stands for the words that both methods share.
@@ -215,7 +234,7 @@ COMPRESS = "hqp compress new_model --weights weights.safetensors --dataset new_d
 COMMANDS = (
     "hqp list --json",
     f"{COMPRESS} --method fp32 --out out/fp32 --delta-max 5 --json",
-    f"{COMPRESS} --method new_method --out out/new --delta-max 5 --json",
+    f"{COMPRESS} --method new_method --export new_export --out out/new --delta-max 5 --json",
     "hqp bench out/fp32 out/new --device new_device --json",
     "pytest suites/new.py -q -p no:cacheprovider",
     "hqp report .hqp/results/new.json --format new_report",
@@ -300,6 +319,14 @@ def test_an_artefact_is_made_of_the_new_model_by_the_new_method(extended: Extend
     assert sidecar["versions"]["runtime"] == "new_runtime 7.0 here"
     assert sidecar["baseline"]["correct"] == sidecar["baseline"]["total"] == 256
     assert sidecar["sparsity"] >= 0.25
+
+
+def test_the_artefact_is_exported_and_its_sidecar_says_how_that_agrees(extended: Extended) -> None:
+    (told,) = extended.told(f"{COMPRESS} --method new_method")["sidecar"]["exports"]
+    backwards = (extended.root / "out/new/new_export/model.backwards").read_bytes()
+    assert backwards[::-1] == (extended.root / "out/new/model.onnx").read_bytes()
+    assert (told["name"], list(told["files"]), told["images"]) == ("new_export", ["model.backwards"], 100)
+    assert told["agreement"] == 1.0 and told["cosine"] > 0.999999
 
 
 def test_the_new_board_is_measured_by_its_own_clock(extended: Extended) -> None:

@@ -53,6 +53,10 @@ TargetMacs = Annotated[
 TargetSparsity = Annotated[
     float | None, typer.Option(help="Prune no further than to this share of filters, 0 to 1.", show_default=False)
 ]
+Export = Annotated[
+    str | None,
+    typer.Option(metavar="NAMES", help="Other formats to write beside it: openvino, say.", show_default=False),
+]
 RequireCertificate = Annotated[
     bool, typer.Option("--require-certificate", help="Exit with 1 where 'test' does not certify the artefact.")
 ]
@@ -83,6 +87,7 @@ def compress(
     target_bytes: TargetBytes = None,
     target_macs: TargetMacs = None,
     target_sparsity: TargetSparsity = None,
+    export: Export = None,
     require_certificate: RequireCertificate = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the artefact in the directory.")] = False,
     json: Json = False,
@@ -99,8 +104,9 @@ def compress(
         reading = images.reading(mean, std, crop, resize, interpolation, skip_unreadable)
         targets = Targets(target_latency_ms, target_bytes, target_macs, target_sparsity)
         kept = tuple(keep or ())
+        names = tuple(name.strip() for name in (export or "").split(",") if name.strip())
         asked = (chosen, dataset, method, device, delta_max, seed, input_size, reading, kept, targets)
-        return run(Request(*asked, expect_top1=expect_top1), out, force=force)
+        return run(Request(*asked, expect_top1=expect_top1), out, force=force, exports=names)
 
     made = answer(make, json, lambda made: _made(made, device, require_certificate))
     certificate = made.sidecar.certificate
@@ -115,6 +121,7 @@ def _made(artifact: Any, device: str, certified: bool) -> str:
 
     choices = (sidecar.choices.recovered, sidecar.choices.calibrated)
     lines += [str(choice) for choice in choices if choice]
+    lines += [_exported(one) for one in sidecar.exports]
     lines += sidecar.notes
 
     if sidecar.certificate:
@@ -150,6 +157,11 @@ def _cost(spent: Any) -> list[str]:
         return []
     cost = f"made in {spent.seconds:,.0f} s of passes, {spent.share_of_qat:.1%}"
     return [f"{cost} of what quantisation-aware training would take"]
+
+
+def _exported(export: Any) -> str:
+    cosine = f"cosine {export.cosine:.4f}"
+    return f"exported as {export.name}: top-1 as {export.agreement:.0%} of {export.images} images have it, {cosine}"
 
 
 def _size(ratio: float) -> str:

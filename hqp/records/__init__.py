@@ -4,7 +4,7 @@ A number carries its unit in its name; a ratio lies in 0 to 1 unless its docstri
 points end in ``_pp``. What could not be measured is ``None``, never zero.
 """
 
-from hqp.records.artifact import Calibrated, Certificate, Cost, Judged, LayerRecord, Recovered
+from hqp.records.artifact import Calibrated, Certificate, Cost, Exported, Judged, LayerRecord, Recovered
 from hqp.records.baseline import Baseline, BaselineEntry
 from hqp.records.canonical import SCHEMA_VERSION, Digest, digest_of, is_digest
 from hqp.records.data import JUDGING, SPLITS, Accuracy, Leak, Samples
@@ -30,6 +30,7 @@ from hqp.records.method import (
     LayerPrecision,
     Option,
     Policy,
+    Precision,
     Pruning,
     Quantization,
     Ranking,
@@ -82,6 +83,7 @@ __all__ = [
     "Digest",
     "Environment",
     "Estimate",
+    "Exported",
     "Filters",
     "FineTuning",
     "Group",
@@ -103,6 +105,7 @@ __all__ = [
     "Outcome",
     "PairedLatency",
     "Policy",
+    "Precision",
     "Pruning",
     "Quantization",
     "Ranking",

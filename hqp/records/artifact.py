@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hqp.records.canonical import Digest
 from hqp.records.data import Accuracy
-from hqp.records.method import VARIANTS, Calibration, LayerPrecision, Variant
-from hqp.records.ranges import Count, Seconds
+from hqp.records.method import VARIANTS, Calibration, Precision, Variant
+from hqp.records.ranges import Count, Seconds, Share, Some
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,22 @@ class LayerRecord:
     kept_weight_range: float
     weight_step: float
     kept_weight_step: float
-    precision: LayerPrecision
+    precision: Precision
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An artefact in another format, in the folder of its ``name``, and how it agrees with ``model.onnx``.
+
+    ``files`` are those of the folder, but the sidecar. On so many ``images`` of ``selection``, ``agreement`` is the
+    share that has one top-1 in both, and ``cosine`` the mean cosine of their logits.
+    """
+
+    name: str
+    files: dict[str, Digest]
+    images: Some
+    agreement: Share
+    cosine: float
 
 
 @dataclass(frozen=True)

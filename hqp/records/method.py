@@ -8,6 +8,8 @@ from typing import Literal
 
 Option = str | bool | int | float
 Calibration = Literal["kl", "percentile", "minmax"]
+Precision = Literal["fp32", "fp16", "int8"]
+# What a policy may ask of a layer in a file that is INT8 otherwise.
 LayerPrecision = Literal["fp32", "int8"]
 
 

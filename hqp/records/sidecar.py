@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hqp.records.artifact import Calibrated, Certificate, Cost, Recovered
+from hqp.records.artifact import Calibrated, Certificate, Cost, Exported, Recovered
 from hqp.records.canonical import Digest
 from hqp.records.data import Accuracy
 from hqp.records.method import Policy, Recipe, Targets
@@ -146,7 +146,8 @@ class Sidecar:
     """What an artefact is, how it was made, and how good it is.
 
     ``file`` is the model that is shipped, and ``fp32_file`` the trained one as it was exported. ``notes`` are sentences
-    that the user should know: that the file breaks the bound, or why nothing was removed.
+    that the user should know: that the file breaks the bound, or why nothing was removed. ``exports`` are the other
+    formats that it was written in.
     """
 
     SCHEMA: ClassVar[int] = 2
@@ -164,6 +165,7 @@ class Sidecar:
     notes: tuple[str, ...]
     spent: Spent
     origin: Origin
+    exports: tuple[Exported, ...] = ()
 
     @property
     def compression_ratio(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,6 +25,7 @@ from hqp.records import (
     Samples,
 )
 from hqp.run import delivery
+from hqp.run import exports as exporting
 from hqp.run.context import Context, split_digest
 from hqp.run.engine import criteria_digest, engine_digest
 from hqp.run.inputs import artifacts, expected
@@ -204,13 +205,13 @@ def _write(folder: Path, context: Context, request: Request, found: Subject, job
         used.append(_certifying(context, request, found))
     documents.write(folder / artifacts.SIDECAR, sidecar_of(context, request, found, job, draft, used))
     fisher = draft.measured.fisher if draft.measured else None
-    policy = job.policy if job.recipe.quantization else None
-    records: tuple[LayerRecord, ...] = layer_record.record(job.model, kept, gone, fisher, policy)
+    precision = job.policy.precision_of if job.recipe.quantization else lambda layer: job.recipe.precision
+    records: tuple[LayerRecord, ...] = layer_record.record(job.model, kept, gone, fisher, precision)
     documents.write_bytes(folder / artifacts.LAYERS, documents.list_to_json(records).encode())
 
 
-def compress(request: Request, out: Path, *, force: bool = False) -> Artifact:
-    """The artefact of a request, written to ``out``, which is made whole or not at all.
+def compress(request: Request, out: Path, *, force: bool = False, exports: Sequence[str] = ()) -> Artifact:
+    """The artefact of a request, written to ``out``, which is made whole or not at all; and its exports.
 
     Where ``out`` holds that very artefact nothing is done; ``force`` puts it in the place of any other.
 
@@ -218,18 +219,35 @@ def compress(request: Request, out: Path, *, force: bool = False) -> Artifact:
         HqpError: ``out`` holds another artefact or something else, or nothing can be written there.
     """
     resolve(request)
+    names = exporting.resolve(exports)
     delivery.require_usable(out)
     context = Context(Store(Path(".hqp")))
     with context.progress.case(f"{request.model.name}-{request.method}-{request.device}", 1, 1):
         if delivery.is_taken(out) and not force:
-            _require_same(context, request, out)
+            _require_same(context, request, out, names)
             context.progress.say(f"{out} holds this artefact already; --force writes it anew")
         else:
-            delivery.deliver(Path(artifact(context, request).path), out, force=force)
+            delivery.deliver(_delivered(context, request, names), out, force=force)
     return artifacts.read(out)
 
 
-def _require_same(context: Context, request: Request, out: Path) -> None:
+def _delivered(context: Context, request: Request, exports: Sequence[str]) -> Path:
+    """The folder in the store that holds the artefact of a request and its exports."""
+    made = artifact(context, request)
+    if not exports:
+        return Path(made.path)
+    size, selection = (
+        made.sidecar.network.input_size,
+        _samples(context, request, subject(context, request), "selection"),
+    )
+    indices = np.unique(np.linspace(0, len(selection) - 1, exporting.IMAGES).astype(int)).tolist()
+    images = selection.normalised(selection.read(indices, size))
+    with context.opener(Path(made.path) / artifacts.MODEL, request.device)() as session:
+        logits = session.outputs(images)
+    return exporting.with_exports(context.store, made, exports, logits, images)
+
+
+def _require_same(context: Context, request: Request, out: Path, exports: Sequence[str]) -> None:
     """Sees that ``out`` holds what the store has for the request."""
     found = subject(context, request)
     key = _key(context, request, found, _data(context, request, found))
@@ -237,5 +255,5 @@ def _require_same(context: Context, request: Request, out: Path) -> None:
     if not context.store.path("artifacts", key).is_dir():
         wrong = f"{out} holds an artefact, and {context.store.root} has none of this request to compare it with"
         raise HqpError(wrong, right, fix)
-    if not delivery.is_same(Path(artifact(context, request).path), out):
+    if not delivery.is_same(_delivered(context, request, exports), out):
         raise HqpError(f"{out} holds another artefact", right, fix)

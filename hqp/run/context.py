@@ -29,7 +29,7 @@ from hqp.records import (
     Samples,
     digest_of,
 )
-from hqp.run import images
+from hqp.run import exports, images
 from hqp.run.progress import Progress
 from hqp.runtimes import LocalSession, RuntimeSession
 from hqp.store import Store, sha256_of
@@ -131,12 +131,13 @@ class Context:
         """What the runtime of a device opens of a file: an engine or a blob, made once and kept in the store.
 
         It is made anew for another file, device or environment, and by another version or source of the runtime. Where
-        a runtime prepares nothing it is the file itself.
+        a runtime prepares nothing it is the export of the file that it opens.
         """
         declared = device_of(device)
         runtime = runtime_of(declared)
+        opened = exports.exported(self.store, file, runtime.opens)
         if not hasattr(runtime, "prepare"):
-            return file
+            return opened
         key = {
             "model": sha256_of(file),
             "device": asdict(declared),
@@ -148,7 +149,7 @@ class Context:
 
         def build(folder: Path) -> None:
             with self.progress.track(f"prepared for {device}", 0):
-                made = runtime.prepare(file, declared, folder)
+                made = runtime.prepare(opened, declared, folder)
             documents.write(folder / PREPARED, Prepared(made.relative_to(folder).as_posix()))
 
         place = self.store.make("prepared", key, build)

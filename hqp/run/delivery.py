@@ -9,12 +9,10 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from hqp import documents
+from hqp import catalog, documents
 from hqp.errors import HqpError, command
 from hqp.records import Spent
 from hqp.run.inputs import artifacts
-
-FILES = (artifacts.MODEL, artifacts.SIDECAR, artifacts.LAYERS)
 
 
 def require_usable(out: Path) -> None:
@@ -26,9 +24,20 @@ def require_usable(out: Path) -> None:
     place = out.resolve()
     if place == Path.cwd() or os.path.ismount(place):
         raise HqpError(f"{out} cannot be replaced as a whole", "a directory in it", command("--out", out / "artefact"))
-    if place.exists() and not (place.is_dir() and {path.name for path in place.iterdir()} <= set(FILES)):
+    if place.exists() and not (place.is_dir() and {path.name for path in place.iterdir()} <= _may_hold()):
         raise HqpError(f"{out} exists and is no artefact", "a new directory", command("--out", f"{out}-2"))
     documents.require_place(place, command("--out", "DIR"))
+
+
+def _may_hold() -> set[str]:
+    """The names of what stands in the directory of an artefact: its files, and a folder for each export."""
+    return {*artifacts.FILES, *catalog.names("exports")}
+
+
+def _files(folder: Path) -> list[str]:
+    """The files of an artefact and its exports, without what the store keeps beside them."""
+    files = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    return sorted(file.as_posix() for file in files if file.parts[0] in _may_hold())
 
 
 def is_taken(out: Path) -> bool:
@@ -38,9 +47,10 @@ def is_taken(out: Path) -> bool:
 
 def is_same(made: Path, out: Path) -> bool:
     """Whether ``out`` holds the artefact in the directory ``made``: the same to the byte, but for what it cost."""
-    compared = (artifacts.MODEL, artifacts.LAYERS)
+    files = _files(made)
+    compared = [file for file in files if Path(file).name != artifacts.SIDECAR]
     equal, _, _ = filecmp.cmpfiles(made, out, compared, shallow=False)
-    return len(equal) == len(compared) and _sidecars_agree(made, out)
+    return files == _files(out) and len(equal) == len(compared) and _sidecars_agree(made, out)
 
 
 def _sidecars_agree(made: Path, out: Path) -> bool:
@@ -65,7 +75,8 @@ def deliver(made: Path, out: Path, *, force: bool) -> None:
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as folder:
         whole, before = Path(folder, "whole"), Path(folder, "before")
         whole.mkdir()
-        for name in FILES:
+        for name in _files(made):
+            (whole / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(made / name, whole / name)
         try:
             if force and place.exists():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from types import ModuleType
 from typing import Any
 
+from hqp.foreign import without_telemetry
 from hqp.runtimes import LocalSession, Port, Request
 from hqp.transport import Host
 
@@ -70,19 +70,7 @@ class Session(LocalSession):
 
 
 def _engine() -> ModuleType:
-    """The engine, imported without its telemetry, which reports every import unless the user has opted out."""
-    name = "openvino_telemetry"
-    blocked = name not in sys.modules
-    if blocked:
-        # An entry of None makes the import fail, and OpenVINO then takes its own stub in place of the sender.
-        sys.modules[name] = None  # type: ignore[assignment]
-    try:
-        import openvino
-    finally:
-        if blocked:
-            del sys.modules[name]
-    module: ModuleType = openvino
-    return module
+    return without_telemetry("openvino", sender="openvino_telemetry")
 
 
 def _port(port: Any) -> Port:

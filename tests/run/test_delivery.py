@@ -10,6 +10,7 @@ import pytest
 
 from hqp.errors import HqpError
 from hqp.run import delivery
+from hqp.run.inputs import artifacts
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +22,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def artefact(place: str, content: str = "mine") -> Path:
     folder = Path(place)
     folder.mkdir(parents=True)
-    for name in delivery.FILES:
+    for name in artifacts.FILES:
         (folder / name).write_text(f"{content} {name}")
     return folder
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from torch import Tensor, nn
 
 from hqp.compress.network.layers import layers
-from hqp.records import LayerRecord, Policy
+from hqp.records import LayerRecord, Precision
 
 INT8_STEPS = 2**8 - 1
 
@@ -17,13 +17,13 @@ def record(
     compressed: nn.Module,
     gone: Mapping[str, Collection[int]],
     fisher: Mapping[str, Tensor] | None,
-    policy: Policy | None = None,
+    precision: Callable[[str], Precision],
 ) -> tuple[LayerRecord, ...]:
     """One record for each convolution and linear layer, in the model's order.
 
     R = max - min of a layer's weights and s = R / (2^8 - 1), as in method.md; S is the mean over the layer's filters,
     ``None`` where no criterion asked for it, or it cannot be had: of a layer that works in several places.
-    ``policy`` is that of the quantised file, ``None`` where nothing was quantised.
+    ``precision`` tells that of a layer in the file that is shipped.
     """
     kept = layers(compressed)
     records = []
@@ -44,7 +44,7 @@ def record(
                 kept_weight_range=after,
                 weight_step=before / INT8_STEPS,
                 kept_weight_step=after / INT8_STEPS,
-                precision=policy.precision_of(name) if policy else "fp32",
+                precision=precision(name),
             )
         )
     return tuple(records)

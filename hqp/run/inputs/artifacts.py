@@ -10,6 +10,7 @@ from hqp.records import Artifact, Sidecar
 from hqp.store import sha256_of
 
 MODEL, SIDECAR, LAYERS = "model.onnx", "hqp.json", "layers.json"
+FILES = (MODEL, SIDECAR, LAYERS)
 
 # What makes an artefact anew that is none.
 FIX = "hqp compress MODEL --method hqp --out DIR"

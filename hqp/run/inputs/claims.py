@@ -13,6 +13,7 @@ from hqp.run.context import Context, split_digest
 from hqp.run.inputs import artifacts
 from hqp.run.sidecar import model_file
 from hqp.stats.paired import drop_interval
+from hqp.store import sha256_of
 
 # To which points are compared: what floats differ by is no contradiction.
 DECIMALS = 6
@@ -26,7 +27,7 @@ def require_true(made: Artifact, fp32: Sidecar | None) -> None:
     """
     folder, sidecar = Path(made.path), made.sidecar
     told = [*_of_model(folder / artifacts.MODEL, sidecar), *_of_layers(folder / artifacts.LAYERS, sidecar)]
-    told += [*_of_fp32(sidecar, fp32), *_of_reading(sidecar)]
+    told += [*_of_fp32(sidecar, fp32), *_of_reading(sidecar), *_of_exports(folder, sidecar)]
     if sidecar.certificate:
         told += _of_certificate(sidecar.certificate, sidecar)
     wrong = [f"{name} is {claimed}, not {true}" for name, claimed, true in told if claimed != true]
@@ -99,6 +100,15 @@ def _of_reading(sidecar: Sidecar) -> Told:
         resolved = getattr(sidecar.images.reading, name)
         if resolved is not None:
             yield f"images.{name}", getattr(sidecar.images, name), resolved
+
+
+def _of_exports(folder: Path, sidecar: Sidecar) -> Told:
+    for export in sidecar.exports:
+        for name, digest in export.files.items():
+            file = folder / export.name / name
+            # Exports are made to be carried elsewhere: one that is gone contradicts nothing.
+            if file.is_file():
+                yield f"exports.{export.name}.{name}", digest, sha256_of(file)
 
 
 def require_same_images(context: Context, made: Artifact) -> None:

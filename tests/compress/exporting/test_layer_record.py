@@ -17,7 +17,7 @@ def test_each_layer_before_and_after() -> None:
         kept[0].weight.copy_(torch.tensor([-1.0, 1.0]).reshape(2, 1, 1, 1))
     gone = {"0": {1}}
     fisher = {"0": torch.tensor([1.0, 8.0, 3.0]), "1": torch.tensor([5.0, 7.0])}
-    first, second = layer_record.record(dense, kept, gone, fisher)
+    first, second = layer_record.record(dense, kept, gone, fisher, lambda layer: "fp32")
     assert (first.layer, first.channels, first.kept_channels) == ("0", 3, 2)
     assert (first.sensitivity, first.kept_sensitivity) == (4.0, 2.0)
     assert (first.weight_range, first.kept_weight_range) == (10.0, 2.0)
@@ -27,12 +27,12 @@ def test_each_layer_before_and_after() -> None:
 
 def test_a_layer_has_the_precision_that_the_policy_of_its_file_gives_it() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-    policies = (None, Policy(), Policy(layers={"1": "fp32"}))
-    told = [[one.precision for one in layer_record.record(model, model, {}, None, policy)] for policy in policies]
-    assert told == [["fp32", "fp32"], ["int8", "int8"], ["int8", "fp32"]]
+    policies = (Policy(), Policy(layers={"1": "fp32"}))
+    told = [layer_record.record(model, model, {}, None, policy.precision_of) for policy in policies]
+    assert [[one.precision for one in records] for records in told] == [["int8", "int8"], ["int8", "fp32"]]
 
 
 def test_without_a_sensitivity_pass_there_is_none() -> None:
     model = nn.Sequential(nn.Linear(2, 2))
-    (record,) = layer_record.record(model, model, {}, None)
+    (record,) = layer_record.record(model, model, {}, None, lambda layer: "fp32")
     assert record.sensitivity is None and record.kept_sensitivity is None
