@@ -316,9 +316,10 @@ def test_an_artefact_is_made_of_the_new_model_by_the_new_method(extended: Extend
     named = (sidecar["network"]["source"], sidecar["images"]["dataset"], sidecar["settings"]["method"])
     assert named == ("new_model", "new_dataset", "new_method")
     assert sidecar["choices"]["ranking"] == "new_criterion(slope=2.0)"
-    assert sidecar["versions"]["runtime"] == "new_runtime 7.0 here"
-    assert sidecar["baseline"]["correct"] == sidecar["baseline"]["total"] == 256
-    assert sidecar["sparsity"] >= 0.25
+    assert sidecar["origin"]["versions"]["runtime"] == "new_runtime 7.0 here"
+    trained, filters = sidecar["accuracy"]["fp32"], sidecar["filters"]
+    assert trained["correct"] == trained["total"] == 256
+    assert filters["kept"] <= 0.75 * filters["total"]
 
 
 def test_the_artefact_is_exported_and_its_sidecar_says_how_that_agrees(extended: Extended) -> None:
