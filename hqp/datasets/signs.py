@@ -35,6 +35,9 @@ _TEMPLATE_SIDES = (256, 128, 64, 32)
 _TEMPLATE_RADIUS = 0.94  # of half the template's side: leaves a transparent edge for interpolation
 _DRAWS = 256  # uniform numbers set aside for one scene, more than any scene uses
 _NOISE_SIDE = 512
+_VIEWED_FROM = 4.0  # radii of the sign: near enough for its far side to look smaller
+
+Point3 = tuple[float, float, float]
 Array = npt.NDArray[Any]
 """Images are uint8 (height, width, 3) in RGB unless said otherwise."""
 
@@ -88,6 +91,10 @@ class _Draws:
         grey = self.between(20, 235)
         return grey + self.between(-70, 70), grey + self.between(-70, 70), grey + self.between(-70, 70)
 
+    def point(self) -> tuple[float, float]:
+        x = self.between(0, 1)
+        return x, self.between(0, 1)
+
     def below(self, count: int) -> int:
         return min(int(self.between(0, count)), count - 1)
 
@@ -99,14 +106,18 @@ def render(split: str, index: int, size: int = native_size) -> Array:
     draws = _Draws(split, index)
     hardness = draws.between(0, 1)
     canvas = _background(draws, size)
-    radius = draws.between(0.34, 0.44) * (1 - 0.75 * hardness * draws.between(0.1, 1))
+    nearest = draws.between(0.34, 0.44)
+    # The harder the image, the smaller the sign.
+    radius = nearest * (1 - 0.75 * hardness * draws.between(0.1, 1))
     centre = draws.between(-0.08, 0.08), draws.between(-0.08, 0.08)
     if draws.chance(0.4):
         canvas = _distractor(canvas, draws, size)
-    canvas = _paste(canvas, label(index), draws, centre, radius, 0.25 + 0.75 * hardness, size)
+    tilt = 0.25 + 0.75 * hardness
+    canvas = _paste(canvas, label(index), draws, centre, radius, tilt, size)
     if draws.chance(0.15 + 0.45 * hardness):
         _occlude(canvas, draws, centre, radius, hardness, size)
-    canvas = _blur(_light(canvas, draws, hardness), draws, hardness, size)
+    canvas = _light(canvas, draws, hardness)
+    canvas = _blur(canvas, draws, hardness, size)
     return _expose(canvas, draws, hardness, size)
 
 
@@ -115,22 +126,44 @@ def render(split: str, index: int, size: int = native_size) -> Array:
 
 def _background(draws: _Draws, size: int) -> Array:
     """A smooth gradient with polygons, lines and blobs on it, uint8 (size, size, 3)."""
+    canvas = _gradient(draws, size)
+    for _ in range(draws.below(5)):
+        x, y = draws.point()
+        _polygon(canvas, draws, x, y, draws.between(0.1, 0.5), size)
+    for _ in range(draws.below(4)):
+        _line(canvas, draws, size)
+    for _ in range(draws.below(4)):
+        _blob(canvas, draws, size)
+    return canvas
+
+
+def _gradient(draws: _Draws, size: int) -> Array:
+    """Four random colours, one in each corner, and what lies between them."""
     import cv2
 
-    corners = np.clip([draws.colour() for _ in range(4)], 0, 255).astype(np.float32).reshape(2, 2, 3)
+    colours = [draws.colour() for _ in range(4)]
+    corners = np.clip(colours, 0, 255).astype(np.float32).reshape(2, 2, 3)
     canvas: Array = cv2.resize(corners, (size, size), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
-    for _ in range(draws.below(5)):
-        _polygon(canvas, draws, draws.between(0, 1), draws.between(0, 1), draws.between(0.1, 0.5), size)
-    for _ in range(draws.below(4)):
-        ends = [(draws.between(0, 1), draws.between(0, 1)) for _ in range(2)]
-        width = max(1, round(draws.between(0.01, 0.06) * size))
-        start, stop = _pixels(ends, size)
-        cv2.line(canvas, start, stop, draws.colour(), width, cv2.LINE_8, _SHIFT)
-    for _ in range(draws.below(4)):
-        (middle,) = _pixels([(draws.between(0, 1), draws.between(0, 1))], size)
-        reach = round(draws.between(0.02, 0.14) * size * (1 << _SHIFT))
-        cv2.circle(canvas, middle, reach, draws.colour(), -1, cv2.LINE_8, _SHIFT)
     return canvas
+
+
+def _line(canvas: Array, draws: _Draws, size: int) -> None:
+    """Draws a random line onto the canvas."""
+    import cv2
+
+    ends = [draws.point(), draws.point()]
+    width = max(1, round(draws.between(0.01, 0.06) * size))
+    start, stop = _pixels(ends, size)
+    cv2.line(canvas, start, stop, draws.colour(), width, cv2.LINE_8, _SHIFT)
+
+
+def _blob(canvas: Array, draws: _Draws, size: int) -> None:
+    """Draws a random disc onto the canvas."""
+    import cv2
+
+    (middle,) = _pixels([draws.point()], size)
+    radius = round(draws.between(0.02, 0.14) * size * (1 << _SHIFT))
+    cv2.circle(canvas, middle, radius, draws.colour(), -1, cv2.LINE_8, _SHIFT)
 
 
 def _pixels(points: Sequence[tuple[float, float]], size: int) -> list[tuple[int, int]]:
@@ -182,24 +215,45 @@ def _paste(
 
 
 def _homography(draws: _Draws, centre: tuple[float, float], radius: float, tilt: float, size: int, side: int) -> Array:
-    """Template pixels to image pixels: the sign turned about all three axes, seen from four radii away."""
+    """The matrix that maps template pixels to image pixels: the sign turned about all three axes, in perspective."""
+    across, down = _turned_axes(draws, tilt)
+    scale = _VIEWED_FROM * radius * size
+    rows = []
+    for axis in (0, 1):
+        middle = (0.5 + centre[axis]) * size - 0.5
+        horizontally = scale * across[axis] + middle * across[2]
+        vertically = scale * down[axis] + middle * down[2]
+        rows.append([horizontally, vertically, middle * _VIEWED_FROM])
+    # The third row is the depth, by which the other two are divided.
+    rows.append([across[2], down[2], _VIEWED_FROM])
+    matrix: Array = np.array(rows) @ _to_unit_plane(side)
+    return matrix
+
+
+def _turned_axes(draws: _Draws, tilt: float) -> tuple[Point3, Point3]:
+    """Where the sign's horizontal and vertical axes point after a random yaw, pitch and roll."""
     limit = math.radians(50) * tilt
-    yaw, pitch = draws.between(-limit, limit), draws.between(-limit, limit) * 0.7
+    yaw = draws.between(-limit, limit)
+    pitch = draws.between(-limit, limit) * 0.7
     roll = draws.between(-1, 1) * math.radians(16) * tilt
-    cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
-    cr, sr = math.cos(roll), math.sin(roll)
-    across = (cr * cy - sr * sp * sy, sr * cy + cr * sp * sy, -cp * sy)
-    down = (-sr * cp, cr * cp, sp)
-    distance, scale = 4.0, 4.0 * radius * size
-    mid = (0.5 + centre[0]) * size - 0.5, (0.5 + centre[1]) * size - 0.5
-    rows = [
-        [scale * across[i] + mid[i] * across[2], scale * down[i] + mid[i] * down[2], mid[i] * distance] for i in (0, 1)
-    ]
+
+    cos_yaw, sin_yaw = math.cos(yaw), math.sin(yaw)
+    cos_pitch, sin_pitch = math.cos(pitch), math.sin(pitch)
+    cos_roll, sin_roll = math.cos(roll), math.sin(roll)
+    across = (
+        cos_roll * cos_yaw - sin_roll * sin_pitch * sin_yaw,
+        sin_roll * cos_yaw + cos_roll * sin_pitch * sin_yaw,
+        -cos_pitch * sin_yaw,
+    )
+    down = (-sin_roll * cos_pitch, cos_roll * cos_pitch, sin_pitch)
+    return across, down
+
+
+def _to_unit_plane(side: int) -> Array:
+    """The matrix that maps a template's pixels to the sign's plane, whose radius is 1."""
     unit = 2 / (side * _TEMPLATE_RADIUS)
     middle = (side - 1) / 2 * unit
-    to_unit = np.array([[unit, 0, -middle], [0, unit, -middle], [0, 0, 1]])
-    matrix: Array = np.array([*rows, [across[2], down[2], distance]]) @ to_unit
-    return matrix
+    return np.array([[unit, 0, -middle], [0, unit, -middle], [0, 0, 1]])
 
 
 def _occlude(
@@ -216,7 +270,7 @@ def _occlude(
 
 
 def _light(canvas: Array, draws: _Draws, hardness: float) -> Array:
-    """The canvas under another light: a gain, a gamma and a colour cast, as one table per channel."""
+    """The canvas under another light: a gain, a gamma, haze and a colour cast, as one table per channel."""
     import cv2
 
     dark = draws.chance(0.65)
@@ -225,7 +279,11 @@ def _light(canvas: Array, draws: _Draws, hardness: float) -> Array:
     haze = draws.between(0, 0.45) * hardness if draws.chance(0.3) else 0.0
     gamma = math.exp(draws.between(-0.35, 0.35))
     cast = np.array([gain * (1 + draws.between(-0.2, 0.2)) for _ in range(3)])
-    levels = (np.arange(256)[:, None] / 255) ** gamma * cast * (1 - haze) + haze * min(gain, 1.0) * 0.8
+
+    curve = (np.arange(256)[:, None] / 255) ** gamma
+    # Haze is the light itself, so it is no brighter than the light.
+    haze_level = haze * min(gain, 1.0) * 0.8
+    levels = curve * cast * (1 - haze) + haze_level
     table = np.clip(levels * 255, 0, 255).astype(np.uint8)
     lit: Array = cv2.LUT(canvas, table.reshape(1, 256, 3))
     return lit
@@ -239,23 +297,34 @@ def _blur(canvas: Array, draws: _Draws, hardness: float, size: int) -> Array:
     motion = 0.07 * hardness * draws.between(0, 1) ** 2 * size
     angle = draws.between(0, math.pi)
     along = math.hypot(focus, motion)
-    reach = max(1, math.ceil(2.2 * along))
-    x = np.arange(-reach, reach + 1, dtype=np.float32)
-    lengthwise = x[None, :] * math.cos(angle) + x[:, None] * math.sin(angle)
-    crosswise = x[:, None] * math.cos(angle) - x[None, :] * math.sin(angle)
-    kernel = np.exp(-0.5 * ((lengthwise / along) ** 2 + (crosswise / focus) ** 2))
-    blurred: Array = cv2.filter2D(canvas, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT_101)
+    kernel = _elongated_gaussian(along, focus, angle)
+    blurred: Array = cv2.filter2D(canvas, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
     return blurred
+
+
+def _elongated_gaussian(along: float, across: float, angle: float) -> Array:
+    """A Gaussian whose deviation is ``along`` pixels in the direction of ``angle`` and ``across`` at right angles."""
+    # Beyond 2.2 deviations there is nothing left that a byte shows.
+    reach = max(1, math.ceil(2.2 * along))
+    offsets = np.arange(-reach, reach + 1, dtype=np.float32)
+    x, y = offsets[None, :], offsets[:, None]
+    lengthwise = x * math.cos(angle) + y * math.sin(angle)
+    crosswise = y * math.cos(angle) - x * math.sin(angle)
+    kernel: Array = np.exp(-0.5 * ((lengthwise / along) ** 2 + (crosswise / across) ** 2))
+    return kernel / kernel.sum()
 
 
 def _expose(canvas: Array, draws: _Draws, hardness: float, size: int) -> Array:
     """The image as the sensor gives it: a shadow across it, then noise that grows with the light."""
     import cv2
 
-    corners = np.array([1 - draws.between(0, 0.15 + 0.55 * hardness) for _ in range(4)], np.float32)
+    deepest = 0.15 + 0.55 * hardness
+    corners = np.array([1 - draws.between(0, deepest) for _ in range(4)], np.float32)
     shade = cv2.resize(corners.reshape(2, 2), (size, size), interpolation=cv2.INTER_LINEAR)
     light = canvas * shade[:, :, None]
+
     sigma = (1.5 + 34 * hardness * draws.between(0, 1)) * draws.between(0.4, 1)
+    # Shot noise grows with the root of the light; the rest of the noise is the same everywhere.
     shot = draws.between(0, 0.6)
     spread = sigma * (1 - shot) + sigma * shot / 16 * cv2.sqrt(light)
     light += spread * _noise(draws, size)
