@@ -310,8 +310,9 @@ def _elongated_gaussian(along: float, across: float, angle: float) -> Array:
     x, y = offsets[None, :], offsets[:, None]
     lengthwise = x * math.cos(angle) + y * math.sin(angle)
     crosswise = y * math.cos(angle) - x * math.sin(angle)
-    kernel: Array = np.exp(-0.5 * ((lengthwise / along) ** 2 + (crosswise / across) ** 2))
-    return kernel / kernel.sum()
+    weights = np.exp(-0.5 * ((lengthwise / along) ** 2 + (crosswise / across) ** 2))
+    kernel: Array = weights / weights.sum()
+    return kernel
 
 
 def _expose(canvas: Array, draws: _Draws, hardness: float, size: int) -> Array:

@@ -95,21 +95,30 @@ def _traced(model: nn.Module, example: Tensor, cuts: Cuts, held: Held) -> tuple[
 
 
 def _named(tied: Sequence[Tied], names: Sequence[str]) -> tuple[Group, ...]:
-    """Groups of the channels that meet the same layers in the same roles."""
+    """Groups of the channels that meet the same layers in the same roles; ``names`` are those of the layers."""
     alike: defaultdict[tuple[bool, frozenset[tuple[int, Role]]], list[Sequence[Slot]]] = defaultdict(list)
     for slots, summed in tied:
-        alike[summed, frozenset((slot.order, slot.role) for slot in slots)].append(slots)
+        met = frozenset((slot.order, slot.role) for slot in slots)
+        alike[summed, met].append(slots)
+
     groups: dict[str, Group] = {}
-    for (summed, met), members in alike.items():
-        first = first_filter(members[0])
-        name = names[first.order] if names[first.order] not in groups else f"{names[first.order]}:{first.channel}"
-        parts = tuple(_member(names[order], order, role, members) for order, role in sorted(met))
-        groups[name] = Group(name, len(members), parts, summed)
+    for (summed, met), every_channel in alike.items():
+        first = first_filter(every_channel[0])
+        name = names[first.order]
+        # An earlier group starts in the same layer: this one says at which of its filters it starts.
+        if name in groups:
+            name = f"{name}:{first.channel}"
+        members = tuple(_member(names[order], order, role, every_channel) for order, role in sorted(met))
+        groups[name] = Group(name, len(every_channel), members, summed)
     return tuple(groups.values())
 
 
 def _member(name: str, order: int, role: Role, channels: Sequence[Sequence[Slot]]) -> Member:
-    indices = (tuple(slot.channel for slot in slots if slot[:2] == (order, role)) for slots in channels)
+    """What a layer has of each channel of a group: the indices of its filters, inputs or scales."""
+    indices = []
+    for slots in channels:
+        mine = (slot.channel for slot in slots if (slot.order, slot.role) == (order, role))
+        indices.append(tuple(mine))
     return Member(name, role, tuple(indices))
 
 

@@ -35,17 +35,32 @@ def as_seen(name: str, layer: Layer | Transposed, inputs: Tensor, output: Tensor
     """
     if not isinstance(layer, Convolution) or type(layer).forward is kind_of(layer).forward:
         return inputs
-    axes = zip(inputs.shape[2:], output.shape[2:], layer.kernel_size, layer.stride, layer.dilation, strict=True)
-    spans = [(places - 1) * step + (size - 1) * spread + 1 - there for there, places, size, step, spread in axes]
-    declared = layer._reversed_padding_repeated_twice
-    missing = [max(0, span - sum(declared[2 * place : 2 * place + 2])) for place, span in enumerate(reversed(spans))]
+    missing = _missing_padding(layer, inputs, output)
     if not any(missing):
         return inputs
-    widths = [width for one in missing for width in (one // 2, one - one // 2)]
+    widths = []
+    for width in missing:
+        before = width // 2
+        widths += [before, width - before]
     seen = F.pad(inputs, widths)
-    if not torch.allclose(kind_of(layer).forward(layer, seen), output.detach(), rtol=1e-2, atol=1e-3):
+    computed = kind_of(layer).forward(layer, seen)
+    if not torch.allclose(computed, output.detach(), rtol=1e-2, atol=1e-3):
         raise HqpError(f"layer '{name}' pads its inputs in a way of its own", "padding that the layer declares")
     return seen
+
+
+def _missing_padding(layer: Convolution, inputs: Tensor, output: Tensor) -> list[int]:
+    """By how many pixels the declared padding falls short of so large an output, by axis, the last axis first."""
+    # In F.pad's order: two numbers for each axis, the last axis first.
+    declared = layer._reversed_padding_repeated_twice
+    missing = []
+    for place, axis in enumerate(reversed(range(len(layer.kernel_size)))):
+        last_start = (output.shape[2 + axis] - 1) * layer.stride[axis]
+        reach = (layer.kernel_size[axis] - 1) * layer.dilation[axis]
+        needed = last_start + reach + 1 - inputs.shape[2 + axis]
+        padded_already = sum(declared[2 * place : 2 * place + 2])
+        missing.append(max(0, needed - padded_already))
+    return missing
 
 
 def rows(layer: Layer, inputs: Tensor, positions: int) -> Tensor:

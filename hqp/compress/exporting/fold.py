@@ -24,23 +24,24 @@ def fold(graph: GraphProto, opset: int, shapes: Mapping[str, TensorProto]) -> bo
     ``shapes`` is what each Shape node gives, by the name of its output. Of an If whose condition is known the branch
     taken stands in its place, and its Shape nodes are among those still to be told.
     """
-    constants = {tensor.name: tensor for tensor in graph.initializer} | dict(shapes)
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    constants.update(shapes)
     waiting, kept, decided = deque(graph.node), [], False
     while waiting:
         node = waiting.popleft()
         if node.output[0] in shapes:
             continue
-        if node.op_type == "Constant":
-            constants[node.output[0]] = node.attribute[0].t
-        elif node.op_type == "Identity" and node.input[0] in constants:
-            constants[node.output[0]] = constants[node.input[0]]
-        elif node.op_type == "If" and node.input[0] in constants:
-            waiting.extendleft(reversed(_taken(node, bool(numpy_helper.to_array(constants[node.input[0]])))))
+        if node.op_type == "If" and node.input[0] in constants:
+            condition = bool(numpy_helper.to_array(constants[node.input[0]]))
+            # The branch may be constant in turn: its nodes are looked at next, in their order.
+            waiting.extendleft(reversed(_taken(node, condition)))
             decided = True
-        elif node.input and all(not name or name in constants for name in node.input):
-            constants |= _computed(node, opset, constants)
-        else:
+            continue
+        made = _made_constant(node, opset, constants)
+        if made is None:
             kept.append(node)
+        else:
+            constants.update(made)
     for node in kept:
         _pad_explicitly(node)
     owned = [tensor for node in kept for tensor in _own(node, constants)]
@@ -48,6 +49,18 @@ def fold(graph: GraphProto, opset: int, shapes: Mapping[str, TensorProto]) -> bo
     graph.node.extend(kept)
     graph.initializer.extend(owned)
     return decided
+
+
+def _made_constant(node: NodeProto, opset: int, constants: Mapping[str, TensorProto]) -> dict[str, TensorProto] | None:
+    """What a node gives, by name of output, where that is constant; ``None`` where it depends on the image."""
+    if node.op_type == "Constant":
+        return {node.output[0]: node.attribute[0].t}
+    if node.op_type == "Identity" and node.input[0] in constants:
+        return {node.output[0]: constants[node.input[0]]}
+    # An input that is left out has an empty name.
+    if node.input and all(not name or name in constants for name in node.input):
+        return _computed(node, opset, constants)
+    return None
 
 
 def _taken(node: NodeProto, condition: bool) -> list[NodeProto]:
@@ -77,9 +90,10 @@ def _computed(node: NodeProto, opset: int, constants: Mapping[str, TensorProto])
     """What a node gives whose every input is constant."""
     given = {name: numpy_helper.to_array(constants[name]) for name in node.input if name}
     values = ReferenceEvaluator(node, opsets={"": opset}).run(None, given)
-    return {
-        name: numpy_helper.from_array(np.asarray(value), name) for name, value in zip(node.output, values, strict=True)
-    }
+    computed = {}
+    for name, value in zip(node.output, values, strict=True):
+        computed[name] = numpy_helper.from_array(np.asarray(value), name)
+    return computed
 
 
 def _pad_explicitly(node: NodeProto) -> None:
@@ -92,24 +106,27 @@ def _pad_explicitly(node: NodeProto) -> None:
     if node.op_type != "Conv" or mode == b"NOTSET":
         return
     kernel = given["kernel_shape"]
-    spans = [
-        spread * (size - 1) for size, spread in zip(kernel, given.get("dilations", [1] * len(kernel)), strict=True)
-    ]
-    widths = [0 if mode == b"VALID" else span for span in spans]
-    pads = [width // 2 for width in widths] + [width - width // 2 for width in widths]
+    dilations = given.get("dilations", [1] * len(kernel))
+    widths = [0] * len(kernel)
+    if mode != b"VALID":
+        widths = [dilation * (size - 1) for size, dilation in zip(kernel, dilations, strict=True)]
+    before = [width // 2 for width in widths]
+    after = [width - width // 2 for width in widths]
     kept = [attribute for attribute in node.attribute if attribute.name not in ("auto_pad", "pads")]
     del node.attribute[:]
-    node.attribute.extend([*kept, helper.make_attribute("pads", pads)])
+    node.attribute.extend([*kept, helper.make_attribute("pads", before + after)])
 
 
 def _own(node: NodeProto, constants: Mapping[str, TensorProto]) -> list[TensorProto]:
+    """Copies of the constants that a node takes, which it now takes by names of its own."""
+    places = PLACES if node.op_type in WEIGHTED else {}
     owned = []
     for place, name in enumerate(node.input):
-        if name in constants:
-            tensor = TensorProto()
-            tensor.CopyFrom(constants[name])
-            kind = PLACES.get(place, place) if node.op_type in WEIGHTED else place
-            tensor.name = f"{node.name}.{kind}"
-            node.input[place] = tensor.name
-            owned.append(tensor)
+        if name not in constants:
+            continue
+        tensor = TensorProto()
+        tensor.CopyFrom(constants[name])
+        tensor.name = f"{node.name}.{places.get(place, place)}"
+        node.input[place] = tensor.name
+        owned.append(tensor)
     return owned

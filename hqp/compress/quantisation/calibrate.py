@@ -204,19 +204,28 @@ def kl_bins(counts: Counts, levels: int) -> int:
     values beyond it counts as one value: else an outlier behind a gap could never be cut off.
     """
     mass, filled = _running(counts), _running(counts > 0)
+    total = mass[-1]
     kept = np.arange(levels, len(counts) + 1)
-    kept = kept[mass[-1] - mass[kept] <= MOST_CLIPPED * mass[-1]]
+    kept = kept[total - mass[kept] <= MOST_CLIPPED * total]
+    beyond = total - mass[kept]
+    last = counts[kept - 1]
+
+    # Where each group ends, rounded up, for every i: of shape (i, levels + 1).
     edges = -(-kept[:, None] * np.arange(levels + 1) // levels)
-    group_mass, group_filled = np.diff(mass[edges]), np.diff(filled[edges])
-    beyond, last = mass[-1] - mass[kept], counts[kept - 1]
+    group_mass = np.diff(mass[edges])
+    group_filled = np.diff(filled[edges])
     group_filled[:, -1] += (last == 0) & (beyond > 0)
     log_q = np.log(np.where(group_mass > 0, group_mass, 1) / np.maximum(group_filled, 1))
     total_q = mass[kept] + ((group_mass[:, -1] == 0) & (beyond > 0))
+
+    # From here on the groups are those of P: the last one holds what was cut off.
     group_mass[:, -1] += beyond
+    cross_entropy = (group_mass * log_q).sum(axis=1)
     entropy = _running(_x_log_x(counts))[kept - 1] + _x_log_x(last + beyond)
     # KL(P‖Q) less log ∑P, which is the same for every i.
-    divergence = (entropy - (group_mass * log_q).sum(axis=1)) / mass[-1] + np.log(total_q)
-    return int(kept[divergence <= divergence.min() + TIE][-1])
+    divergence = (entropy - cross_entropy) / total + np.log(total_q)
+    nearest = kept[divergence <= divergence.min() + TIE]
+    return int(nearest[-1])
 
 
 def percentile_bins(counts: Counts) -> int:

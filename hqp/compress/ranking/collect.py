@@ -37,15 +37,20 @@ def collect(
     left out; the sensitivities are what ``sensitivity.sensitivities`` gave, or nothing, and ``channel_us`` what
     ``channel_time.channel_us`` did.
     """
-    known, positions = layers(model), output_positions(model, example)
+    known = layers(model)
     weights = {name: _float64(layer.weight.flatten(1)) for name, layer in known.items()}
     gammas = {name: _float64(norm.weight) for name, norm in norms(model).items() if norm.affine}
-    filter_macs = {name: float(positions[name] * known[name].weight[0].numel()) for name in positions}
-    input_macs = {name: filter_macs[name] * len(known[name].weight) / _inputs(known[name]) for name in positions}
-    fisher, fisher_obd = (
-        {name: _float64(values) for name, values in one.items()}
-        for one in ((measured.fisher, measured.fisher_obd) if measured else ({}, {}))
-    )
+
+    filter_macs, input_macs = {}, {}
+    for name, positions in output_positions(model, example).items():
+        layer = known[name]
+        filter_macs[name] = float(positions * layer.weight[0].numel())
+        input_macs[name] = filter_macs[name] * len(layer.weight) / _inputs(layer)
+
+    fisher, fisher_obd = {}, {}
+    if measured is not None:
+        fisher = {name: _float64(values) for name, values in measured.fisher.items()}
+        fisher_obd = {name: _float64(values) for name, values in measured.fisher_obd.items()}
     return Statistics(weights, gammas, fisher, fisher_obd, filter_macs, input_macs, channel_us)
 
 

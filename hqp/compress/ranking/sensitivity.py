@@ -70,19 +70,26 @@ def sensitivities(model: nn.Module, batches: Batches, say: Callable[[str], None]
         for images, labels in batches:
             # Channels last: the channels of a patch lie side by side, and depthwise products run over them.
             laid_out = _like(model, images).contiguous(memory_format=order)
-            for found in parts.each(len(images), partial(_measured, model, taps, laid_out, labels)):
+            work = partial(_measured, model, taps, laid_out, labels)
+            for found in parts.each(len(images), work):
                 reached |= found.keys()
                 for name, values in found.items():
                     sums[name] += values
             images_seen += len(images)
     _refuse_cut_gradients(model, first, [name for name in measured if name not in reached])
+    _require_finite(sums)
+    means = {name: values / images_seen for name, values in sums.items()}
+    return Sensitivities(
+        fisher={name: values[0] for name, values in means.items()},
+        fisher_obd={name: values[1] for name, values in means.items()},
+    )
+
+
+def _require_finite(sums: dict[str, Tensor]) -> None:
     for name, values in sums.items():
         if not torch.isfinite(values).all():
-            raise HqpError(
-                f"the sensitivity of layer '{name}' is not finite", "weights and images without NaN or infinity"
-            )
-    means = {name: values / images_seen for name, values in sums.items()}
-    return Sensitivities(*({name: values[row] for name, values in means.items()} for row in range(2)))
+            wrong = f"the sensitivity of layer '{name}' is not finite"
+            raise HqpError(wrong, "weights and images without NaN or infinity")
 
 
 def _measured(model: nn.Module, taps: _Taps, images: Tensor, labels: Tensor, part: slice) -> dict[str, Tensor]:
@@ -139,17 +146,20 @@ def _refuse_cut_gradients(model: nn.Module, image: Tensor, unreached: list[str])
 
 def measured_layers(model: nn.Module) -> dict[str, Layer | Transposed]:
     """The layers that have filters, by qualified name: those that can be pruned, and transposed convolutions."""
-    return {**layers(model), **{name: one for name, one in model.named_modules() if isinstance(one, Transposed)}}
+    transposed = {name: module for name, module in model.named_modules() if isinstance(module, Transposed)}
+    return {**layers(model), **transposed}
 
 
 @contextmanager
 def _frozen(model: nn.Module) -> Iterator[None]:
-    """The model's parameters without gradients, its batch norms as scales; both restored."""
+    """Inside, the parameters take no gradients and batch norms only scale; both are restored afterwards."""
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    norms = [one for one in model.modules() if type(one) in NORMS and one.running_mean is not None]
+    # A norm without running statistics normalises by the batch, in evaluation too: it is no scale.
+    norms = [module for module in model.modules() if type(module) in NORMS and module.running_mean is not None]
     try:
         model.requires_grad_(False)
         for norm in norms:
+            # An attribute of the instance comes before the method of its class.
             vars(norm)["forward"] = partial(_scaled, norm)
         yield
     finally:

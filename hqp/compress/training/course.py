@@ -163,17 +163,22 @@ def _train(course: Course, path: Path | None, on_step: Callable[[Step], None]) -
 
 def _train_epoch(course: Course, epoch: int, on_step: Callable[[Step], None]) -> None:
     """Trains one epoch; order, augmentation and dropout are functions of (seed, epoch) alone."""
-    recipe, seed = course.recipe, _epoch_seed(course.seed, epoch)
-    epochs, size, steps = len(recipe.sizes), recipe.sizes[epoch], len(course.images) // recipe.batch
+    recipe = course.recipe
+    epochs, size = len(recipe.sizes), recipe.sizes[epoch]
+    steps = len(course.images) // recipe.batch
+
+    seed = _epoch_seed(course.seed, epoch)
     draws = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(course.images), generator=draws).numpy()
+    # Dropout draws from torch's own generator, and must not repeat what the augmentation drew.
     torch.manual_seed(seed + 1)
+
     course.model.train()
     total = 0.0
     for step in range(steps):
         optimizer.set_learning_rate(course.optimizer, recipe, epoch * steps + step, epochs * steps)
-        chosen = np.sort(order[step * recipe.batch : (step + 1) * recipe.batch]).tolist()
-        inputs, labels = batch(course.images, chosen, size, _device(course.model))
+        chosen = order[step * recipe.batch : (step + 1) * recipe.batch]
+        inputs, labels = batch(course.images, np.sort(chosen).tolist(), size, _device(course.model))
         inputs = augmented(inputs, recipe, draws).contiguous(memory_format=course.order)
         total += _finite(_train_batch(course, inputs, labels), epoch)
         on_step(Step(epoch + 1, epochs, step + 1, steps, size, total / (step + 1)))
@@ -181,26 +186,44 @@ def _train_epoch(course: Course, epoch: int, on_step: Callable[[Step], None]) ->
 
 def _train_batch(course: Course, inputs: Tensor, labels: Tensor) -> float:
     """The batch's loss, after one step of the optimizer."""
-    recipe, teacher = course.recipe, course.teacher
-    parameters = [one for group in course.optimizer.param_groups for one in group["params"] if one.requires_grad]
+    parameters = _trained_parameters(course.optimizer)
 
     def add_gradients(part: slice) -> float:
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            outputs = contract.training_logits(course.model(inputs[part]))
-            loss = functional.cross_entropy(outputs, labels[part], label_smoothing=recipe.label_smoothing)
-            if teacher is not None:
-                loss = (1 - teacher.share) * loss + teacher.share * teacher.loss(inputs[part], outputs)
-            loss = loss * (len(outputs) / len(inputs))
-        # All at once: a backward pass that fails would leave some of its gradients added.
-        for one, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
-            if gradient is not None:
-                one.grad = gradient if one.grad is None else one.grad + gradient
+        # Weighted, so that the losses of all parts add up to the mean over the whole batch.
+        share = len(labels[part]) / len(labels)
+        loss = _loss(course, inputs[part], labels[part]) * share
+        _add_gradients(loss, parameters)
         return float(loss.detach())
 
     course.optimizer.zero_grad(set_to_none=True)
     loss = sum(course.parts.each(len(inputs), add_gradients))
     course.optimizer.step()
     return loss
+
+
+def _trained_parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    every = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return [parameter for parameter in every if parameter.requires_grad]
+
+
+def _loss(course: Course, inputs: Tensor, labels: Tensor) -> Tensor:
+    """The mean loss of the images by their labels and, where there is a teacher, by what it says of them."""
+    recipe, teacher = course.recipe, course.teacher
+    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+        outputs = contract.training_logits(course.model(inputs))
+        loss = functional.cross_entropy(outputs, labels, label_smoothing=recipe.label_smoothing)
+        if teacher is not None:
+            loss = (1 - teacher.share) * loss + teacher.share * teacher.loss(inputs, outputs)
+    return loss
+
+
+def _add_gradients(loss: Tensor, parameters: Sequence[Tensor]) -> None:
+    """Adds the gradients of a loss to those that the parameters have."""
+    # All at once: a backward pass that fails would leave some of its gradients added.
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if gradient is not None:
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
 
 
 # --- what a training needs ----------------------------------------------------------------------------------------

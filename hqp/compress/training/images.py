@@ -55,24 +55,34 @@ def batch(images: Images, chosen: Sequence[int], size: int, device: torch.device
 def augmented(inputs: Tensor, recipe: TrainingRecipe, draws: torch.Generator) -> Tensor:
     """The images moved, zoomed, brightened and given more or less contrast, each by draws of its own; some mirrored."""
     count = len(inputs)
+    # Five numbers from -1 to 1 for each image. Their order is part of what a seed means.
     draw = (torch.rand((count, 5), generator=draws) * 2 - 1).to(inputs.device)
-    placed = torch.zeros((count, 2, 3), device=inputs.device)
-    placed[:, 0, 0] = placed[:, 1, 1] = torch.exp(draw[:, 0] * math.log1p(recipe.scale))
+    zoom, shift, contrast, brightness = draw[:, 0], draw[:, 1:3], draw[:, 3], draw[:, 4]
+
+    # Affine maps from the new image to the old one, whose coordinates go from -1 to 1.
+    maps = torch.zeros((count, 2, 3), device=inputs.device)
+    maps[:, 0, 0] = maps[:, 1, 1] = torch.exp(zoom * math.log1p(recipe.scale))
     if recipe.flip:
-        placed[:, 0, 0] *= (torch.randint(2, (count,), generator=draws) * 2 - 1).to(inputs.device)
-    placed[:, :, 2] = draw[:, 1:3] * 2 * recipe.shift
-    grid = functional.affine_grid(placed, list(inputs.shape), align_corners=False)
+        signs = torch.randint(2, (count,), generator=draws) * 2 - 1
+        maps[:, 0, 0] *= signs.to(inputs.device)
+    maps[:, :, 2] = shift * 2 * recipe.shift
+    grid = functional.affine_grid(maps, list(inputs.shape), align_corners=False)
     moved = functional.grid_sample(inputs, grid, padding_mode="border", align_corners=False)
+
     if recipe.erase:
-        moved = moved * _windows(moved, recipe.erase, draws)
-    gain = 1 + recipe.contrast * draw[:, 3].view(-1, 1, 1, 1)
-    moved = moved * gain + recipe.brightness * draw[:, 4].view(-1, 1, 1, 1)
-    return moved
+        moved = moved * _outside_a_square(moved, recipe.erase, draws)
+    gain = 1 + recipe.contrast * contrast.view(-1, 1, 1, 1)
+    offset = recipe.brightness * brightness.view(-1, 1, 1, 1)
+    return moved * gain + offset
 
 
-def _windows(images: Tensor, side: float, draws: torch.Generator) -> Tensor:
+def _outside_a_square(images: Tensor, side: float, draws: torch.Generator) -> Tensor:
     """1 where an image stays and 0 in a square about a random centre (cutout, DeVries and Taylor, 2017)."""
     centres = torch.rand((2, len(images), 1), generator=draws).to(images.device)
-    down, across = ((torch.arange(length, device=images.device) + 0.5) / length for length in images.shape[-2:])
-    inside = ((down - centres[0]).abs() < side / 2)[:, :, None] & ((across - centres[1]).abs() < side / 2)[:, None, :]
+    height, width = images.shape[-2:]
+    down = (torch.arange(height, device=images.device) + 0.5) / height
+    across = (torch.arange(width, device=images.device) + 0.5) / width
+    in_rows = (down - centres[0]).abs() < side / 2
+    in_columns = (across - centres[1]).abs() < side / 2
+    inside = in_rows[:, :, None] & in_columns[:, None, :]
     return (~inside)[:, None].to(images.dtype)
