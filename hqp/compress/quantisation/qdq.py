@@ -68,13 +68,14 @@ def _scaled(graph: GraphProto) -> tuple[str, ...]:
 
 def _with_qdq(fp32: Path, ranges: Ranges, policy: Policy) -> ModelProto:
     from onnxruntime.quantization import QuantType
-    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
     from onnxruntime.quantization.quant_utils import add_infer_metadata
+
+    from hqp.compress.quantisation.weight_scales import Quantizer
 
     model = onnx.shape_inference.infer_shapes(onnx.load(fp32), strict_mode=True)
     floats = precision.in_float(model.graph, policy)
     add_infer_metadata(model)  # else onnxruntime writes the file to a temporary place to infer the shapes again
-    quantizer = QDQQuantizer(
+    quantizer = Quantizer(
         model,
         per_channel=True,
         reduce_range=policy.weight_bits == 7,

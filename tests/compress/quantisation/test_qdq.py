@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from hqp.compress.quantisation import calibrate
 from hqp.compress.quantisation.qdq import quantize, tensors
 from hqp.errors import HqpError
 from hqp.measure.environment import host_facts
-from hqp.records import Calibration, Policy
+from hqp.records import Calibration, Policy, digest_of
 
 torch.set_num_threads(1)
 
@@ -98,7 +98,7 @@ def fp32(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def quantized(fp32: Path) -> Callable[[Policy], Path]:
     def make(policy: Policy) -> Path:
-        path = fp32.with_name(f"int8-{hash(policy)}.onnx")
+        path = fp32.with_name(f"int8-{digest_of(asdict(policy))[:12]}.onnx")
         if not path.exists():
             quantize(fp32, path, ranges(fp32, lambda: [images(32, 1)], "minmax", policy), policy)
         return path
