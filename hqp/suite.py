@@ -159,7 +159,8 @@ class Suite:
     ``delta_max_pp`` is the bound under which methods prune, in absolute points of top-1. ``test_images`` of the split
     ``test``, its first ones, judge accuracy; all of them where nothing is said. ``rounds`` fresh pairs of
     sessions are timed per case, ``iterations`` inferences each after ``warmups`` uncounted ones. ``keep`` are name
-    patterns of layers that lose no filter. Paths start at pytest's rootdir, wherever pytest is started.
+    patterns of layers that lose no filter. ``exact_precision`` refuses a device that would run a method in another
+    precision than the method's own. Paths start at pytest's rootdir, wherever pytest is started.
     """
 
     models: tuple[str | Model, ...]
@@ -169,6 +170,7 @@ class Suite:
     gates: tuple[Gate, ...]
     delta_max_pp: float = 1.5
     keep: tuple[str, ...] = ()
+    exact_precision: bool = False
     input_size: int | None = None
     crop: float | None = None
     resize: int | Literal["shorter", "squash"] | None = None

@@ -97,7 +97,7 @@ def compress(
     def make() -> Any:
         from hqp.records import Targets
         from hqp.run.compress import compress as run
-        from hqp.run.inputs.subject import Request
+        from hqp.run.inputs.request import Request
         from hqp.suite import Model
 
         chosen = Model(model, weights, pretrained, num_classes)
@@ -118,6 +118,8 @@ def _made(artifact: Any, device: str, certified: bool) -> str:
     """What an artefact is, and what to type next; that it has no certificate only where it should be ``certified``."""
     sidecar = artifact.sidecar
     lines = [f"{artifact.path}: {_kept(sidecar)}; {_judged(sidecar.accuracy)}"]
+    replaced = sidecar.settings.recipe.replaced
+    lines += [f"{replaced}, since {device} lacks that"] if replaced else []
 
     choices = (sidecar.choices.recovered, sidecar.choices.calibrated)
     lines += [str(choice) for choice in choices if choice]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import get_args
 
-from hqp.records.method import Policy
+from hqp.errors import HqpError
+from hqp.records.method import Floats, Policy, Precision
 
 
 @dataclass(frozen=True)
@@ -13,12 +15,21 @@ class Device:
 
     ``host`` is where it is: this machine where it is empty, else a destination that the system's SSH client knows.
     ``dla_core`` is the deep-learning accelerator that it runs on in place of the GPU, by number.
+    ``replaces`` says which of its ``precisions`` it runs in the place of one that it lacks: ``{"int8": "fp16"}``. A
+    method in any other is refused.
     """
 
     runtime: str
     threads: int
-    precisions: tuple[str, ...]
+    precisions: tuple[Precision, ...]
     policy: Policy
     summary: str
     host: str = ""
     dla_core: int | None = None
+    replaces: dict[Precision, Floats] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for asked, instead in self.replaces.items():
+            if asked in self.precisions or instead not in self.precisions or instead not in get_args(Floats):
+                right = "one that it lacks by one that it has: FP32 or FP16"
+                raise HqpError(f"a device replaces {asked} by {instead}", right)

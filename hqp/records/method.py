@@ -8,9 +8,11 @@ from typing import Literal
 
 Option = str | bool | int | float
 Calibration = Literal["kl", "percentile", "minmax"]
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
 # What a policy may ask of a layer in a file that is INT8 otherwise.
 LayerPrecision = Literal["fp32", "int8"]
+# What a file holds that is not quantised.
+Floats = Literal["fp32", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -131,14 +133,26 @@ class Recipe:
 
     ``precision`` is the type of all that is shipped where nothing is quantised.
     ``give_back``: where the exported file breaks the bound that pruning kept, steps are given back until it holds.
-    ``alpha``: the file is certified on ``test``, with that chance at most of a drop above Δmax.
+    ``alpha``: the file is certified on ``test``, with that chance at most of a drop above Δmax. ``instead_of`` is the
+    precision that the method asks for, where the device lacks it.
     """
 
     pruning: Pruning | None = None
     quantization: Quantization | None = None
-    precision: Literal["fp32", "fp16"] = "fp32"
+    precision: Floats = "fp32"
     give_back: bool = False
     alpha: float | None = None
+    instead_of: Precision | None = None
+
+    @property
+    def asks_for(self) -> Precision:
+        """The precision that a device must have for it."""
+        return "int8" if self.quantization else self.precision
+
+    @property
+    def replaced(self) -> str:
+        """What stands in the place of the method's precision, ``FP16 for INT8``; empty where nothing does."""
+        return f"{self.asks_for.upper()} for {self.instead_of.upper()}" if self.instead_of else ""
 
 
 @dataclass(frozen=True)

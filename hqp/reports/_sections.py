@@ -106,8 +106,14 @@ def _inner(measurement: Measurement) -> str:
     return ABSENT if share is None else number(100 * share, 1)
 
 
+def method_text(measurement: Measurement) -> str:
+    """The method, with the precision that it has in the place of its own where the device lacks that."""
+    replaced = measurement.sidecar.settings.recipe.replaced
+    return f"{measurement.case.method} ({replaced})" if replaced else measurement.case.method
+
+
 _CASE: tuple[Column, ...] = (
-    Column("method", lambda measurement: measurement.case.method),
+    Column("method", method_text),
     Column("device", lambda measurement: measurement.case.device),
 )
 

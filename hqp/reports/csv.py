@@ -33,6 +33,8 @@ def _measured(row: Measurement) -> dict[str, object]:
         "model": _plain(row.case.model),
         "method": _plain(row.case.method),
         "device": _plain(row.case.device),
+        "precision": sidecar.settings.recipe.asks_for,
+        "instead_of": sidecar.settings.recipe.instead_of or "",
         "top1": row.accuracy.top1,
         **_interval("drop_pp", _numbers.drop(row)),
         **_interval("latency_ms", _numbers.latency(row)),

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hqp import catalog
 from hqp.errors import HqpError, command
-from hqp.records import Artifact, Case, Measurement, Results
+from hqp.records import Artifact, Case, Device, Measurement, Results
 from hqp.run import judge
-from hqp.run.context import Context, device_of, runtime_of
+from hqp.run.context import Context
 from hqp.run.inputs import artifacts, claims
 from hqp.run.measuring import Protocol, measure_files
 from hqp.run.results import results
@@ -19,12 +18,14 @@ from hqp.store import Store
 def bench_artifacts(paths: Sequence[Path], device: str, *, dataset: str | None = None) -> Results:
     """The measurements of finished artefacts on a device, beside FP32 where one of them is the same model's FP32."""
     given = tuple(artifacts.read(path) for path in paths)
-    runtime_of(device_of(device))
+    context = Context(Store(Path(".hqp")))
+    declared = context.plugins.device(device)
+    context.plugins.runtime(declared)
     for made in given:
-        _require_dataset(made, dataset)
+        _require_precision(made, device, declared)
+        _require_dataset(context, made, dataset)
     _refuse_twice(given)
 
-    context = Context(Store(Path(".hqp")))
     # Everything is checked before the first minute is spent on measuring.
     for made in given:
         fp32 = _fp32_of(made, given)
@@ -39,13 +40,21 @@ def bench_artifacts(paths: Sequence[Path], device: str, *, dataset: str | None =
     return results("bench", "what these artefacts do on this device", tuple(measurements), ())
 
 
-def _require_dataset(made: Artifact, named: str | None) -> None:
+def _require_dataset(context: Context, made: Artifact, named: str | None) -> None:
     """Sees that an artefact's dataset is the one that the user ``named``, if any, and that it is here."""
     dataset = made.sidecar.images.dataset
     if named is not None and dataset != named:
         wrong = f"{made.path} was made for {dataset}, not {named}"
         raise HqpError(wrong, fix=command("--dataset", dataset))
-    catalog.load("datasets", dataset)
+    context.plugins.load("datasets", dataset)
+
+
+def _require_precision(made: Artifact, name: str, device: Device) -> None:
+    """Sees that the device has the precision that an artefact is in."""
+    precision = made.sidecar.settings.recipe.asks_for
+    if precision not in device.precisions:
+        wrong = f"{made.path} is {precision.upper()}, which device '{name}' lacks"
+        raise HqpError(wrong, "an artefact that was made for it", command("hqp", "compress", "--device", name))
 
 
 def _fp32_of(made: Artifact, given: Sequence[Artifact]) -> Artifact | None:

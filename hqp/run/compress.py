@@ -26,10 +26,11 @@ from hqp.records import (
 )
 from hqp.run import delivery
 from hqp.run import exports as exporting
-from hqp.run.context import Context, split_digest
+from hqp.run.context import Context
 from hqp.run.engine import criteria_digest, engine_digest
 from hqp.run.inputs import artifacts, expected
-from hqp.run.inputs.subject import Request, Subject, identity, resolve, subject, trained
+from hqp.run.inputs.request import Request, Resolved, resolve
+from hqp.run.inputs.subject import Subject, identity, subject, trained
 from hqp.run.sidecar import sidecar_of
 from hqp.run.training_recipe import recipe_of
 from hqp.store import Store
@@ -41,21 +42,24 @@ if TYPE_CHECKING:
 TOOLS = ("torch", "torchvision", "timm", "onnx", "onnxruntime", "numpy")
 
 
-def artifact(context: Context, request: Request) -> Artifact:
+def artifact(context: Context, asked: Resolved) -> Artifact:
     """The artefact of a request, made where the store does not have it yet."""
-    recipe, found = resolve(request), subject(context, request)
+    request, found = asked.request, subject(context, asked)
+    if asked.recipe.replaced:
+        lacks = f"{request.method} on {request.device}: {asked.recipe.replaced}, since the device lacks that"
+        context.tell(request.device, lacks, loud=True)
     context.tell(request.model.name, found.takes.shown(context.unread(request.dataset, "selection", found.reading)))
-    data = _data(context, request, found)
-    key = _key(context, request, found, data)
+    data = _data(context, found)
+    key = _key(context, found, data)
 
     def build(folder: Path) -> None:
         _require_engine()
         from hqp.compress import pipeline, plan
 
-        job = _job(context, request, found, recipe, data)
+        job = _job(context, found, asked.recipe, data)
         with context.progress.whole(plan.expected(job)) as begin:
             draft = pipeline.run(job, begin)
-        _write(folder, context, request, found, job, draft)
+        _write(folder, context, found, job, draft)
 
     folder = context.store.make("artifacts", key, build)
     made = artifacts.read(folder)
@@ -64,13 +68,13 @@ def artifact(context: Context, request: Request) -> Artifact:
     return made
 
 
-def _key(context: Context, request: Request, found: Subject, data: dict[str, Any]) -> dict[str, Any]:
+def _key(context: Context, found: Subject, data: dict[str, Any]) -> dict[str, Any]:
     """What names the artefact of a request in the store, of which ``data`` names weights, images and engine."""
-    recipe = resolve(request)
-    certifying = split_digest(request.dataset, "test", found.reading, request.test_images)
+    request, recipe = found.request, found.asked.recipe
+    certifying = context.split_digest(request.dataset, "test", found.reading, request.test_images)
     return {
         **data,
-        "train": split_digest(request.dataset, "train", found.reading),
+        "train": context.split_digest(request.dataset, "train", found.reading),
         "test": certifying if recipe.alpha is not None else None,
         "method": request.method,
         "recipe": asdict(recipe),
@@ -92,17 +96,17 @@ def _told(context: Context, request: Request, trained: Accuracy) -> None:
 
 def prepared_job(context: Context, request: Request, recipe: Recipe) -> Job:
     """What the engine is given for a request, with another recipe than that of the request's method."""
-    resolve(request)
+    asked = resolve(request, context.plugins)
     _require_engine()
-    found = subject(context, request)
-    return _job(context, request, found, recipe, _data(context, request, found))
+    found = subject(context, asked)
+    return _job(context, found, recipe, _data(context, found))
 
 
-def _data(context: Context, request: Request, found: Subject) -> dict[str, Any]:
+def _data(context: Context, found: Subject) -> dict[str, Any]:
     """What names the trained weights, the images and the engine."""
-    calibration, selection = (_samples(context, request, found, split) for split in ("calibration", "selection"))
+    calibration, selection = (_samples(context, found, split) for split in ("calibration", "selection"))
     return {
-        **identity(request, found),
+        **identity(found),
         "calibration": calibration.digest,
         "selection": selection.digest,
         "engine": engine_digest(),
@@ -118,33 +122,35 @@ def _require_engine() -> None:
         raise NotInstalled("compressing a model", absent, "compress")
 
 
-def _samples(context: Context, request: Request, found: Subject, split: str) -> Samples:
-    return context.samples(request.dataset, split, found.size, reading=found.reading)
+def _samples(context: Context, found: Subject, split: str) -> Samples:
+    return context.samples(found.request.dataset, split, found.size, reading=found.reading)
 
 
-def _certifying(context: Context, request: Request, found: Subject) -> Samples:
+def _certifying(context: Context, found: Subject) -> Samples:
     """The images of ``test`` that certify."""
+    request = found.request
     return context.samples(request.dataset, "test", found.size, reading=found.reading, first=request.test_images)
 
 
-def _job(context: Context, request: Request, found: Subject, recipe: Recipe, data: dict[str, Any]) -> Job:
+def _job(context: Context, found: Subject, recipe: Recipe, data: dict[str, Any]) -> Job:
     from hqp.compress.job import Job
 
-    calibration, selection = (_samples(context, request, found, split) for split in ("calibration", "selection"))
+    request = found.request
+    calibration, selection = (_samples(context, found, split) for split in ("calibration", "selection"))
 
     def evaluate(file: Path) -> Judged:
         return context.judged(file, request.device, selection, found.size)
 
     def test(file: Path) -> Judged:
-        return context.judged(file, request.device, _certifying(context, request, found), found.size)
+        return context.judged(file, request.device, _certifying(context, found), found.size)
 
     def outputs(file: Path, count: int) -> npt.NDArray[np.float32]:
         return context.outputs(file, request.device, calibration.first(count), found.size, "distance from FP32")
 
     rankings = recipe.pruning.rankings if recipe.pruning else ()
-    criteria = {ranking: catalog.load("criteria", ranking.criterion) for ranking in rankings}
+    criteria = {ranking: context.plugins.load("criteria", ranking.criterion) for ranking in rankings}
     return Job(
-        model=trained(request, found, len(selection.classes), context.progress.say),
+        model=trained(found, len(selection.classes), context.progress.say),
         key=data,
         recipe=recipe,
         policy=context.policy(request.device),
@@ -152,8 +158,8 @@ def _job(context: Context, request: Request, found: Subject, recipe: Recipe, dat
         calibration=calibration,
         selection=selection,
         train_images=len(context.unread(request.dataset, "train", found.reading)),
-        train=lambda: _samples(context, request, found, "train"),
-        training=recipe_of(found.plugin, request.dataset),
+        train=lambda: _samples(context, found, "train"),
+        training=recipe_of(found.asked.model, request.dataset),
         seed=request.seed,
         delta_max_pp=request.delta_max_pp,
         targets=request.targets,
@@ -190,7 +196,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _write(folder: Path, context: Context, request: Request, found: Subject, job: Job, draft: Draft) -> None:
+def _write(folder: Path, context: Context, found: Subject, job: Job, draft: Draft) -> None:
     from hqp.compress.channels import groups
     from hqp.compress.exporting import layer_record
     from hqp.compress.search import candidates
@@ -202,8 +208,8 @@ def _write(folder: Path, context: Context, request: Request, found: Subject, job
     shutil.copyfile(draft.file, folder / artifacts.MODEL)
     used = [job.calibration, job.selection]
     if draft.certificate:
-        used.append(_certifying(context, request, found))
-    documents.write(folder / artifacts.SIDECAR, sidecar_of(context, request, found, job, draft, used))
+        used.append(_certifying(context, found))
+    documents.write(folder / artifacts.SIDECAR, sidecar_of(context, found, job, draft, used))
     fisher = draft.measured.fisher if draft.measured else None
     precision = job.policy.precision_of if job.recipe.quantization else lambda layer: job.recipe.precision
     records: tuple[LayerRecord, ...] = layer_record.record(job.model, kept, gone, fisher, precision)
@@ -218,42 +224,39 @@ def compress(request: Request, out: Path, *, force: bool = False, exports: Seque
     Raises:
         HqpError: ``out`` holds another artefact or something else, or nothing can be written there.
     """
-    resolve(request)
     names = exporting.resolve(exports)
-    delivery.require_usable(out)
     context = Context(Store(Path(".hqp")))
+    asked = resolve(request, context.plugins)
+    delivery.require_usable(out)
     with context.progress.case(f"{request.model.name}-{request.method}-{request.device}", 1, 1):
         if delivery.is_taken(out) and not force:
-            _require_same(context, request, out, names)
+            _require_same(context, asked, out, names)
             context.progress.say(f"{out} holds this artefact already; --force writes it anew")
         else:
-            delivery.deliver(_delivered(context, request, names), out, force=force)
+            delivery.deliver(_delivered(context, asked, names), out, force=force)
     return artifacts.read(out)
 
 
-def _delivered(context: Context, request: Request, exports: Sequence[str]) -> Path:
+def _delivered(context: Context, asked: Resolved, exports: Sequence[str]) -> Path:
     """The folder in the store that holds the artefact of a request and its exports."""
-    made = artifact(context, request)
+    made = artifact(context, asked)
     if not exports:
         return Path(made.path)
-    size, selection = (
-        made.sidecar.network.input_size,
-        _samples(context, request, subject(context, request), "selection"),
-    )
+    selection = _samples(context, subject(context, asked), "selection")
     indices = np.unique(np.linspace(0, len(selection) - 1, exporting.IMAGES).astype(int)).tolist()
-    images = selection.normalised(selection.read(indices, size))
-    with context.opener(Path(made.path) / artifacts.MODEL, request.device)() as session:
+    images = selection.normalised(selection.read(indices, made.sidecar.network.input_size))
+    with context.opener(Path(made.path) / artifacts.MODEL, asked.request.device)() as session:
         logits = session.outputs(images)
     return exporting.with_exports(context.store, made, exports, logits, images)
 
 
-def _require_same(context: Context, request: Request, out: Path, exports: Sequence[str]) -> None:
+def _require_same(context: Context, asked: Resolved, out: Path, exports: Sequence[str]) -> None:
     """Sees that ``out`` holds what the store has for the request."""
-    found = subject(context, request)
-    key = _key(context, request, found, _data(context, request, found))
+    found = subject(context, asked)
+    key = _key(context, found, _data(context, found))
     right, fix = "a new directory, or --force to replace it", command("--out", f"{out}-2")
     if not context.store.path("artifacts", key).is_dir():
         wrong = f"{out} holds an artefact, and {context.store.root} has none of this request to compare it with"
         raise HqpError(wrong, right, fix)
-    if not delivery.is_same(_delivered(context, request, exports), out):
+    if not delivery.is_same(_delivered(context, asked, exports), out):
         raise HqpError(f"{out} holds another artefact", right, fix)

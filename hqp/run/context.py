@@ -7,19 +7,17 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hqp import catalog, documents, transport
+from hqp import documents, transport
 from hqp.errors import HqpError
 from hqp.measure import environment, guards, sampler
 from hqp.records import (
     DEFAULT_READING,
     Accuracy,
     Cost,
-    Device,
     Digest,
     Environment,
     Judged,
@@ -30,8 +28,10 @@ from hqp.records import (
     digest_of,
 )
 from hqp.run import exports, images
+from hqp.run.engine import code_digest
+from hqp.run.plugins import Plugins
 from hqp.run.progress import Progress
-from hqp.runtimes import LocalSession, RuntimeSession
+from hqp.runtimes import RuntimeSession
 from hqp.store import Store, sha256_of
 from hqp.transport import Host
 
@@ -53,10 +53,11 @@ class Prepared:
 
 @dataclass
 class Context:
-    """One run's store and progress; images and environments are read once."""
+    """One run's store, progress and plug-ins; images and environments are read once."""
 
     store: Store
     progress: Progress = field(default_factory=Progress)
+    plugins: Plugins = field(default_factory=Plugins)
     _samples: dict[tuple[str, str, int, Reading, int | None], Samples] = field(default_factory=dict)
     _environments: dict[str, Environment] = field(default_factory=dict)
     _told: set[tuple[str, str]] = field(default_factory=set)
@@ -76,7 +77,7 @@ class Context:
         """A split, or its first images, decoded once at ``size`` pixels and kept as uint8 in the store."""
         key = (dataset, split, size, reading, first)
         if key not in self._samples:
-            loaded = _checked(_loaded(dataset, split, reading, first))
+            loaded = _checked(self._loaded(dataset, split, reading, first))
             ready = images.prepared(loaded, size, reading.skip_unreadable, self.store, self.progress)
             self._samples[key] = _as_read(_checked(ready), reading)
             self._warn_of_leak(loaded, reading)
@@ -86,31 +87,39 @@ class Context:
         """Tells where images that judge are training images too; looked for once, and kept in the store."""
         if samples.leak is None:
             return
-        key = {"judging": samples.digest, "train": _loaded(samples.dataset, "train", reading).digest}
+        key = {"judging": samples.digest, "train": self._loaded(samples.dataset, "train", reading).digest}
         leak = self.store.record("leaks", key, Leak, samples.leak)
         if leak.shared:
             self.tell(samples.split, leak.warning(samples.split))
 
+    def split_digest(self, dataset: str, split: str, reading: Reading, first: int | None = None) -> Digest:
+        """What names a split, or its first images, and the way they become a network's input; none is decoded."""
+        return _as_read(self._loaded(dataset, split, reading, first), reading).digest
+
     def unread(self, dataset: str, split: str, reading: Reading) -> Samples:
         """A split, none of whose images is read: for how many there are, and for what normalises them."""
-        return _as_read(_loaded(dataset, split, reading), reading)
+        return _as_read(self._loaded(dataset, split, reading), reading)
+
+    def _loaded(self, dataset: str, split: str, reading: Reading, first: int | None = None) -> Samples:
+        loaded: Samples = self.plugins.load("datasets", dataset).load(split, data_root(), reading)
+        return loaded.first(first or len(loaded))
 
     def host(self, device: str) -> Host:
         """Where a device is."""
-        return transport.host(device_of(device).host)
+        return transport.host(self.plugins.device(device).host)
 
     def environment(self, device: str) -> Environment:
         """What a number measured on ``device`` depends on, now, on the host that it is on."""
         if device not in self._environments:
-            plugin = catalog.load("devices", device)
-            runtime, host = runtime_of(plugin.device), self.host(device)
+            plugin = self.plugins.load("devices", device)
+            runtime, host = self.plugins.runtime(plugin.device), self.host(device)
             facts, version = plugin.facts(host), runtime.version(host)
             self._environments[device] = environment.environment(plugin.device, facts, version, host)
         return self._environments[device]
 
     def guard(self, device: str) -> guards.Guard:
         """What watches the host of a device while it is measured."""
-        plugin = catalog.load("devices", device)
+        plugin = self.plugins.load("devices", device)
         read = guards.reader(self.host(device), getattr(plugin, "limit", None))
         return guards.Guard(plugin.device.threads, read)
 
@@ -120,7 +129,10 @@ class Context:
         On x86 without VNNI they multiply by VPMADDUBSW, which adds two products of bytes in 16 bits.
         Source: onnxruntime.ai/docs/performance/model-optimizations/quantization.html, on ``reduce_range``.
         """
-        declared, instructions = device_of(device).policy, self.environment(device).facts.get("instructions", "")
+        declared, instructions = (
+            self.plugins.device(device).policy,
+            self.environment(device).facts.get("instructions", ""),
+        )
         # Only x86 tells AVX2; of another processor, or a system that tells nothing, no saturation is known.
         saturates = declared.saturates_without and "avx2" in instructions
         if saturates and declared.saturates_without not in instructions:
@@ -130,11 +142,11 @@ class Context:
     def prepared(self, file: Path, device: str) -> Path:
         """What the runtime of a device opens of a file: an engine or a blob, made once and kept in the store.
 
-        It is made anew for another file, device or environment, and by another version or source of the runtime. Where
+        It is made anew for another file, device or environment, and by another version or code of the runtime. Where
         a runtime prepares nothing it is the export of the file that it opens.
         """
-        declared = device_of(device)
-        runtime = runtime_of(declared)
+        declared = self.plugins.device(device)
+        runtime = self.plugins.runtime(declared)
         opened = exports.exported(self.store, file, runtime.opens)
         if not hasattr(runtime, "prepare"):
             return opened
@@ -144,7 +156,7 @@ class Context:
             # Engines are made for a processor, a driver and a power state.
             "environment": self.environment(device).digest,
             # The flags that are no part of the device stand there.
-            "source": sha256_of(Path(runtime.__file__)),
+            "code": code_digest(Path(runtime.__file__)),
         }
 
         def build(folder: Path) -> None:
@@ -157,8 +169,8 @@ class Context:
 
     def opener(self, file: Path, device: str, *, streams: int = 1) -> Callable[[], RuntimeSession]:
         """What gives sessions of a file on a device, not opened yet; the file is prepared first, once for all."""
-        declared = device_of(device)
-        session: type[RuntimeSession] = runtime_of(declared).Session
+        declared = self.plugins.device(device)
+        session: type[RuntimeSession] = self.plugins.runtime(declared).Session
         prepared = self.prepared(file, device)
         return lambda: session(prepared, declared, streams=streams)
 
@@ -216,40 +228,6 @@ def data_root() -> Path | None:
     """The folder that ``HQP_DATA`` names, in which datasets are looked for."""
     root = os.environ.get("HQP_DATA")
     return Path(root) if root else None
-
-
-def device_of(name: str) -> Device:
-    """The declaration of a device by name."""
-    device: Device = catalog.load("devices", name).device
-    return device
-
-
-def runtime_of(device: Device) -> Any:
-    """The runtime of a device.
-
-    Raises:
-        HqpError: it runs in this process, and the device is on another host.
-    """
-    runtime = catalog.load("runtimes", device.runtime)
-    if device.host and runs_here(runtime):
-        wrong = f"runtime '{device.runtime}' runs here, and the device is on {device.host}"
-        raise HqpError(wrong, "a runtime that runs there, or HQP on that machine")
-    return runtime
-
-
-def runs_here(runtime: Any) -> bool:
-    """Whether a runtime runs in the process that opens its sessions."""
-    return issubclass(runtime.Session, LocalSession)
-
-
-def split_digest(dataset: str, split: str, reading: Reading, first: int | None = None) -> Digest:
-    """What names a split, or its first images, and the way they become a network's input; none is decoded."""
-    return _as_read(_loaded(dataset, split, reading, first), reading).digest
-
-
-def _loaded(dataset: str, split: str, reading: Reading, first: int | None = None) -> Samples:
-    loaded: Samples = catalog.load("datasets", dataset).load(split, data_root(), reading)
-    return loaded.first(first or len(loaded))
 
 
 def _as_read(samples: Samples, reading: Reading) -> Samples:

@@ -13,6 +13,7 @@ from hqp import documents
 from hqp.errors import HqpError
 from hqp.records import Reading
 from hqp.run import judge
+from hqp.run.plugins import Plugins
 
 # What a suite may say of its images, and nothing said.
 IMAGES = ("crop", "resize", "interpolation", "mean", "std")
@@ -143,4 +144,4 @@ def _check(text: str, file: Path) -> None:
     """Loads the suite as pytest will, and resolves every name in it."""
     namespace: dict[str, Any] = {}
     exec(compile(text, str(file), "exec"), namespace)
-    judge.resolve(namespace["suite"])
+    judge.resolve(namespace["suite"], Plugins())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 from hqp import catalog
 from hqp.errors import HqpError, NotApplicable, UnknownName
 from hqp.records import Case, Judgement, Measurement
-from hqp.run.inputs import subject
-from hqp.run.inputs.subject import Request
+from hqp.run.inputs.request import Request, Resolved
+from hqp.run.inputs.request import resolve as resolve_request
+from hqp.run.plugins import Plugins
 from hqp.suite import Gate, Suite
 
 # What speed-ups and drops are measured against.
@@ -43,9 +45,10 @@ class Bound:
         return case.method != REFERENCE_METHOD and all(names is None or name in names for names, name in chosen)
 
 
-def request(suite: Suite, case: Case) -> Request:
+def request(suite: Suite, case: Case, plugins: Plugins) -> Request:
     """What a case of a suite asks of the engine."""
     model = suite.named_models[case.model]
+    prunes = plugins.load("methods", case.method).recipe.pruning is not None
     return Request(
         model,
         suite.dataset,
@@ -55,30 +58,39 @@ def request(suite: Suite, case: Case) -> Request:
         suite.seed,
         model.input_size or suite.input_size,
         model.reading.over(suite.reading),
-        keep=suite.keep if _prunes(case.method) else (),
+        keep=suite.keep if prunes else (),
         test_images=suite.test_images,
         expect_top1=model.expect_top1 or suite.expect_top1,
+        exact_precision=suite.exact_precision,
     )
 
 
-def _prunes(method: str) -> bool:
-    return catalog.load("methods", method).recipe.pruning is not None
+@dataclass(frozen=True)
+class ResolvedSuite:
+    """A suite whose every name and limit is right: its gates, and what each case and its FP32 stand for."""
+
+    bounds: tuple[Bound, ...]
+    cases: Mapping[Case, Resolved]
 
 
-def resolve(suite: Suite) -> tuple[Bound, ...]:
-    """The gates of a suite, after every name and every limit of it was found right.
+def resolve(suite: Suite, plugins: Plugins) -> ResolvedSuite:
+    """The gates and the cases of a suite, after every name and every limit of it was found right.
 
     Raises:
         HqpError: a name is unknown; a gate binds no case, or one that it cannot judge; a limit is unknown, missing or
-            beyond the range in which it can fail; nothing prunes that ``keep`` could hold back.
+            beyond the range in which it can fail; nothing prunes that ``keep`` could hold back; a device lacks the
+            precision of a method.
     """
-    for case in suite.cases():
-        subject.resolve(request(suite, case))
-    if suite.keep and not any(_prunes(method) for method in suite.methods):
+    cases = tuple(suite.cases())
+    references = tuple(replace(case, method=REFERENCE_METHOD) for case in cases)
+    resolved = {
+        case: resolve_request(request(suite, case, plugins), plugins) for case in dict.fromkeys((*cases, *references))
+    }
+    if suite.keep and not any(resolved[case].recipe.pruning for case in cases):
         raise HqpError("keep of a suite is set, and none of its methods removes filters", "a method that prunes")
     bounds = tuple(_bound(suite, gate) for gate in suite.gates)
     _require_one_of_a_name(suite, bounds)
-    return bounds
+    return ResolvedSuite(bounds, resolved)
 
 
 def _require_one_of_a_name(suite: Suite, bounds: tuple[Bound, ...]) -> None:

@@ -14,7 +14,8 @@ from hqp import catalog, documents, transport
 from hqp.errors import HqpError, NotInstalled
 from hqp.probes import Target
 from hqp.records import Device, Metric
-from hqp.run.context import Context, device_of, runs_here, runtime_of
+from hqp.run.context import Context
+from hqp.run.plugins import Plugins, runs_here
 
 # Opening and some inferences take seconds even on a small board; beyond this something hangs.
 LIMIT_S = 300.0
@@ -30,11 +31,11 @@ def metrics(context: Context, device: str, file: Path) -> tuple[Metric, ...]:
     prepared = context.prepared(file, device)
     for name in catalog.names("probes"):
         try:
-            probe = catalog.load("probes", name)
+            context.plugins.load("probes", name)
         except NotInstalled as absent:
             context.tell(device, f"not measured: {absent}")
             continue
-        measured += _measured(name, probe.fresh, device_of(device), prepared)
+        measured += _measured(context.plugins, name, context.plugins.device(device), prepared)
     named = [" of ".join(filter(None, (metric.name, metric.of))) for metric in measured]
     twice = [name for name in named if named.count(name) > 1]
     if twice:
@@ -42,20 +43,20 @@ def metrics(context: Context, device: str, file: Path) -> tuple[Metric, ...]:
     return tuple(measured)
 
 
-def _measured(name: str, fresh: bool, device: Device, file: Path) -> tuple[Metric, ...]:
+def _measured(plugins: Plugins, name: str, device: Device, file: Path) -> tuple[Metric, ...]:
     # A fresh process says nothing of an engine that runs in yet another one, or on another host.
-    if not fresh or not runs_here(runtime_of(device)):
-        return measure(name, file, device)
+    if not plugins.load("probes", name).fresh or not runs_here(plugins.runtime(device)):
+        return measure(plugins, name, file, device)
     words = [sys.executable, "-m", "hqp.run.probe", name, str(file), documents.to_json(device)]
     printed = transport.run(words, timeout_s=LIMIT_S).stdout
     return documents.from_json(printed, tuple[Metric, ...], f"what probe '{name}' printed", fix="hqp doctor")
 
 
-def measure(name: str, file: Path, device: Device) -> tuple[Metric, ...]:
+def measure(plugins: Plugins, name: str, file: Path, device: Device) -> tuple[Metric, ...]:
     """What a probe measures of a file on a device, in this process."""
-    runtime, host = runtime_of(device), transport.host(device.host)
+    runtime, host = plugins.runtime(device), transport.host(device.host)
     target = Target(file, device, host, runtime, runs_here(runtime), lambda: runtime.Session(file, device))
-    measured: tuple[Metric, ...] = catalog.load("probes", name).measure(target)
+    measured: tuple[Metric, ...] = plugins.load("probes", name).measure(target)
     return measured
 
 
@@ -68,7 +69,7 @@ def main(words: list[str] | None = None) -> int:
     given = parser.parse_args(words)
     try:
         device = documents.from_json(given.device, Device, "the device", fix="python -m hqp.run.probe --help")
-        print(documents.list_to_json(measure(given.probe, given.file, device)))
+        print(documents.list_to_json(measure(Plugins(), given.probe, given.file, device)))
     except HqpError as error:
         print(error, file=sys.stderr)
         return 2

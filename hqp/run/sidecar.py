@@ -21,17 +21,17 @@ from hqp.records import (
     Spent,
 )
 from hqp.run.context import Context
-from hqp.run.inputs.subject import Request, Subject
+from hqp.run.inputs.request import Request
+from hqp.run.inputs.subject import Subject
 from hqp.store import sha256_of
 
 if TYPE_CHECKING:
     from hqp.compress.job import Draft, Job
 
 
-def sidecar_of(
-    context: Context, request: Request, found: Subject, job: Job, draft: Draft, used: Sequence[Samples]
-) -> Sidecar:
+def sidecar_of(context: Context, found: Subject, job: Job, draft: Draft, used: Sequence[Samples]) -> Sidecar:
     """What ``hqp.json`` says of a finished draft; ``used`` are the splits whose images took part."""
+    request = found.request
     return Sidecar(
         schema_version=Sidecar.SCHEMA,
         network=_network(request, job),

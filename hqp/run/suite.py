@@ -10,7 +10,7 @@ from hqp.records import Case, Judgement, Measurement, Results
 from hqp.run import compress, judge, measuring, reruns, results
 from hqp.run.context import Context
 from hqp.run.inputs import artifacts
-from hqp.run.judge import Bound
+from hqp.run.judge import Bound, ResolvedSuite
 from hqp.run.measuring import Protocol
 from hqp.run.reruns import Stored
 from hqp.suite import Suite
@@ -28,14 +28,19 @@ class SuiteRun:
     context: Context
     stored: Stored
     record_command: str
-    bounds: tuple[Bound, ...] = field(init=False)
+    resolved: ResolvedSuite = field(init=False)
     _measured: dict[Case, Measurement] = field(default_factory=dict)
     _files: dict[Case, Path] = field(default_factory=dict)
     _failed: dict[Case, HqpError | OSError] = field(default_factory=dict)
     _judged: dict[tuple[str, Case], Judgement] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.bounds = judge.resolve(self.suite)
+        self.resolved = judge.resolve(self.suite, self.context.plugins)
+
+    @property
+    def bounds(self) -> tuple[Bound, ...]:
+        """The gates of the suite."""
+        return self.resolved.bounds
 
     @property
     def name(self) -> str:
@@ -92,10 +97,8 @@ class SuiteRun:
         return self._measured[case]
 
     def _measure(self, case: Case) -> Measurement:
-        made = compress.artifact(self.context, judge.request(self.suite, case))
-        reference = compress.artifact(
-            self.context, judge.request(self.suite, replace(case, method=judge.REFERENCE_METHOD))
-        )
+        dense_case = replace(case, method=judge.REFERENCE_METHOD)
+        made, reference = (compress.artifact(self.context, self.resolved.cases[one]) for one in (case, dense_case))
         self._files[case] = Path(made.path) / artifacts.MODEL
         dense = (reference.sidecar, Path(reference.path) / artifacts.MODEL)
         return measuring.measure_files(self.context, case, made.sidecar, self._files[case], dense, self.protocol)

@@ -10,7 +10,7 @@ import pytest
 from hqp import cli
 from hqp.errors import HqpError
 from hqp.records import Reading
-from hqp.run.inputs.subject import Request
+from hqp.run.inputs.request import Request
 
 Captured = pytest.CaptureFixture[str]
 HALF = "0.5,0.5,0.5"

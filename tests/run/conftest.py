@@ -78,6 +78,19 @@ recipe = TrainingRecipe(phases=((16, 12),), batch=32, learning_rate=5e-3)
 train("squarenet", "squares", Path("fixtures"), recipe=recipe, threads=1)
 """
 
+DEVICE = '''
+"""A board that computes in FP16 and has no INT8; onnxruntime here stands for its engine."""
+
+from hqp.records import Device, Policy
+
+device = Device(
+    "onnxruntime", 1, ("fp32", "fp16"), Policy("uint8"), "a board without INT8", replaces={"int8": "fp16"}
+)
+
+def facts(host):
+    return {"board": "half"}
+'''
+
 SUITE = '''
 """Coloured squares: HQP keeps the bound."""
 
@@ -104,6 +117,7 @@ ENTRY_POINTS = """
 [hqp.plugins]
 datasets.squares = own_dataset
 models.squarenet = own_model
+devices.half_board = own_device
 """
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -119,6 +133,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
     (root / "own_dataset.py").write_text(DATASET)
     (root / "own_model.py").write_text(MODEL)
+    (root / "own_device.py").write_text(DEVICE)
     (root / "suites").mkdir()
     (root / "suites" / "squares.py").write_text(SUITE)
     plugin = "" if _installed() else " -p hqp.plugin"

@@ -39,7 +39,8 @@ def artefacts(project: Path, run: Any) -> dict[str, Path]:
     """Artefact directories by method."""
     made = {method: project / "out" / method for method in METHODS}
     for method, out in made.items():
-        done = run(*COMPRESS, "--method", method, "--delta-max", "3", "--out", str(out))
+        device = ("--device", "half_board") if method == "fp16" else ()
+        done = run(*COMPRESS, *device, "--method", method, "--delta-max", "3", "--out", str(out))
         assert done.returncode == 0, done.stderr
     return made
 
@@ -70,6 +71,43 @@ def test_an_fp16_artefact_is_the_trained_model_with_every_number_in_fp16(artefac
     correct, fp32_correct = (made["accuracy"]["shipped"]["correct"] for made in (half, plain))
     assert abs(correct - fp32_correct) <= 0.01 * plain["accuracy"]["shipped"]["total"]
     assert half["certificate"]["certified"]
+
+
+def test_int8_becomes_fp16_on_a_device_that_says_so_and_everyone_is_told(
+    project: Path, run: Any, tmp_path: Path, artefacts: dict[str, Path]
+) -> None:
+    out = tmp_path / "half"
+    done = run(*COMPRESS, "--device", "half_board", "--method", "q8", "--delta-max", "3", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert "q8 on half_board: FP16 for INT8, since the device lacks that" in done.stderr
+    assert "\nFP16 for INT8, since half_board lacks that\n" in done.stdout
+    recipe = json.loads((out / "hqp.json").read_text())["settings"]["recipe"]
+    assert (recipe["precision"], recipe["instead_of"], recipe["quantization"]) == ("fp16", "int8", None)
+    assert (out / "model.onnx").read_bytes() == (artefacts["fp16"] / "model.onnx").read_bytes()
+
+    shown = run("-m", "hqp", "bench", str(out), "--device", "half_board", "--json")
+    assert shown.returncode == 0, shown.stderr
+    (tmp_path / "results.json").write_text(shown.stdout)
+    for form in ("table", "markdown", "html"):
+        report = run("-m", "hqp", "report", str(tmp_path / "results.json"), "--format", form).stdout
+        assert "q8 (FP16 for INT8)" in report
+    line = run("-m", "hqp", "report", str(tmp_path / "results.json"), "--format", "csv").stdout.splitlines()[1]
+    assert line.startswith("squarenet,q8,half_board,fp16,int8,")
+
+
+def test_a_precision_that_a_device_lacks_is_refused_before_the_work(run: Any, tmp_path: Path) -> None:
+    done = run(*COMPRESS, "--method", "fp16", "--out", str(tmp_path / "out"))
+    wrong = "device 'cpu_onnxruntime' has no FP16, which method 'fp16' asks for; a method in FP32, INT8"
+    assert (done.returncode, done.stderr) == (2, f"hqp: error: {wrong}; try: hqp list methods\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_artefact_in_a_precision_that_a_device_lacks_is_not_measured_there(
+    artefacts: dict[str, Path], run: Any
+) -> None:
+    done = run("-m", "hqp", "bench", str(artefacts["hqp"]), "--device", "half_board")
+    wrong = f"{artefacts['hqp']} is INT8, which device 'half_board' lacks; an artefact that was made for it"
+    assert (done.returncode, done.stderr) == (2, f"hqp: error: {wrong}; try: hqp compress --device half_board\n")
 
 
 def test_algorithm_1_ends_within_the_bound(artefacts: dict[str, Path]) -> None:

@@ -17,7 +17,7 @@ from hqp import catalog, transport
 from hqp.errors import HqpError
 from hqp.measure import PROTOCOL
 from hqp.records import Device, Environment, Policy
-from hqp.run.context import Context, device_of, runtime_of
+from hqp.run.context import Context
 from hqp.runtimes import Float32, RuntimeSession
 from hqp.store import Store
 from hqp.transport import Host
@@ -40,7 +40,7 @@ def test_weights_are_narrow_where_kernels_would_saturate(
 ) -> None:
     facts = {"instructions": instructions} if instructions else {}
     context = Context(Store(tmp_path), _environments={device: Environment(facts)})
-    policy, declared = context.policy(device), device_of(device).policy
+    policy, declared = context.policy(device), context.plugins.device(device).policy
     assert policy.weight_bits == bits and declared.weight_bits == 8
     assert (policy.activations, policy.float_results) == (declared.activations, declared.float_results)
 
@@ -102,7 +102,7 @@ class Far:
         if (kind, name) == ("devices", "board"):
             return SimpleNamespace(device=self.device, facts=self.facts)
         if (kind, name) == ("runtimes", "far"):
-            session = {"Session": FarSession, "__file__": str(self.source)}
+            session = {"Session": FarSession, "__file__": str(self.source), "opens": "onnx"}
             return SimpleNamespace(version=self.version, prepare=self.prepare, **session)
         return LOAD(kind, name)
 
@@ -129,11 +129,6 @@ def test_the_guard_of_a_device_elsewhere_watches_its_host(far: Far, tmp_path: Pa
     guard()()
     assert "/proc/loadavg" in far.host.asked[asked:]
     assert (guard.threads, guard.read().own_s) == (2, None)
-
-
-def test_a_runtime_of_this_process_does_not_run_on_another_host(far: Far) -> None:
-    with pytest.raises(HqpError, match="runtime 'onnxruntime' runs here, and the device is on user@board"):
-        runtime_of(replace(far.device, runtime="onnxruntime"))
 
 
 def test_what_a_runtime_opens_is_made_once_before_the_first_session(far: Far, tmp_path: Path) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from hqp import Gate, Suite
 from hqp.errors import HqpError
-from hqp.records import Case
+from hqp.records import Case, Device, Policy
 from hqp.run import judge
+from hqp.run.plugins import Plugins
 from hqp.stats import noninferiority, signed_rank
 from hqp.suite import FEWEST_ROUNDS
 
@@ -49,7 +51,7 @@ def suite_of(*gates: Gate, **changes: Any) -> Suite:
 )  # fmt: skip
 def test_a_gate_that_can_never_fail_or_is_misspelt_is_refused(gate: Gate, said: str) -> None:
     with pytest.raises(HqpError) as refused:
-        judge.resolve(suite_of(gate))
+        judge.resolve(suite_of(gate), Plugins())
     assert said in str(refused.value)
 
 
@@ -106,26 +108,70 @@ def test_a_suite_asks_for_no_fewer_rounds_than_can_bound_a_ratio() -> None:
 )
 def test_a_misspelt_name_is_refused(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(HqpError) as refused:
-        judge.resolve(suite_of(**changes))
+        judge.resolve(suite_of(**changes), Plugins())
     assert said in str(refused.value)
 
 
+@pytest.fixture
+def half_board() -> Plugins:
+    """Plug-ins with a device that has no INT8."""
+    plugins, board = Plugins(), Device("onnxruntime", 1, ("fp32", "fp16"), Policy(), "a board")
+    plugins.device = lambda name: replace(board, replaces={"int8": "fp16"} if name == "replacing" else {})  # type: ignore[method-assign]
+    return plugins
+
+
+def test_a_precision_that_a_device_lacks_is_replaced_by_its_policy(half_board: Plugins) -> None:
+    cases = judge.resolve(suite_of(devices=("replacing",)), half_board).cases
+    recipes = {case.method: resolved.recipe for case, resolved in cases.items()}
+    assert {method: recipe.asks_for for method, recipe in recipes.items()} == {
+        "fp32": "fp32",
+        "q8": "fp16",
+        "hqp": "fp16",
+    }
+    assert {method: recipe.replaced for method, recipe in recipes.items()} == {
+        "fp32": "",
+        "q8": "FP16 for INT8",
+        "hqp": "FP16 for INT8",
+    }
+    assert recipes["hqp"].pruning == Plugins().load("methods", "hqp").recipe.pruning
+
+
+def test_a_precision_that_a_device_lacks_without_a_policy_is_refused_when_collected(half_board: Plugins) -> None:
+    with pytest.raises(
+        HqpError, match="device 'strict' has no INT8, which method 'q8' asks for; a method in FP32, FP16"
+    ):
+        judge.resolve(suite_of(devices=("strict",)), half_board)
+
+
+def test_a_suite_that_wants_the_methods_own_precision_takes_no_other(half_board: Plugins) -> None:
+    with pytest.raises(HqpError, match="no INT8, which method 'q8' asks for; another device, or exact_precision=False"):
+        judge.resolve(suite_of(devices=("replacing",), exact_precision=True), half_board)
+
+
+@pytest.mark.parametrize("replaces", [{"fp16": "fp32"}, {"int8": "bf16"}, {"int8": "int8"}])
+def test_a_device_replaces_only_what_it_lacks_by_what_it_has(replaces: dict[Any, Any]) -> None:
+    with pytest.raises(HqpError, match="one that it lacks by one that it has"):
+        Device("onnxruntime", 1, ("fp32", "fp16", "bf16"), Policy(), "a board", replaces=replaces)
+
+
 def test_a_gate_that_compares_with_fp32_binds_all_other_methods() -> None:
-    against, itself = judge.resolve(suite_of(Gate("size", max_ratio=0.3), Gate("min_top1", min_percent=50)))
+    against, itself = judge.resolve(
+        suite_of(Gate("size", max_ratio=0.3), Gate("min_top1", min_percent=50)), Plugins()
+    ).bounds
     cases = {method: Case("resnet18", method, "cpu_onnxruntime") for method in ("fp32", "q8", "hqp")}
     assert [method for method, case in cases.items() if against.binds(case)] == ["q8", "hqp"]
     assert [method for method, case in cases.items() if itself.binds(case)] == ["fp32", "q8", "hqp"]
     with pytest.raises(HqpError, match="gate 'size' binds no case of the suite"):
-        judge.resolve(suite_of(Gate("size", max_ratio=0.3), methods=("fp32",)))
+        judge.resolve(suite_of(Gate("size", max_ratio=0.3), methods=("fp32",)), Plugins())
 
 
 def test_two_gates_of_a_name_for_one_case_are_refused() -> None:
     with pytest.raises(HqpError, match="two gates 'size' bind resnet18-hqp-cpu_onnxruntime"):
-        judge.resolve(suite_of(Gate("size", max_ratio=0.3), Gate("size", methods="hqp", max_ratio=0.2)))
+        judge.resolve(suite_of(Gate("size", max_ratio=0.3), Gate("size", methods="hqp", max_ratio=0.2)), Plugins())
 
 
 def test_layers_to_keep_are_asked_of_the_methods_that_prune() -> None:
     suite = suite_of(keep=("conv1", "layer4.*"))
-    judge.resolve(suite)
-    asked = {case.method: judge.request(suite, case).keep for case in suite.cases()}
+    cases = judge.resolve(suite, Plugins()).cases
+    asked = {case.method: cases[case].request.keep for case in suite.cases()}
     assert asked == {"fp32": (), "q8": (), "hqp": ("conv1", "layer4.*")}

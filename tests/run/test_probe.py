@@ -126,11 +126,11 @@ def test_a_process_here_is_not_taken_for_one_elsewhere(context: Context, monkeyp
     board = Device("far", 1, ("fp32",), Policy(), "a board", host="user@nano")
     silent = SimpleNamespace(Session=RuntimeSession)
     telling = SimpleNamespace(Session=RuntimeSession, peak_memory_bytes=lambda file, device: 7 * len(device.runtime))
-    monkeypatch.setattr(probe, "device_of", lambda name: board)
+    monkeypatch.setattr(context.plugins, "device", lambda name: board)
     monkeypatch.setattr(context, "prepared", lambda file, device: file)
     monkeypatch.setattr(catalog, "names", lambda kind: ("peak_memory",))
     for runtime, expected in ((silent, ()), (telling, (Metric("peak_memory", "bytes", (21,)),))):
-        monkeypatch.setattr(probe, "runtime_of", lambda device, found=runtime: found)
+        monkeypatch.setattr(context.plugins, "runtime", lambda device, found=runtime: found)
         assert probe.metrics(context, "board", Path("model.onnx")) == expected
 
 

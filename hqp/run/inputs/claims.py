@@ -9,7 +9,7 @@ from typing import Any
 from hqp import documents, onnx_rules
 from hqp.errors import Damaged, HqpError
 from hqp.records import Artifact, Certificate, LayerRecord, ModelFile, Sidecar
-from hqp.run.context import Context, split_digest
+from hqp.run.context import Context
 from hqp.run.inputs import artifacts
 from hqp.run.sidecar import model_file
 from hqp.stats.paired import drop_interval
@@ -136,7 +136,7 @@ def _certifying(context: Context, sidecar: Sidecar) -> Iterator[str]:
     assert sidecar.certificate is not None
     counted, size = sidecar.certificate.images, sidecar.network.input_size
     dataset, reading = sidecar.images.dataset, sidecar.images.reading
-    yield split_digest(dataset, "test", reading, counted)
+    yield context.split_digest(dataset, "test", reading, counted)
     for skipped in range(1, len(sidecar.images.skipped) + 1):
         taken = context.samples(dataset, "test", size, reading=reading, first=counted + skipped)
         yield taken.digest

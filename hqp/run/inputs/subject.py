@@ -1,8 +1,7 @@
-"""What is compressed and on which images it is judged, from what a user named."""
+"""The trained model that is compressed, and how images become its input."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,53 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from hqp import catalog, documents
 from hqp.errors import HqpError, command
-from hqp.records import DEFAULT_READING, LARGEST_INPUT, SMALLEST_INPUT, Digest, Reading, Recipe, Targets
-from hqp.run.context import Context, data_root, device_of, runtime_of
-from hqp.run.inputs import checkpoints
+from hqp.records import DEFAULT_READING, Digest, Reading
+from hqp.run.context import Context, data_root
 from hqp.run.inputs.network_input import NetworkInput, Source, settled
+from hqp.run.inputs.request import Request, Resolved
 from hqp.store import sha256_of
-from hqp.suite import Model
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-NO_TARGETS = Targets()
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is compressed, how, and for which device; what ``reading`` leaves open, the model and the dataset decide.
-
-    ``keep`` are name patterns of layers that lose no filter, beside those of the method's recipe. ``targets`` are where
-    pruning stops short of the bound. The first ``test_images`` of ``test`` certify, all of them where it is ``None``.
-    ``expect_top1`` is what the trained model's top-1 must be about, in percent.
-    """
-
-    model: Model
-    dataset: str
-    method: str
-    device: str
-    delta_max_pp: float
-    seed: int = 0
-    input_size: int | None = None
-    reading: Reading = DEFAULT_READING
-    keep: tuple[str, ...] = ()
-    targets: Targets = NO_TARGETS
-    test_images: int | None = None
-    expect_top1: float | None = None
-
-    @property
-    def trained_by_us(self) -> Path:
-        """Where the weights are that ``hqp train`` wrote for this model and dataset."""
-        return checkpoints.checkpoint(self.model.source, self.dataset)
-
-
 @dataclass(frozen=True)
 class Subject:
-    """A trained model, and how images become its input."""
+    """A trained model that is to be compressed as ``asked``, and how images become its input."""
 
-    plugin: Any
+    asked: Resolved
     checkpoint: Path
     takes: NetworkInput
 
@@ -69,6 +36,11 @@ class Subject:
     def reading(self) -> Reading:
         return self.takes.reading
 
+    @property
+    def request(self) -> Request:
+        """What the user asked for."""
+        return self.asked.request
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -80,81 +52,29 @@ class Origin:
     split_digests: dict[str, Digest]
 
 
-def resolve(request: Request) -> Recipe:
-    """The recipe of a request whose every name and number is right; nothing is downloaded, no image is read.
-
-    Raises:
-        HqpError: a name is unknown, a package or a file is missing, a number is out of range.
-    """
-    model = request.model
-    for name in (model.source, model.name, request.dataset):
-        _require_text(name)
-    catalog.load("models", model.source)
-    catalog.load("datasets", request.dataset)
-    recipe = _recipe(request)
-    for ranking in recipe.pruning.rankings if recipe.pruning else ():
-        catalog.load("criteria", ranking.criterion)
-    runtime_of(device_of(request.device))
-    if not 0 < request.delta_max_pp <= 100:
-        raise HqpError(f"Δmax is {request.delta_max_pp} points", "above 0 and at most 100", "--delta-max 1.5")
-    if request.input_size is not None and not SMALLEST_INPUT <= request.input_size <= LARGEST_INPUT:
-        right = f"from {SMALLEST_INPUT} to {LARGEST_INPUT}"
-        raise HqpError(f"the input size is {request.input_size} pixels", right, "--input-size 96")
-    if request.expect_top1 is not None and not 1 <= request.expect_top1 <= 100:
-        raise HqpError(f"the top-1 that is expected is {request.expect_top1:g}", "1 to 100 percent", "--expect-top1 81")
-    file = model.file or request.trained_by_us
-    if not model.pretrained and not file.is_file():
-        train = command("hqp", "train", model.source, "--dataset", request.dataset)
-        raise HqpError(f"there are no weights for {model.name} at {file}", "--weights FILE, or --pretrained", train)
-    return recipe
-
-
-def _require_text(name: str) -> None:
-    """Refuses a name that no document can hold, such as that of a folder whose bytes are no UTF-8."""
-    shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    if shown != name:
-        raise HqpError(f"'{shown}' is no UTF-8", "a name in UTF-8: it stands in the artefact's documents")
-
-
-def _recipe(request: Request) -> Recipe:
-    recipe: Recipe = catalog.load("methods", request.method).recipe
-    targets = request.targets.asked()
-    if recipe.pruning is None and (request.keep or targets):
-        asked = "that --keep could keep" if request.keep else "to reach a target"
-        raise HqpError(f"{request.method} removes no filters {asked}", "a method that prunes", "--method hqp")
-    for name, value in targets.items():
-        most, right = (1.0, "above 0 and below 1") if name == "sparsity" else (math.inf, "a finite number above 0")
-        if not 0 < value < most:
-            raise HqpError(f"--target-{name.replace('_', '-')} is {value:g}", right)
-    if not request.keep or recipe.pruning is None:
-        return recipe
-    return replace(recipe, pruning=replace(recipe.pruning, keep=recipe.pruning.keep + request.keep))
-
-
-def subject(context: Context, request: Request) -> Subject:
+def subject(context: Context, asked: Resolved) -> Subject:
     """The model of a request, its weights downloaded where they are the library's."""
-    model, dataset = request.model, catalog.load("datasets", request.dataset)
-    plugin = catalog.load("models", model.source)
+    request, plugin = asked.request, asked.model
     held_out = False
-    if model.pretrained:
-        checkpoint, trained_for = _pretrained(context, model.source, plugin)
+    if request.model.pretrained:
+        checkpoint, trained_for = _pretrained(context, request.model.source, plugin)
         weights = Source("the weights", trained_for.input_size, trained_for.reading)
     else:
-        checkpoint = model.file or request.trained_by_us
+        checkpoint = request.weights
         card = _card(checkpoint)
         weights = Source(f"the card of {checkpoint.name}", card.input_size if card else None)
         held_out = card is not None and card.dataset == request.dataset
         if card is not None and held_out:
-            _require_its_images(checkpoint, card)
-    own: Reading | None = getattr(dataset, "own", None)
+            _require_its_images(asked.dataset, checkpoint, card)
+    own: Reading | None = getattr(asked.dataset, "own", None)
     others = (
         weights,
         Source("the model", plugin.input_size),
-        Source(request.dataset, dataset.native_size, own or DEFAULT_READING),
+        Source(request.dataset, asked.dataset.native_size, own or DEFAULT_READING),
     )
-    asked = Source("asked for", request.input_size, request.reading)
-    takes = settled(asked, others, draws=own is None)
-    return Subject(plugin, checkpoint, replace(takes, reading=replace(takes.reading, held_out=held_out)))
+    first = Source("asked for", request.input_size, request.reading)
+    takes = settled(first, others, draws=own is None)
+    return Subject(asked, checkpoint, replace(takes, reading=replace(takes.reading, held_out=held_out)))
 
 
 def _card(checkpoint: Path) -> Origin | None:
@@ -167,13 +87,13 @@ def _card(checkpoint: Path) -> Origin | None:
     return card if card.sha256 == sha256_of(checkpoint) else None
 
 
-def _require_its_images(checkpoint: Path, card: Origin) -> None:
-    """Sees that ``train`` of the card's dataset holds what the checkpoint was trained on.
+def _require_its_images(dataset: Any, checkpoint: Path, card: Origin) -> None:
+    """Sees that ``train`` of the card's ``dataset`` holds what the checkpoint was trained on.
 
     Raises:
         HqpError: it holds other images now, so that the checkpoint may have seen those that are to judge it.
     """
-    train = catalog.load("datasets", card.dataset).load("train", data_root(), Reading(held_out=True))
+    train = dataset.load("train", data_root(), Reading(held_out=True))
     if card.split_digests.get("train") != train.digest:
         raise HqpError(
             f"{checkpoint} was trained on other images than 'train' of {card.dataset} holds now, or read otherwise",
@@ -209,22 +129,21 @@ class Input:
     reading: Reading
 
 
-def identity(request: Request, found: Subject) -> dict[str, Any]:
+def identity(found: Subject) -> dict[str, Any]:
     """What names the trained model in the store, beside the images and the engine."""
+    model = found.request.model
     return {
         "checkpoint": sha256_of(found.checkpoint),
-        "entry": request.model.entry,
-        "model": request.model.source,
-        "num_classes": request.model.num_classes,
-        "code": getattr(found.plugin, "digest", ""),
+        "entry": model.entry,
+        "model": model.source,
+        "num_classes": model.num_classes,
+        "code": getattr(found.asked.model, "digest", ""),
         "input_size": found.size,
         "reading": asdict(found.reading),
     }
 
 
-def trained(
-    request: Request, found: Subject, classes: int, say: Callable[[str], None] = lambda line: None
-) -> nn.Module:
+def trained(found: Subject, classes: int, say: Callable[[str], None] = lambda line: None) -> nn.Module:
     """The model with its weights, in evaluation mode, seen to give one row of logits for an image.
 
     It has as many outputs as asked for, else as its weights have, else one for each of the dataset's ``classes``.
@@ -235,11 +154,12 @@ def trained(
     """
     from hqp.compress.network import contract, plain, usage, weight_files, weights
 
-    state = weight_files.read(found.checkpoint, request.model.entry)
-    model: nn.Module = contract.module(found.plugin.build, request.model.num_classes or classes, found.size, say)
+    asked, build = found.request.model, found.asked.model.build
+    state = weight_files.read(found.checkpoint, asked.entry)
+    model: nn.Module = contract.module(build, asked.num_classes or classes, found.size, say)
     theirs = weights.outputs(model, state)
-    if request.model.num_classes is None and theirs is not None:
-        model = contract.module(found.plugin.build, theirs, found.size)
+    if asked.num_classes is None and theirs is not None:
+        model = contract.module(build, theirs, found.size)
     weights.fill(model, state, str(found.checkpoint))
     outputs = contract.require_classifier(model, found.size, classes, say)
     if outputs > classes:

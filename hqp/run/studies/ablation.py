@@ -11,7 +11,7 @@ from pathlib import Path
 from hqp.records import Pruning, Ranking, Recipe, Recovery
 from hqp.run.compress import prepared_job
 from hqp.run.context import Context
-from hqp.run.inputs.subject import Request
+from hqp.run.inputs.request import Request
 from hqp.store import Store
 from hqp.suite import Model
 

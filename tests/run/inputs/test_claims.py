@@ -201,16 +201,17 @@ CERTIFY = """
 from pathlib import Path
 from hqp.records import Reading
 from hqp.run.compress import artifact
-from hqp.run.context import Context, split_digest
-from hqp.run.inputs.subject import Request
+from hqp.run.context import Context
+from hqp.run.inputs.request import Request, resolve
 from hqp.store import Store
 from hqp.suite import Model
 
 def certified(count):
     model = Model("net.py:build", "net.pt")
     request = Request(model, "image_folder:photos", "hqp", "cpu_onnxruntime", 60.0, input_size=16, test_images=count)
-    sidecar = artifact(Context(Store(Path(".hqp"))), request).sidecar
-    named = split_digest("image_folder:photos", "test", sidecar.images.reading, count)
+    context = Context(Store(Path(".hqp")))
+    sidecar = artifact(context, resolve(request, context.plugins)).sidecar
+    named = context.split_digest("image_folder:photos", "test", sidecar.images.reading, count)
     return sidecar.certificate.images, sidecar.images.split_digests["test"] == named
 
 print(certified(None), certified(10))

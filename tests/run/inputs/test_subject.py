@@ -25,7 +25,8 @@ from hqp.records import Reading
 from hqp.run import judge
 from hqp.run.context import Context
 from hqp.run.inputs import subject
-from hqp.run.inputs.subject import Request
+from hqp.run.inputs.request import Request, resolve
+from hqp.run.plugins import Plugins
 from hqp.store import Store
 from hqp.suite import Model, Suite
 
@@ -267,6 +268,10 @@ def request(weights: str, source: str = "net.py:build", **changes: Any) -> Reque
     return Request(Model(source, weights), "image_folder:photos", "q8", "cpu_onnxruntime", 1.5, **changes)
 
 
+def subject_of(asked: Request) -> subject.Subject:
+    return subject.subject(Context(Store(Path(".hqp"))), resolve(asked, Plugins()))
+
+
 def test_a_model_that_hqp_trained_is_judged_on_what_it_left_out(repository: Path) -> None:
     loaded = catalog.load("datasets", "image_folder:photos").load("train", None, Reading(held_out=True))
     card = {
@@ -276,19 +281,19 @@ def test_a_model_that_hqp_trained_is_judged_on_what_it_left_out(repository: Path
         "split_digests": {"train": loaded.digest},
     }
     Path("two.json").write_text(json.dumps(card))
-    found = subject.subject(Context(Store(Path(".hqp"))), request("two.pt"))
+    found = subject_of(request("two.pt"))
     assert (found.size, found.reading.held_out) == (20, True)
 
     Path("two.json").write_text(json.dumps({**card, "sha256": "0" * 64}))
-    assert not subject.subject(Context(Store(Path(".hqp"))), request("two.pt")).reading.held_out
+    assert not subject_of(request("two.pt")).reading.held_out
 
     Path("two.json").write_text(json.dumps({**card, "split_digests": {"train": "0" * 64}}))
     with pytest.raises(subject.HqpError, match="was trained on other images than 'train' of image_folder:photos holds"):
-        subject.subject(Context(Store(Path(".hqp"))), request("two.pt"))
+        subject_of(request("two.pt"))
 
     Path("two.json").write_text('{"architecture": "resnet"}')
     with pytest.raises(subject.HqpError, match=r"did not write it, mv two\.json two\.json\.aside$"):
-        subject.subject(Context(Store(Path(".hqp"))), request("two.pt"))
+        subject_of(request("two.pt"))
 
 
 def test_what_hqp_trains_on_photographs_it_finds_and_judges_on_others(repository: Path, capsys: Any) -> None:
@@ -329,12 +334,12 @@ def test_pretrained_weights_bring_their_input_and_are_fetched_once(
 ) -> None:
     asked = Request(Model("library:net", pretrained=True), "image_folder:photos", "q8", "cpu_onnxruntime", 1.5)
     for _ in range(2):
-        found = subject.subject(Context(Store(Path(".hqp"))), asked)
+        found = subject_of(asked)
     assert offered() == 1
     assert (found.size, found.reading.mean, found.reading.crop) == (18, (0.1,) * 3, 0.9)
-    assert subject.trained(asked, found, 2, print).training is False
+    assert subject.trained(found, 2, print).training is False
     mine = replace(asked, input_size=32, reading=Reading(mean=(0.5,) * 3))
-    found = subject.subject(Context(Store(Path(".hqp"))), mine)
+    found = subject_of(mine)
     assert (found.size, found.reading.mean, found.reading.std) == (32, (0.5,) * 3, (0.2,) * 3)
 
 
@@ -352,14 +357,13 @@ def test_layers_that_are_named_keep_their_filters(repository: Path, capsys: Any)
 
 
 def test_a_size_that_the_model_s_file_says_comes_before_the_dataset_s(repository: Path) -> None:
-    context = Context(Store(Path(".hqp")))
     signs = Request(Model("net.py:build", "two.pt"), "signs", "q8", "cpu_onnxruntime", 1.5)
-    assert subject.subject(context, request("two.pt")).size == 224, "nothing says a size"
-    assert subject.subject(context, signs).size == 96, "the model's file says nothing"
+    assert subject_of(request("two.pt")).size == 224, "nothing says a size"
+    assert subject_of(signs).size == 96, "the model's file says nothing"
     (repository / "net.py").write_text(NET + "\ninput_size = 40\n")
-    assert subject.subject(context, request("two.pt")).size == 40
-    assert subject.subject(context, signs).size == 40
-    assert subject.subject(context, replace(signs, input_size=64)).size == 64
+    assert subject_of(request("two.pt")).size == 40
+    assert subject_of(signs).size == 40
+    assert subject_of(replace(signs, input_size=64)).size == 64
 
 
 def test_the_size_of_the_card_comes_first_and_the_file_s_is_told(repository: Path, capsys: Any) -> None:
@@ -428,7 +432,7 @@ def test_a_case_of_a_suite_asks_for_what_its_model_says_and_else_for_what_the_su
         expect_top1=70.0,
         skip_unreadable=2,
     )
-    first, second = (judge.request(suite, case) for case in suite.cases())
+    first, second = (judge.request(suite, case, Plugins()) for case in suite.cases())
     suite_s = Reading(std=(0.25,) * 3, crop=0.8, resize="squash", interpolation="bicubic", skip_unreadable=2)
     assert (second.input_size, second.reading, second.expect_top1) == (32, suite_s, 70.0)
     assert (first.input_size, first.expect_top1) == (16, 81.0)
@@ -471,4 +475,4 @@ def test_a_folder_whose_name_is_no_utf_8_is_refused_before_the_work(repository: 
     folder = os.fsdecode(b"da\xe9ta")
     Path("photos").rename(folder)
     with pytest.raises(subject.HqpError, match=r"'image_folder:da\\xe9ta' is no UTF-8; a name in UTF-8"):
-        subject.resolve(replace(request("two.pt"), dataset=f"image_folder:{folder}"))
+        resolve(replace(request("two.pt"), dataset=f"image_folder:{folder}"), Plugins())

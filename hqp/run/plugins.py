@@ -1,0 +1,45 @@
+"""The plug-ins of one run: the catalogue is asked once for each name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hqp import catalog
+from hqp.errors import HqpError
+from hqp.records import Device
+from hqp.runtimes import LocalSession
+
+
+class Plugins:
+    """What names stand for; whoever shares it with another shares what was asked."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[tuple[str, str], Any] = {}
+
+    def load(self, kind: str, name: str) -> Any:
+        """A plug-in ready for use; see ``catalog.load``, which says what it refuses."""
+        if (kind, name) not in self._loaded:
+            self._loaded[kind, name] = catalog.load(kind, name)
+        return self._loaded[kind, name]
+
+    def device(self, name: str) -> Device:
+        """The declaration of a device by name."""
+        device: Device = self.load("devices", name).device
+        return device
+
+    def runtime(self, device: Device) -> Any:
+        """The runtime of a device.
+
+        Raises:
+            HqpError: it runs in this process, and the device is on another host.
+        """
+        runtime = self.load("runtimes", device.runtime)
+        if device.host and runs_here(runtime):
+            wrong = f"runtime '{device.runtime}' runs here, and the device is on {device.host}"
+            raise HqpError(wrong, "a runtime that runs there, or HQP on that machine")
+        return runtime
+
+
+def runs_here(runtime: Any) -> bool:
+    """Whether a runtime runs in the process that opens its sessions."""
+    return issubclass(runtime.Session, LocalSession)
