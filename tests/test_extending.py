@@ -1,13 +1,14 @@
-"""The promise of ``docs/extending``: a plug-in of any kind is one new file and no edit elsewhere.
+"""The promise of ``docs/extending.md``: a plug-in of any kind is one new file and no edit elsewhere.
 
-Into a copy of the package one file of each kind is dropped. ``hqp list``, ``hqp compress``, ``hqp bench``, a suite and
-``hqp report`` then go all the way through them, in one process of that copy.
+The files of that page, one of each kind, are dropped into a copy of the package. ``hqp list``, ``hqp compress``,
+``hqp bench``, a suite and ``hqp report`` then go all the way through them, in one process of that copy.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,209 +26,11 @@ PACKAGE = Path(hqp.__file__).parent
 # In a checkout without an installation, pytest has no entry point that names the plug-in.
 INSTALLED = any(entry.value == "hqp.plugin" for entry in entry_points(group="pytest11"))
 
-MODEL = '''
-"""Two convolutions that carry three colours on eight channels; its weights are written down, not trained."""
-
-requires = ("torch",)
-input_size = 8
-weights = None
-
-def build(num_classes):
-    import torch
-    from torch import nn
-
-    first, second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
-    last = nn.Linear(8, num_classes)
-    with torch.no_grad():
-        for tensor in (*first.parameters(), *second.parameters(), *last.parameters()):
-            tensor.zero_()
-        for channel in range(8):
-            first.weight[channel, channel % 3, 1, 1] = 1
-            second.weight[channel, channel, 1, 1] = 1
-            last.weight[channel % 3, channel] = 1
-    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), last)
-'''
-
-DATASET = '''
-"""Plain images in noise, of which one colour is the strongest."""
-
-import hashlib
-
-import numpy as np
-
-from hqp.records import Samples
-
-requires = ()
-native_size = 8
-COUNTS = {"train": 32, "calibration": 32, "selection": 256, "test": 256}
-
-def load(split, root=None, reading=None):
-    labels = np.arange(COUNTS[split], dtype=np.int64) % 3
-    digest = hashlib.sha256(split.encode()).hexdigest()
-
-    def read(indices, size):
-        images = []
-        for index in indices:
-            draw = np.random.default_rng([sorted(COUNTS).index(split), int(index)])
-            image = draw.integers(80, 120, (size, size, 3), dtype=np.uint8)
-            image[:, :, labels[index]] += 60
-            images.append(image)
-        return np.stack(images)
-
-    return Samples("new_dataset", split, labels, ("red", "green", "blue"), (0.4,) * 3, (0.2,) * 3, digest, read)
-'''
-
-CRITERION = '''
-"""The first channels matter least."""
-
-import numpy as np
-
-needs = ()
-
-def score(group, statistics, *, slope=1.0):
-    return slope * np.arange(group.channels, dtype=float)
-'''
-
-METHOD = '''
-"""The first channels go."""
-
-from hqp.records import Pruning, Ranking, Recipe
-
-recipe = Recipe(pruning=Pruning((Ranking("new_criterion", slope=2.0),)))
-'''
-
-RUNTIME = '''
-"""A tool that times itself: a millisecond for each kilobyte of the file that it was built from."""
-
-from pathlib import Path
-
-import numpy as np
-
-from hqp.runtimes import RuntimeSession
-
-requires = ("onnxruntime",)
-opens = "new_export"
-
-def version(host) -> str:
-    return f"7.0 {host.name}"
-
-def prepare(file, device, folder) -> Path:
-    engine = folder / "engine.bin"
-    engine.write_bytes(b"engine" + file.read_bytes())
-    with open("built", "a") as log:
-        log.write(f"{file.stat().st_size}\\n")
-    return engine
-
-class Session(RuntimeSession):
-    def outputs(self, images):
-        import onnxruntime
-
-        header, model = self.file.read_bytes()[:6], self.file.read_bytes()[6:][::-1]
-        assert header == b"engine"
-        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-        name = session.get_inputs()[0].name
-        return np.concatenate([session.run(None, {name: image[None]})[0] for image in images])
-
-    def time(self, iterations):
-        return [self.file.stat().st_size / 1e3] * iterations
-'''
-
-DEVICE = '''
-"""A board that exists only here."""
-
-from hqp.records import Device, Policy
-
-device = Device("new_runtime", threads=1, precisions=("fp32",), policy=Policy(), summary="a board")
-
-def facts(host):
-    return {"board": "new"}
-'''
-
-EXPORT = '''
-"""The file from its end to its beginning, as only the new tool reads it."""
-
-import numpy as np
-
-requires = ("onnxruntime",)
-opened = "model.backwards"
-
-def write(onnx_file, out):
-    (out / opened).write_bytes(onnx_file.read_bytes()[::-1])
-
-def read_back(file, images):
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(file.read_bytes()[::-1], providers=["CPUExecutionProvider"])
-    return np.concatenate([session.run(None, {session.get_inputs()[0].name: image[None]})[0] for image in images])
-'''
-
-PROBE = '''
-"""How many bytes the board's engine has beyond the file that it was built from."""
-
-from hqp.records import Metric
-
-requires = ()
-fresh = False
-
-def measure(target) -> tuple[Metric, ...]:
-    return (Metric("header", "bytes", (len(target.file.read_bytes().partition(b"engine")[1]),)),)
-'''
-
-GATE = '''
-"""At least a share of the filters is gone."""
-
-from hqp.records import Estimate, Limit, Verdict
-
-needs = ()
-limits = {"min_share": Limit(0.01, 1, "a share of all filters")}
-
-def check(measurement, *, min_share: float) -> Verdict:
-    share = measurement.sidecar.filters.sparsity
-    outcome = "pass" if share >= min_share else "fail"
-    estimate = Estimate(share, share, share, 1.0)
-    return Verdict("new_gate", outcome, f"{share:.3f} of the filters are gone", estimate, {"min_share": min_share})
-'''
-
-REPORT = '''
-"""One word a case."""
-
-suffix = ".words"
-
-def render(results) -> str:
-    return " ".join(str(measurement.case) for measurement in results.measurements) + "\\n"
-'''
-
-SUITE = '''
-"""Does the new model hold on the new board?"""
-
-from hqp import Gate, Model, Suite
-
-suite = Suite(
-    models=(Model("new_model", weights="weights.safetensors"),),
-    dataset="new_dataset",
-    devices=("new_device",),
-    methods=("fp32", "new_method"),
-    delta_max_pp=5.0,
-    rounds=5,
-    iterations=2,
-    warmups=0,
-    gates=(Gate("new_gate", methods="new_method", min_share=0.25), Gate("speedup", min_ratio=1.01)),
-)
-'''
-
+PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
+FILE = re.compile(r"^`(?P<name>[\w/.]+)`:\n\n```python\n(?P<text>.*?)```$", re.MULTILINE | re.DOTALL)
+FILES = {found["name"]: found["text"] for found in FILE.finditer(PAGE.read_text(encoding="utf-8"))}
 # One file a kind; what stands elsewhere in the package is as it was.
-NEW = {
-    "models/new_model.py": MODEL,
-    "datasets/new_dataset.py": DATASET,
-    "criteria/new_criterion.py": CRITERION,
-    "methods/new_method.py": METHOD,
-    "runtimes/new_runtime.py": RUNTIME,
-    "devices/new_device.py": DEVICE,
-    "probes/new_probe.py": PROBE,
-    "gates/new_gate.py": GATE,
-    "reports/new_report.py": REPORT,
-    "exports/new_export.py": EXPORT,
-}
+NEW = {name.removeprefix("hqp/"): text for name, text in FILES.items() if name.startswith("hqp/")}
 
 # What a user types, line by line; ``compress`` stands for the words that both methods share.
 COMPRESS = "hqp compress new_model --weights weights.safetensors --dataset new_dataset --device new_device"
@@ -281,7 +84,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Extended:
     for name, source in NEW.items():
         (root / "hqp" / name).write_text(source, encoding="utf-8")
     (root / "suites").mkdir()
-    (root / "suites" / "new.py").write_text(SUITE, encoding="utf-8")
+    (root / "suites" / "new.py").write_text(FILES["suites/new.py"], encoding="utf-8")
     (root / "pytest.ini").write_text("[pytest]\n" + ("" if INSTALLED else "addopts = -p hqp.plugin\n"))
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", DRIVER, json.dumps(COMMANDS)]
