@@ -16,7 +16,12 @@ def doctor(json: Json = False) -> None:
 
 
 def _text(findings: Any) -> str:
-    rows = [("+" if one.usable else "-", one.kind, one.name, one.state) for one in findings]
-    # On lines of their own, so that a command is never broken, and each once.
-    commands = [f"  {fix}" for fix in dict.fromkeys(one.fix for one in findings if one.fix)]
-    return "\n".join([table(rows), "", "what makes the rest usable:", *commands] if commands else [table(rows)])
+    """A table of what was found, and below it the commands that make the rest usable."""
+    rows = [("+" if finding.usable else "-", finding.kind, finding.name, finding.state) for finding in findings]
+    # One command may make several things usable.
+    fixes = dict.fromkeys(finding.fix for finding in findings if finding.fix)
+    lines = [table(rows)]
+    if fixes:
+        # On lines of their own, so that a command is never broken.
+        lines += ["", "what makes the rest usable:", *(f"  {fix}" for fix in fixes)]
+    return "\n".join(lines)

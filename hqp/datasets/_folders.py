@@ -50,22 +50,25 @@ def samples(dataset: str, parts: Parts, split: str, reading: Reading, own: Readi
     how = reading.over(own).over(WHOLE)
 
     def read(wanted: Sequence[int], size: int) -> npt.NDArray[np.uint8]:
-        chosen = [int(indices[position]) for position in wanted]
-        return np.stack([pixels(tree.shown(index), partial(tree.open, index), size, how) for index in chosen])
+        images = []
+        for position in wanted:
+            index = int(indices[position])
+            images.append(pixels(tree.shown(index), partial(tree.open, index), size, how))
+        return np.stack(images)
 
     def leak() -> Leak:
         train, trained_on = _cut(parts, "train", reading.held_out)
         return leaked(tree, indices.tolist(), train, trained_on.tolist())
 
     return Samples(
-        dataset,
-        split,
-        tree.labels[indices],
-        tree.classes,
-        how.mean or IMAGENET_MEAN,
-        how.std or IMAGENET_STD,
-        digest_of([_named(tree, indices, split), *_geometry(how)]),
-        read,
+        dataset=dataset,
+        split=split,
+        labels=tree.labels[indices],
+        classes=tree.classes,
+        mean=how.mean or IMAGENET_MEAN,
+        std=how.std or IMAGENET_STD,
+        digest=digest_of([_named(tree, indices, split), *_geometry(how)]),
+        read=read,
         origin=_origin(tree, split),
         leak=leak if split in JUDGING else None,
     )
@@ -113,32 +116,46 @@ def _cut(parts: Parts, split: str, held_out: bool) -> tuple[Tree, npt.NDArray[np
     """
     if split in ("train", "calibration") or (held_out and split == "selection"):
         tree = parts.train()
-        order = _drawn(tree)
-        cut = min(CUT_IMAGES, max(1, len(order) // CUT_SHARE))
-        slices = {
-            "selection": slice(cut),
-            "calibration": slice(cut, 2 * cut),
-            "train": slice(cut if held_out else 0, None),
-        }
-        return tree, np.sort(order[slices[split]]) if split == "train" else order[slices[split]]
-    if parts.test is not None or held_out:
-        tree = parts.test() if parts.test is not None and split == "test" else parts.validation()
+        return tree, _of_training_images(tree, split, held_out)
+    if parts.test is not None and split == "test":
+        tree = parts.test()
+        chosen = _drawn(tree)
+    elif parts.test is not None or held_out:
+        tree = parts.validation()
         chosen = _drawn(tree)
     else:
         tree = parts.validation()
-        order = _drawn(tree)
-        selection = len(order) // 2 if parts.selection_images is None else parts.selection_images
-        chosen = order[:selection] if split == "selection" else order[selection:]
+        chosen = _of_validation_images(tree, split, parts.selection_images)
     _same_classes(tree, parts)
     return tree, chosen
 
 
+def _of_training_images(tree: Tree, split: str, held_out: bool) -> npt.NDArray[np.intp]:
+    """``selection``, where it is held out, then ``calibration``; ``train`` is all but what is held out."""
+    order = _drawn(tree)
+    cut = min(CUT_IMAGES, max(1, len(order) // CUT_SHARE))
+    if split == "selection":
+        return order[:cut]
+    if split == "calibration":
+        return order[cut : 2 * cut]
+    return np.sort(order[cut:] if held_out else order)
+
+
+def _of_validation_images(tree: Tree, split: str, selection_images: int | None) -> npt.NDArray[np.intp]:
+    """``selection``, and behind it ``test``."""
+    order = _drawn(tree)
+    selection = len(order) // 2 if selection_images is None else selection_images
+    return order[:selection] if split == "selection" else order[selection:]
+
+
 def _same_classes(tree: Tree, parts: Parts) -> None:
+    """Refuses a part that has another class than ``train``, or lacks one of its classes."""
     train = parts.train()
-    for missing, there, here in ((set(train.classes) - set(tree.classes), train, tree),
-                                 (set(tree.classes) - set(train.classes), tree, train)):  # fmt: skip
+    for one, other in ((train, tree), (tree, train)):
+        missing = set(one.classes) - set(other.classes)
         if missing:
-            raise HqpError(f"class '{min(missing)}' is in {there.place} and not in {here.place}", "the same in both")
+            wrong = f"class '{min(missing)}' is in {one.place} and not in {other.place}"
+            raise HqpError(wrong, "the same in both")
 
 
 @lru_cache(maxsize=4)
@@ -154,12 +171,14 @@ def standard(folder: Path, selection_images: int | None = None) -> Parts:
     Raises:
         HqpError: one of them is missing.
     """
-    train, validation, test = (find(folder, *names) for names in (("train",), ("val", "validation"), ("test",)))
+    train = find(folder, "train")
+    validation = find(folder, "val", "validation")
+    test = find(folder, "test")
     judged = validation or test
     if train is None or judged is None:
         missing = "train" if train is None else "val or test"
-        raise HqpError(f"there is no {missing} in {folder}", f"{folder}/train/CLASS/*.jpg and {folder}/val/CLASS/*.jpg")
-    both = validation is not None and test is not None
-    return Parts(
-        lambda: tree(train), lambda: tree(judged), (lambda: tree(test)) if both and test else None, selection_images
-    )
+        right = f"{folder}/train/CLASS/*.jpg and {folder}/val/CLASS/*.jpg"
+        raise HqpError(f"there is no {missing} in {folder}", right)
+    # Where there is one folder only, `selection` and `test` are its halves.
+    apart = partial(tree, test) if validation is not None and test is not None else None
+    return Parts(partial(tree, train), partial(tree, judged), apart, selection_images)

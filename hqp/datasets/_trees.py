@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -74,8 +74,13 @@ def printable(name: str) -> str:
 
 def find(folder: Path, *names: str) -> Path | None:
     """The first of ``folder/NAME``, a directory, or ``folder/NAME.tar`` that exists."""
-    places = [place for name in names for place in (folder / name, folder / f"{name}.tar")]
-    return next((place for place in places if place.is_dir() or (place.suffix == ".tar" and place.is_file())), None)
+    for name in names:
+        directory, packed = folder / name, folder / f"{name}.tar"
+        if directory.is_dir():
+            return directory
+        if packed.is_dir() or packed.is_file():
+            return packed
+    return None
 
 
 @lru_cache(maxsize=4)
@@ -92,25 +97,30 @@ def tree(place: Path) -> Tree:
 
 
 def _tree(place: Path, folders: set[str], marks: Mapping[str, int], content: Callable[[str], bytes]) -> Tree:
+    """The images of which ``marks`` has the names, each in a folder that is its class."""
     classes = sorted(folders)
     if not classes:
         raise HqpError(f"{place} has no class folders", f"{place}/CLASS/*.jpg")
     number = {name: index for index, name in enumerate(classes)}
     names = sorted(marks)
     labels = np.array([number[name.split("/")[0]] for name in names], np.int64)
-    empty = sorted(set(range(len(classes))) - set(labels.tolist()))
-    if empty:
-        name = printable(classes[empty[0]])
-        raise HqpError(f"class '{name}' has no images in {place}", f"one of {', '.join(EXTENSIONS)}")
+    _refuse_empty_classes(place, classes, labels)
     return Tree(
-        printable(str(place)),
-        tuple(printable(name) for name in classes),
-        tuple(names),
-        tuple(marks[name] for name in names),
-        labels,
-        lambda index: content(names[index]),
-        _decode,
+        place=printable(str(place)),
+        classes=tuple(printable(name) for name in classes),
+        names=tuple(names),
+        marks=tuple(marks[name] for name in names),
+        labels=labels,
+        content=lambda index: content(names[index]),
+        decode=_decode,
     )
+
+
+def _refuse_empty_classes(place: Path, classes: Sequence[str], labels: npt.NDArray[np.int64]) -> None:
+    empty = set(range(len(classes))) - set(labels.tolist())
+    if empty:
+        name = printable(classes[min(empty)])
+        raise HqpError(f"class '{name}' has no images in {place}", f"one of {', '.join(EXTENSIONS)}")
 
 
 def _decode(content: bytes) -> Image.Image:
@@ -135,8 +145,8 @@ def _directory(place: Path) -> Tree:
     above = ((root.st_dev, root.st_ino),)
     folders = {entry.name for entry in os.scandir(place) if entry.is_dir() and not entry.name.startswith(".")}
     marks: dict[str, int] = {}
-    for name in folders:
-        for entry in _below(place / name, above):
+    for folder in folders:
+        for entry in _below(place / folder, above):
             path = PurePosixPath(Path(entry.path).relative_to(place).as_posix())
             if _is_image(path):
                 marks[str(path)] = entry.stat().st_size if entry.is_file() else NO_FILE
@@ -173,12 +183,15 @@ def _below(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[os.DirE
 
 def _tar(place: Path) -> Tree:
     members = _members(place)
-    # The images may lie in the folder that was packed, `train/cat/1.jpg`, or begin with their classes.
     files = [path for path, member in members.items() if not member.isdir() and _is_image(path)]
-    depth = 1 if len({path.parts[0] for path in files}) == 1 and all(len(path.parts) > 2 for path in files) else 0
+    depth = _depth_of_classes(files)
     images = {"/".join(path.parts[depth:]): members[path] for path in files if len(path.parts) > depth + 1}
+
+    # A folder without an image is a class too, and is refused as an empty one.
     folders = {name.split("/")[0] for name in images}
-    folders |= {path.parts[depth] for path, member in members.items() if member.isdir() and len(path.parts) > depth}
+    for path, member in members.items():
+        if member.isdir() and len(path.parts) > depth:
+            folders.add(path.parts[depth])
 
     def content(name: str) -> bytes:
         member = images[name]
@@ -189,7 +202,15 @@ def _tar(place: Path) -> Tree:
             file.seek(member.offset_data)
             return file.read(member.size)
 
-    return _tree(place, folders, {name: _mark(member) for name, member in images.items()}, content)
+    marks = {name: _mark(member) for name, member in images.items()}
+    return _tree(place, folders, marks, content)
+
+
+def _depth_of_classes(images: Sequence[PurePosixPath]) -> int:
+    """1 where the images lie in the folder that was packed, `train/cat/1.jpg`, and 0 where they begin with a class."""
+    in_one_folder = len({path.parts[0] for path in images}) == 1
+    all_deeper = all(len(path.parts) > 2 for path in images)
+    return 1 if in_one_folder and all_deeper else 0
 
 
 def _mark(member: tarfile.TarInfo) -> int:
@@ -202,13 +223,13 @@ def _members(place: Path) -> dict[PurePosixPath, tarfile.TarInfo]:
         with tarfile.open(place, "r:") as archive:
             every = {PurePosixPath(member.name): member for member in archive}
     except (tarfile.TarError, OSError) as error:
-        raise Damaged(
-            f"{place} is no whole, uncompressed tar ({error})", "class folders with images", command("tar", "xf", place)
-        ) from None
+        wrong = f"{place} is no whole, uncompressed tar ({error})"
+        raise Damaged(wrong, "class folders with images", command("tar", "xf", place)) from None
     found = {path: _followed(path, every) for path in every if path.parts and not _is_hidden(path)}
     for path, member in found.items():
+        link_to_folder = member.isdir() and not every[path].isdir()
         # It may have been a folder of images, which must not be left out without a word.
-        if not _is_image(path) and (member.issym() or (member.isdir() and not every[path].isdir())):
+        if not _is_image(path) and (member.issym() or link_to_folder):
             raise HqpError(
                 f"{printable(str(path))} in {place} is a link that leads to no file of the tar",
                 "files and folders alone, or the folder that it unpacks to",

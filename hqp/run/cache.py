@@ -78,7 +78,8 @@ def listing(root: Path) -> tuple[Kind, ...]:
     by_kind: dict[str, list[Kept]] = {}
     for one in _all(root):
         by_kind.setdefault(one.kind, []).append(one)
-    return tuple(_summed(kind, every, time.time_ns()) for kind, every in sorted(by_kind.items()))
+    now_ns = time.time_ns()
+    return tuple(_summed(kind, every, now_ns) for kind, every in sorted(by_kind.items()))
 
 
 def _summed(kind: str, every: list[Kept], now_ns: int) -> Kind:
@@ -124,16 +125,19 @@ def trim(root: Path, older_than_days: float | None, max_bytes: int | None, basel
         raise HqpError("nothing says what may go", "--older-than DAYS, --max-bytes N, or both", "hqp cache trim --help")
     now_ns, needed = time.time_ns(), _needed(baselines_root)
     in_use_ns = min([now_ns, *_running(root)])
-    everything = sorted(_all(root), key=lambda one: one.used_ns)
-    left, removed = sum(one.bytes for one in everything), []
-    for one in everything:
-        is_old = older_than_days is not None and one.used_ns < now_ns - older_than_days * DAY_NS
+    oldest_ns = None if older_than_days is None else now_ns - older_than_days * DAY_NS
+
+    least_lately_used_first = sorted(_all(root), key=lambda kept: kept.used_ns)
+    left = sum(kept.bytes for kept in least_lately_used_first)
+    removed = []
+    for kept in least_lately_used_first:
+        is_old = oldest_ns is not None and kept.used_ns < oldest_ns
         is_too_much = max_bytes is not None and left > max_bytes
-        goes = is_old or is_too_much or one.kind == UNFINISHED
-        if goes and one.path.name not in needed and _remove(one.path, in_use_ns):
-            removed.append(one)
-            left -= one.bytes
-    return Trimmed(len(removed), sum(one.bytes for one in removed), left)
+        may_go = is_old or is_too_much or kept.kind == UNFINISHED
+        if may_go and kept.path.name not in needed and _remove(kept.path, in_use_ns):
+            removed.append(kept)
+            left -= kept.bytes
+    return Trimmed(len(removed), sum(kept.bytes for kept in removed), left)
 
 
 def _needed(root: Path) -> set[str]:
@@ -170,11 +174,16 @@ def _lock(path: Path) -> AbstractContextManager[object]:
 
 
 def _all(root: Path) -> Iterator[Kept]:
-    for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    """What a store holds, by folder and name."""
+    for folder in _inside(root):
+        for path in _inside(folder):
             kind = _kind(folder.name, path)
             if kind is not None:
                 yield Kept(kind, path, _bytes(path), path.stat().st_mtime_ns)
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def _kind(folder: str, path: Path) -> str | None:

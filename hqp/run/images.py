@@ -56,26 +56,47 @@ def prepared(samples: Samples, size: int, skip_unreadable: int, store: Store, pr
     Raises:
         Unreadable: more images than ``skip_unreadable`` cannot be read.
     """
-    place = _decoded(samples, size, skip_unreadable, store, progress)
-    if place is None and not skip_unreadable:
+    decoded = _decoded(samples, size, skip_unreadable, store, progress)
+    if decoded is None and not skip_unreadable:
         return replace(samples, read=Stream(samples, size))
-    known = place or _surveyed(samples, size, skip_unreadable, store, progress)
+
+    # What does not fit is read once all the same, to know which images are left out.
+    known = decoded or _surveyed(samples, size, skip_unreadable, store, progress)
     skipped = store.read(known / DECODED, Decoded).skipped
     if len(skipped) > skip_unreadable:
         raise Unreadable(skipped[0].name, f"one of {len(skipped)}")
-    kept = np.delete(np.arange(len(samples)), [one.index for one in skipped])
-    images = np.load(place / IMAGES, mmap_mode="r") if place else None
+    readable = _without(samples, skipped)
+    if readable.skipped:
+        names = ", ".join(readable.skipped)
+        progress.say(f"{samples.split}: {len(readable.skipped)} unreadable images are left out: {names}")
+
+    if decoded is None:
+        return replace(readable, read=Stream(readable, size))
+    kept = _kept(samples, skipped)
+    images = np.load(decoded / IMAGES, mmap_mode="r")
 
     def read(indices: Sequence[int], wanted: int) -> Images:
-        chosen = kept[np.asarray(indices)]
-        return np.asarray(images[chosen]) if images is not None and wanted == size else samples.read(chosen, wanted)
+        if wanted != size:
+            return readable.read(indices, wanted)
+        return np.asarray(images[kept[np.asarray(indices)]])
 
-    names = tuple(one.name for one in skipped)
-    if names:
-        progress.say(f"{samples.split}: {len(names)} unreadable images are left out: {', '.join(names)}")
+    return replace(readable, read=read)
+
+
+def _kept(samples: Samples, skipped: Sequence[Skipped]) -> npt.NDArray[np.intp]:
+    """The places in the split of the images that are not skipped."""
+    return np.delete(np.arange(len(samples)), [image.index for image in skipped])
+
+
+def _without(samples: Samples, skipped: Sequence[Skipped]) -> Samples:
+    """The split as if it had never held the skipped images; its digest says that they are missing."""
+    kept, names = _kept(samples, skipped), tuple(image.name for image in skipped)
+
+    def read(indices: Sequence[int], size: int) -> Images:
+        return samples.read(kept[np.asarray(indices)], size)
+
     digest = digest_of([samples.digest, names]) if names else samples.digest
-    whole = replace(samples, labels=samples.labels[kept], read=read, skipped=names, digest=digest)
-    return whole if images is not None else replace(whole, read=Stream(whole, size))
+    return replace(samples, labels=samples.labels[kept], read=read, skipped=names, digest=digest)
 
 
 def _decoded(samples: Samples, size: int, skip_unreadable: int, store: Store, progress: Progress) -> Path | None:
@@ -110,9 +131,13 @@ def _surveyed(samples: Samples, size: int, skip_unreadable: int, store: Store, p
 
 
 def _fits(needed_bytes: int, store: Store) -> bool:
-    existing = next(folder for folder in (store.root.absolute(), *store.root.absolute().parents) if folder.is_dir())
-    room = min(psutil.virtual_memory().available, shutil.disk_usage(existing).free)
-    return needed_bytes <= LARGEST_SHARE * room
+    """Whether so many bytes take no more than their share of the memory and of the disk that are free."""
+    root = store.root.absolute()
+    # The store may not exist yet, and the disk is asked of a folder that does.
+    existing = next(folder for folder in (root, *root.parents) if folder.is_dir())
+    free_memory = psutil.virtual_memory().available
+    free_disk = shutil.disk_usage(existing).free
+    return needed_bytes <= LARGEST_SHARE * min(free_memory, free_disk)
 
 
 def _decode(samples: Samples, size: int, skip_unreadable: int, progress: Progress, into: Images | None) -> Decoded:
@@ -166,14 +191,20 @@ class Stream:
 
     def __call__(self, indices: Sequence[int], size: int) -> Images:
         """The images at ``indices``, uint8 (n, size, size, 3)."""
-        ahead, self._ahead = self._ahead, None
-        foreseen = ahead is not None and ahead[0] == indices and size == self.size
-        futures = ahead[1] if ahead is not None and foreseen else self._start(indices, size)
+        futures = self._foreseen(indices, size) or self._start(indices, size)
+        # Whoever passes over the split asks for ranges, one behind the other.
         if isinstance(indices, range) and size == self.size:
             following = range(indices.stop, min(indices.stop + len(indices), len(self.samples)))
             if following:
                 self._ahead = following, self._start(following, size)
         return np.concatenate([future.result() for future in futures])
+
+    def _foreseen(self, indices: Sequence[int], size: int) -> list[Future[Images]]:
+        """What is being read already of just these images; nothing where others were expected."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None or ahead[0] != indices or size != self.size:
+            return []
+        return ahead[1]
 
     def _start(self, indices: Sequence[int], size: int) -> list[Future[Images]]:
         share = -(-len(indices) // usable_cores())

@@ -54,6 +54,7 @@ def trial(build: Callable[[int], nn.Module], input_size: int, score: Score) -> T
         network = plain.plain(contract.module(build, CLASSES, input_size))
         images = torch.randn(IMAGES, 3, input_size, input_size)
     parameters = sum(parameter.numel() for parameter in network.parameters())
+    # What is known of a network that is refused before the layers that it uses are known.
     filters = sum(groups.sizes(network).values())
     found: tuple[Group, ...] = ()
     removed, reason = 0, None
@@ -68,10 +69,15 @@ def trial(build: Callable[[int], nn.Module], input_size: int, score: Score) -> T
         removed, reason = 0, str(error)
     if reason is None and removed < LEAST_REMOVED * filters:
         reason = f"{removed} of {filters} filters could go"
-    removable = groups.filters_of(found)
-    shares = round(removable / filters, 4), round(removed / filters, 4)
-    seconds = round(time.perf_counter() - start, 1)
-    return Trial(parameters, filters, len(found), *shares, reason, seconds)
+    return Trial(
+        parameters=parameters,
+        filters=filters,
+        groups=len(found),
+        removable=round(groups.filters_of(found) / filters, 4),
+        removed=round(removed / filters, 4),
+        reason=reason,
+        seconds=round(time.perf_counter() - start, 1),
+    )
 
 
 def _pruned(
@@ -80,10 +86,14 @@ def _pruned(
     """The network without a tenth of its filters, the layers behind refitted, and how many are gone."""
     measured = sensitivities(network, [(images, torch.arange(len(images)))])
     collected = collect.collect(network, images[:1], measured)
-    ranking = steps.ranked(found, {group.name: score(group, collected) for group in found})
-    removal = next(iter(steps.steps(found, ranking, ceil(LEAST_REMOVED * filters))), {})
+    scores = {group.name: score(group, collected) for group in found}
+    ranking = steps.ranked(found, scores)
+    removals = steps.steps(found, ranking, ceil(LEAST_REMOVED * filters))
+    # Nothing is removed where no channel can go.
+    removal = removals[0] if removals else {}
     smaller = groups.remove(network, removal, found)
-    seen = recover.grams(network, recover.losing(network, found), [images])
+    refitted = recover.losing(network, found)
+    seen = recover.grams(network, refitted, [images])
     recover.refit(network, smaller, groups.removed(found, removal), seen)
     return smaller, groups.filters_removed(found, removal)
 

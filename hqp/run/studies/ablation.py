@@ -34,27 +34,51 @@ COUNTS, DEEPER = (250, 500, 1_000, 2_000, 5_000), (0.4, 0.5, 0.55, 0.6)
 
 def main(model: str, dataset: str) -> int:
     """Prints two tables of top-1 in percent: by criterion and recovery, and by images of the sensitivity pass."""
-    from tabulate import tabulate
-
-    from hqp.compress.studies.ablation import Row, ablate, ablate_images
-
     context = Context(Store(Path(".hqp")))
-    recipe = Recipe(pruning=Pruning(RANKINGS))
     request = Request(Model(model), dataset, "hqp", "cpu_openvino", 1.5)
-    job = prepared_job(context, request, recipe)
+    _print_recoveries(context, request)
+    _print_counts(context, request)
+    return 0
+
+
+def _print_recoveries(context: Context, request: Request) -> None:
+    """A row for each ranking and share, a column for each recovery."""
+    from hqp.compress.studies.ablation import ablate
+
+    job = prepared_job(context, request, Recipe(pruning=Pruning(RANKINGS)))
     judged = job.selection.first(JUDGED_IMAGES)
+    rows = []
+    for row in ablate(job, judged, SHARES):
+        top1 = [_percent(accuracy.top1) for accuracy in row.accuracies]
+        rows.append((str(row.ranking), _percent(row.sparsity), *top1))
+    of = f"{request.model.source} on {request.dataset}"
+    print(f"{of}: top-1 in percent on the first {len(judged):,} images of 'selection', FP32, one shot")
+    _print_table(rows, HEADERS, first="left")
 
-    def shown(row: Row) -> Sequence[str]:
-        return (str(row.ranking), f"{100 * row.sparsity:.1f}", *(f"{100 * one.top1:.1f}" for one in row.accuracies))
 
-    rows = [shown(row) for row in ablate(job, judged, SHARES)]
-    print(f"{model} on {dataset}: top-1 in percent on the first {len(judged):,} images of 'selection', FP32, one shot")
-    print(tabulate(rows, HEADERS, disable_numparse=True, colalign=("left", *["right"] * 6)))
+def _print_counts(context: Context, request: Request) -> None:
+    """A row for each number of images of the sensitivity pass, a column for each share."""
+    from hqp.compress.studies.ablation import ablate_images
 
     job = prepared_job(context, request, Recipe(pruning=Pruning((CHOSEN,), recovery=Recovery())))
-    counted = list(ablate_images(job, job.selection.first(COUNTED_IMAGES), DEEPER, COUNTS))
+    judged = job.selection.first(COUNTED_IMAGES)
+    rows: list[tuple[str, ...]] = []
+    headers: tuple[str, ...] = ()
+    for counted in ablate_images(job, judged, DEEPER, COUNTS):
+        top1 = [_percent(accuracy.top1) for _, accuracy in counted.found]
+        rows.append((str(counted.images), f"{counted.seconds:.1f}", *top1))
+        # θ is where the steps end that reach the share asked for; those of the last row stand above.
+        headers = ("images", "seconds", *(f"θ {_percent(sparsity)}%" for sparsity, _ in counted.found))
     print(f"\nranked by {CHOSEN} from fewer images, recovered: top-1 in percent on the first {COUNTED_IMAGES:,} images")
-    headers = ("images", "seconds", *(f"θ {100 * sparsity:.1f}%" for sparsity, _ in counted[-1].found))
-    lines = [(one.images, f"{one.seconds:.1f}", *(f"{100 * top.top1:.1f}" for _, top in one.found)) for one in counted]
-    print(tabulate(lines, headers, disable_numparse=True, colalign=["right"] * len(headers)))
-    return 0
+    _print_table(rows, headers, first="right")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _print_table(rows: Sequence[Sequence[str]], headers: Sequence[str], first: str) -> None:
+    from tabulate import tabulate
+
+    aligned = (first, *["right"] * (len(headers) - 1))
+    print(tabulate(rows, headers, disable_numparse=True, colalign=aligned))
