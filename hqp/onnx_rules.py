@@ -20,6 +20,9 @@ TENSORRT_OPSETS, HALF_SCALES_OPSETS = range(13, 18), range(19, 22)
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
+# ONNX's other ways to compute in INT8.
+INTEGER_OPERATORS = ("ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul")
+
 
 def check(path: Path, *, symmetric_only: bool = False) -> None:
     """Passes a file that ``lint`` finds nothing in.
@@ -49,7 +52,7 @@ def lint(path: Path, *, symmetric_only: bool = False) -> tuple[str, ...]:
     try:
         # In a file that is not even valid, the rules that follow have nothing to hold on to.
         broken = tuple(_external_data(model.graph, path.parent)) or tuple(validity(model))
-        return (*_opset(model, opsets), *(broken or _rules(model.graph, symmetric_only)))
+        return (*_opset(model, opsets), *(broken or _rules(model, symmetric_only)))
     except (ValueError, TypeError, LookupError) as error:  # a name or a tensor that cannot be read
         raise _damaged(path, str(error)) from None
 
@@ -108,12 +111,16 @@ def _external_data(graph: GraphProto, folder: Path) -> Iterator[str]:
             yield f"the weights of {tensor.name} are in {places[0]}, which is not beside it"
 
 
-def _rules(graph: GraphProto, symmetric_only: bool) -> Iterator[str]:
+def _rules(model: ModelProto, symmetric_only: bool) -> Iterator[str]:
+    graph = model.graph
     yield from _interface(graph)
+    yield from _filters(model)
     yield from _scales(graph)
     yield from _stored_weights(graph)
     if symmetric_only:
+        yield from _operators(graph)
         yield from _zero_points(graph)
+        yield from _activation_scales(graph)
         yield from _integer_biases(graph)
         yield from _weight_axes(graph)
         yield from _unfused_sums(graph)
@@ -182,12 +189,41 @@ def _scales(graph: GraphProto) -> Iterator[str]:
         channels = tensor.dims[scale_axis(node, tensor)] if tensor and scale.dims else 0
         if channels and values.size != channels:
             yield f"{node.name} has {values.size} scales for {channels} channels"
+        zero = stored.get(node.input[2]) if len(node.input) > 2 else None
+        points = numpy_helper.to_array(zero).size if zero is not None else values.size
+        if points != values.size:
+            yield f"{node.name} has {points} zero points for {values.size} scales"
 
 
 def scale_axis(node: NodeProto, tensor: TensorProto) -> int:
     """The axis of a tensor along which a QuantizeLinear or DequantizeLinear has its scales."""
     axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
     return int(axis) % len(tensor.dims)
+
+
+def _filters(model: ModelProto) -> Iterator[str]:
+    """Convolutions whose filters are of another depth than what they read, which ONNX's checker does not see."""
+    shapes = static_shapes(model)
+    for node in model.graph.node:
+        image, filters = (shapes.get(name, ()) for name in node.input[:2]) if node.op_type == "Conv" else ((), ())
+        groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+        if image and filters and image[1] != filters[1] * groups:
+            yield f"the filters of {node.name} read {filters[1] * groups} channels, and it is given {image[1]}"
+
+
+def _operators(graph: GraphProto) -> Iterator[str]:
+    for node in graph.node:
+        if node.op_type in INTEGER_OPERATORS:
+            yield f"{node.name} is a {node.op_type}, which TensorRT does not have: it takes Q and DQ alone"
+
+
+def _activation_scales(graph: GraphProto) -> Iterator[str]:
+    """Activations with a scale for each channel: TensorRT's INT8 layers take one for all of their input."""
+    stored, behind = {tensor.name: tensor for tensor in graph.initializer}, constants(graph)
+    for node in _quantizers(graph):
+        scales = list(stored[node.input[1]].dims) if node.input[1] in stored else []
+        if node.input[0] not in behind and scales not in ([], [1]):
+            yield f"{node.name} has {scales[0]} scales for one activation, and TensorRT takes one"
 
 
 def _stored_weights(graph: GraphProto) -> Iterator[str]:

@@ -261,6 +261,33 @@ def test_tensorrt_wants_a_residual_sum_that_it_can_fuse(summands: list[str], tol
     assert onnx_rules.lint(tmp_path / "model.onnx", symmetric_only=True) == tuple(told)
 
 
+def test_what_onnx_itself_does_not_see_is_found(tmp_path: Path) -> None:
+    model = quantised()
+    replaced(model, "weight_zero", np.zeros(1, np.int8))
+    replaced(model, "weight", np.ones((2, 3, 1, 1), np.int8))
+    assert onnx_rules.lint(written(model, tmp_path)) == (
+        "the filters of conv read 3 channels, and it is given 2",
+        "w has 1 zero points for 2 scales",
+    )
+
+
+def test_tensorrt_takes_one_scale_for_an_activation_and_no_integer_operator(tmp_path: Path) -> None:
+    model = quantised()
+    replaced(model, "scale", np.array([0.1, 0.2], np.float32))
+    replaced(model, "zero", np.zeros(2, np.int8))
+    tail = [
+        helper.make_node("ConvInteger", ["bytes", "weight"], ["sums"], "integers"),
+        helper.make_node("Cast", ["sums"], ["other"], "cast", to=TensorProto.FLOAT),
+    ]
+    model.graph.node.extend(tail)
+    assert onnx_rules.lint(written(model, tmp_path)) == ()
+    assert onnx_rules.lint(tmp_path / "model.onnx", symmetric_only=True) == (
+        "integers is a ConvInteger, which TensorRT does not have: it takes Q and DQ alone",
+        "q has 2 scales for one activation, and TensorRT takes one",
+        "dq has 2 scales for one activation, and TensorRT takes one",
+    )
+
+
 def test_tensorrt_11_reads_scales_in_fp16_of_opset_19(tmp_path: Path) -> None:
     model = quantised()
     typings.typed(written(model, tmp_path), tmp_path / "half.onnx")
