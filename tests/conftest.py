@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from hqp.errors import HqpError
@@ -44,6 +45,8 @@ from hqp.records import (
     Verdict,
 )
 from hqp.transport import Completed
+
+Images = npt.NDArray[np.float32]
 
 
 @pytest.fixture
@@ -232,3 +235,29 @@ def make_judgement() -> Callable[..., Judgement]:
 def make_results() -> Callable[..., Results]:
     """``make_results(*measurements, judgements=(), **changes)``: a run of the suite ``signs``."""
     return results_of
+
+
+@pytest.fixture(scope="session")
+def noise() -> Images:
+    """Twenty normalised images of 12 x 12 pixels."""
+    return np.random.default_rng(3).standard_normal((20, 3, 12, 12), np.float32)
+
+
+@pytest.fixture(scope="session")
+def quantised(tmp_path_factory: pytest.TempPathFactory, noise: Images) -> Path:
+    """The INT8 file of two convolutions and a linear layer for those images, beside its ``fp32.onnx``."""
+    import torch
+    from torch import nn
+
+    from hqp.compress.exporting.export import export
+    from hqp.compress.quantisation import calibrate
+    from hqp.compress.quantisation.qdq import quantize
+
+    torch.manual_seed(1)
+    body = (nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.ReLU())
+    network = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)).eval()
+    folder, policy = tmp_path_factory.mktemp("quantised"), Policy(float_results=True)
+    export(network, 12, folder / "fp32.onnx")
+    seen = calibrate.distributions(folder / "fp32.onnx", lambda: [noise], policy)
+    quantize(folder / "fp32.onnx", folder / "int8.onnx", calibrate.ranges(seen, "minmax", policy), policy)
+    return folder / "int8.onnx"

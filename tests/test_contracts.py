@@ -153,6 +153,9 @@ def runtimes(module: ModuleType) -> Iterator[str]:
         yield from returns(module, "prepare", "Path")
     if hasattr(module, "peak_memory_bytes"):
         yield from takes(module, "peak_memory_bytes", ("file", ""), ("device", ""))
+    if hasattr(module, "operator_times"):
+        yield from takes(module, "operator_times", ("file", ""), ("device", ""), ("iterations", ""))
+        yield from returns(module, "operator_times", "dict[str, list[float]]")
     session = getattr(module, "Session", None)
     if not (inspect.isclass(session) and issubclass(session, RuntimeSession)):
         yield f"Session is {session!r}"

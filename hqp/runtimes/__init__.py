@@ -8,6 +8,8 @@ A file defines
 * ``class Session(RuntimeSession)``: what opens a file on a device, gives its outputs and times it;
 * perhaps ``prepare(file, device, folder) -> Path``: what ``Session`` opens, an engine or a compiled blob, made once in
   ``folder`` from the exported file. A runtime without it opens the exported file itself;
+* perhaps ``operator_times(file, device, iterations) -> dict[str, list[float]]``: by the engine's own profiler, in
+  sessions opened for that, the ms of each operator that it runs, in each of so many inferences;
 * perhaps ``peak_memory_bytes(file, device) -> int | None``, where the engine runs elsewhere and that is told there.
 
 An engine that runs in this process derives from ``LocalSession``, which owns the requests, the streams and the clock,

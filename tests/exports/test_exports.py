@@ -25,12 +25,12 @@ def export(request: pytest.FixtureRequest) -> ModuleType:
 
 
 def test_what_is_read_back_is_what_was_exported(
-    export: ModuleType, quantised: Path, images: Array, tmp_path: Path
+    export: ModuleType, quantised: Path, noise: Array, tmp_path: Path
 ) -> None:
     export.write(quantised, tmp_path)
-    found = export.read_back(tmp_path / export.opened, images)
+    found = export.read_back(tmp_path / export.opened, noise)
     session = InferenceSession(quantised, providers=["CPUExecutionProvider"])
-    exact = np.concatenate([session.run(None, {"input": image[None]})[0] for image in images])
+    exact = np.concatenate([session.run(None, {"input": image[None]})[0] for image in noise])
     assert found.dtype == np.float32 and found.shape == (20, 5)
     agreement, cosine = agreement_of(exact, found)
     assert agreement == 1.0 and cosine > 0.999
@@ -43,9 +43,9 @@ def test_int8_stays_int8_and_float_stays_float32(export: ModuleType, quantised: 
     assert size < quantised.stat().st_size + 1000
 
 
-def test_openvino_weights_are_not_halved(quantised: Path, images: Array, tmp_path: Path) -> None:
+def test_openvino_weights_are_not_halved(quantised: Path, noise: Array, tmp_path: Path) -> None:
     openvino = catalog.require("exports", "openvino")
     openvino.write(quantised.parent / "fp32.onnx", tmp_path)
     session = InferenceSession(quantised.parent / "fp32.onnx", providers=["CPUExecutionProvider"])
-    exact = session.run(None, {"input": images[:1]})[0]
-    assert np.abs(openvino.read_back(tmp_path / "model.xml", images[:1]) - exact).max() < 1e-5
+    exact = session.run(None, {"input": noise[:1]})[0]
+    assert np.abs(openvino.read_back(tmp_path / "model.xml", noise[:1]) - exact).max() < 1e-5
