@@ -14,7 +14,8 @@ class Device:
     """Hardware and the runtime on it. ``threads`` are declared, never inherited from the process.
 
     ``host`` is where it is: this machine where it is empty, else a destination that the system's SSH client knows.
-    ``dla_core`` is the deep-learning accelerator that it runs on in place of the GPU, by number.
+    ``dla_core`` is the deep-learning accelerator that it runs on in place of the GPU, by number. ``rails`` are those
+    that add up to the power of the module; there are none where power is not measured.
     ``replaces`` says which of its ``precisions`` it runs in the place of one that it lacks: ``{"int8": "fp16"}``. A
     method in any other is refused.
     """
@@ -26,6 +27,7 @@ class Device:
     summary: str
     host: str = ""
     dla_core: int | None = None
+    rails: tuple[str, ...] = ()
     replaces: dict[Precision, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

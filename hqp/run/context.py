@@ -112,16 +112,18 @@ class Context:
         """What a number measured on ``device`` depends on, now, on the host that it is on."""
         if device not in self._environments:
             plugin = self.plugins.load("devices", device)
-            runtime, host = self.plugins.runtime(plugin.device), self.host(device)
-            facts, version = plugin.facts(host), runtime.version(host)
-            self._environments[device] = environment.environment(plugin.device, facts, version, host)
+            declared, host = self.plugins.device(device), self.host(device)
+            # Asked first: a board that is not ready to be measured is refused before its tools are looked for.
+            facts = plugin.facts(host)
+            version = self.plugins.runtime(declared).version(host)
+            self._environments[device] = environment.environment(declared, facts, version, host)
         return self._environments[device]
 
     def guard(self, device: str) -> guards.Guard:
         """What watches the host of a device while it is measured."""
         plugin = self.plugins.load("devices", device)
         read = guards.reader(self.host(device), getattr(plugin, "limit", None))
-        return guards.Guard(plugin.device.threads, read)
+        return guards.Guard(self.plugins.device(device).threads, read)
 
     def policy(self, device: str) -> Policy:
         """How a device wants its INT8, here: with weights of 7 bits where this processor's kernels would saturate.

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from typing import Any
 
 from hqp import catalog
 from hqp.errors import HqpError
 from hqp.records import Device
 from hqp.runtimes import LocalSession
+
+# Names the host of a board: `user@nano`. What cannot be driven from here, a processor that judges files, stays here.
+HOST_VARIABLE = "HQP_HOST"
 
 
 class Plugins:
@@ -23,9 +28,11 @@ class Plugins:
         return self._loaded[kind, name]
 
     def device(self, name: str) -> Device:
-        """The declaration of a device by name."""
-        device: Device = self.load("devices", name).device
-        return device
+        """The declaration of a device by name: on the host that ``HQP_HOST`` names, if it can be driven from here."""
+        plugin = self.load("devices", name)
+        device: Device = plugin.device
+        host, runtime = os.environ.get(HOST_VARIABLE, ""), getattr(plugin, "elsewhere", None)
+        return replace(device, host=host, runtime=runtime) if host and runtime else device
 
     def runtime(self, device: Device) -> Any:
         """The runtime of a device.

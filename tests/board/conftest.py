@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import getpass
 import os
+import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from hqp.transport import Completed, Here, run
 
 HERE = Path(__file__).parent
 NAME = "simulated-board"
@@ -69,6 +72,8 @@ class Board:
         for folder in ("bin", "tmp"):
             (self.root / folder).mkdir()
         (self.root / "commands.txt").touch()
+        (self.root / "proc").mkdir()
+        (self.root / "proc" / "uptime").symlink_to("/proc/uptime")
         self.be_known_by("host_key")
 
     def be_known_by(self, key: str) -> None:
@@ -95,6 +100,28 @@ class Board:
         )
         (self.root / "usr/src/tensorrt/bin/trtexec").chmod(0o755)
 
+    def be_a(self, compatible: str, release: str, gpu: str, modes: str = "0 MAXN, 1 5W") -> None:
+        """Makes it a Jetson by its device tree, release and the name of its GPU's clock, as it is measured."""
+        self.write("/proc/device-tree/compatible", compatible)
+        self.write("/etc/nv_tegra_release", release)
+        self.clock(gpu, 921_600_000, 921_600_000, 921_600_000)
+        numbered = [mode.split() for mode in modes.split(", ")]
+        lines = [f"NVPM VERB: POWER_MODEL: ID={number} NAME={name}" for number, name in numbered]
+        self.write("/modes", "\n".join(lines))
+        self.write("/mode", numbered[0][1])
+        self.program("nvpmodel", 'if [ "$1" = -q ]; then echo "NV Power Mode: $(cat $R/mode)"; else cat $R/modes; fi')
+        self.program("dpkg-query", 'printf "nvidia-l4t-core\\t32.7.1-2022\\ncuda-cudart-10-2\\t10.2.300-1\\n"; exit 1')
+
+    def clock(self, gpu: str, now: int, least: int, most: int) -> None:
+        """Sets the GPU's clock in Hz and its limits."""
+        for name, value in (("cur", now), ("min", least), ("max", most)):
+            self.write(f"/sys/class/devfreq/{gpu}/{name}_freq", f"{value}\n")
+
+    def program(self, name: str, script: str) -> None:
+        """Puts a shell script on its PATH; in it ``R`` is the board's file tree."""
+        self.write(f"/bin/{name}", f"#!/bin/sh\nR={self.root}\n{script}\n")
+        (self.root / "bin" / name).chmod(0o755)
+
     def left(self) -> list[str]:
         """What lies in its folder for temporary files."""
         return sorted(path.name for path in (self.root / "tmp").iterdir())
@@ -102,6 +129,29 @@ class Board:
     def commands(self) -> list[str]:
         """The commands that it was given."""
         return (self.root / "commands.txt").read_text().splitlines()
+
+
+@dataclass(frozen=True)
+class Direct(Here):
+    """The simulated board without the connection to it, which takes half a second a command."""
+
+    root: Path
+    name: str = NAME
+
+    def run(self, command: Sequence[str], *, timeout_s: float | None = None) -> Completed:
+        """A command that the board runs, as its server would have it."""
+        given = f"SSH_ORIGINAL_COMMAND={shlex.join(command)}"
+        return run(("env", given, sys.executable, "-I", "-S", f"{HERE}/forced.py", str(self.root)), timeout_s=timeout_s)
+
+    def read(self, path: str) -> str:
+        """A text file on the board."""
+        return self.run(("cat", path)).stdout
+
+
+@pytest.fixture
+def direct(board: Board) -> Direct:
+    """The simulated board as a host, without a connection."""
+    return Direct(board.root)
 
 
 @pytest.fixture(scope="session")

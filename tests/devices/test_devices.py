@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from hqp import catalog
+from hqp.errors import HqpError
 from hqp.records import Device
 from hqp.transport import HERE
 
@@ -29,7 +30,13 @@ def test_a_device_is_frozen_and_its_facts_are_words(name: str) -> None:
     module = catalog.find("devices", name)
     with pytest.raises(dataclasses.FrozenInstanceError):
         module.device.threads = 8
-    facts = module.facts(HERE)
+    try:
+        facts = module.facts(HERE)
+    except HqpError as error:
+        # A board's device is asked on that board; elsewhere it says what this machine is not.
+        assert hasattr(module, "elsewhere")
+        assert error.wrong.startswith("here is no ")
+        return
     assert facts == module.facts(HERE)
     assert all(isinstance(word, str) and word for pair in facts.items() for word in pair)
 

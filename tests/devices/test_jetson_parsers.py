@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hqp.devices._jetson import module, nvpmodel, rails, release, tegrastats
+from hqp.devices._jetson import module, nvpmodel, release, tegrastats
 from hqp.devices._jetson.tegrastats import Tegrastats
 
 NANO_USER = (
@@ -211,47 +211,3 @@ def test_the_release(text: str, version: str, jetpack: str) -> None:
 )
 def test_the_module_is_found_on_any_carrier(compatible: str, modules: tuple[str, ...], number: str) -> None:
     assert module.matching(compatible, modules) == number
-
-
-ORIN = "/sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon4/"
-NANO = "/sys/bus/i2c/devices/6-0040/iio:device0/"
-
-
-def test_rails_of_jetpack_5_and_later() -> None:
-    files = {
-        f"{ORIN}in1_label": "VDD_IN",
-        f"{ORIN}in1_input": "5000",
-        f"{ORIN}curr1_input": "1500",
-        f"{ORIN}in2_label": "NC",
-        f"{ORIN}in2_input": "5000",
-        f"{ORIN}curr2_input": "1",
-        f"{ORIN}in3_label": "VDD_SOC",
-        f"{ORIN}in7_label": "sum of shunt voltages",
-        f"{ORIN}in7_input": "9",
-    }
-    found = rails.sources(files)
-    assert found == {"VDD_IN": (f"{ORIN}in1_input", f"{ORIN}curr1_input")}
-    assert rails.power_mw(tuple(files[path] for path in found["VDD_IN"])) == 7500.0
-
-
-def test_rails_of_jetpack_4() -> None:
-    files = {f"{NANO}rail_name_0": "POM_5V_IN", f"{NANO}in_power0_input": "2500", f"{NANO}rail_name_1": "POM_5V_GPU"}
-    found = rails.sources(files)
-    assert found == {"POM_5V_IN": (f"{NANO}in_power0_input",)}
-    assert rails.power_mw(("2500",)) == 2500.0
-
-
-def test_a_file_without_a_number_gives_no_power() -> None:
-    assert rails.power_mw(("5000", "")) is None
-
-
-@pytest.mark.parametrize(
-    ("declared", "total"),
-    [(("VDD_IN",), 7000.0), (("VDD_GPU_SOC", "VDD_CPU_CV"), None), (rails.ALL, 7650.0)],
-)
-def test_the_modules_power(declared: tuple[str, ...], total: float | None) -> None:
-    assert rails.total({"VDD_IN": 7000.0, "VDD_SOC": 650.0}, declared) == total
-
-
-def test_no_rail_is_no_power() -> None:
-    assert rails.total({}, rails.ALL) is None

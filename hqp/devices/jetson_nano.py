@@ -1,0 +1,31 @@
+"""Jetson Nano (Maxwell, compute capability 5.3) with JetPack 4: TensorRT 8.2, no Python that HQP runs in."""
+
+from __future__ import annotations
+
+from hqp.devices._jetson.board import Board
+from hqp.records import Device, Policy
+from hqp.transport import Host
+
+board = Board("Jetson Nano", ("p3448-", "p3450-"))
+# No INT8 on this GPU: a QDQ file fails to build there, and INT8 with other tools is slower than FP16.
+device = Device(
+    runtime="trtexec",
+    threads=1,
+    precisions=("fp32", "fp16"),
+    replaces={"int8": "fp16"},
+    policy=Policy(activations="int8", symmetric=True, float_results=True, channel_multiple=8),
+    summary="Jetson Nano, TensorRT",
+    rails=("POM_5V_IN",),
+)
+# How it is driven from another machine.
+elsewhere = "trtexec"
+
+
+def facts(host: Host) -> dict[str, str]:
+    """The module, its releases, power mode and clocks; a board that is not steady is refused."""
+    return board.facts(host)
+
+
+def limit(host: Host) -> str | None:
+    """What slows the GPU now."""
+    return board.limit(host)

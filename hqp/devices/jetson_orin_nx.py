@@ -1,0 +1,30 @@
+"""Jetson Orin NX (Ampere, compute capability 8.7) with JetPack 5 to 7."""
+
+from __future__ import annotations
+
+from hqp.devices._jetson.board import Board
+from hqp.records import Device, Policy
+from hqp.transport import Host
+
+board = Board("Jetson Orin NX", ("p3767-0000", "p3767-0001"))
+# TensorRT pads INT8 channels to the next multiple of 32, so that fewer removed ones gain nothing.
+device = Device(
+    runtime="trtexec",
+    threads=1,
+    precisions=("fp32", "fp16", "int8"),
+    policy=Policy(activations="int8", symmetric=True, float_results=True, channel_multiple=32),
+    summary="Jetson Orin NX, TensorRT",
+    rails=("VDD_IN",),
+)
+# How it is driven from another machine.
+elsewhere = "trtexec"
+
+
+def facts(host: Host) -> dict[str, str]:
+    """The module, its releases, power mode and clocks; a board that is not steady is refused."""
+    return board.facts(host)
+
+
+def limit(host: Host) -> str | None:
+    """What slows the GPU now."""
+    return board.limit(host)
