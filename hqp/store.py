@@ -49,8 +49,16 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Costs:
-    """What it took to make an entry, by step."""
+    """What it took to make an entry, by step, as a file of the entry has it."""
 
+    costs: tuple[Cost, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The folder of an entry, and what it took to make it, by step."""
+
+    folder: Path
     costs: tuple[Cost, ...]
 
 
@@ -179,9 +187,7 @@ class Store:
         place = self.make(kind, {**key, "form": documents.form(of)}, build)
         return self.read(place / RECORD, of)
 
-    def costed(
-        self, kind: str, key: Mapping[str, Any], build: Callable[[Path, Ledger], object]
-    ) -> tuple[Path, tuple[Cost, ...]]:
+    def costed(self, kind: str, key: Mapping[str, Any], build: Callable[[Path, Ledger], object]) -> Entry:
         """As ``make``, with what the entry took when it was made, now or long ago; ``build`` enters it in a ledger."""
 
         def counted(folder: Path) -> None:
@@ -190,18 +196,18 @@ class Store:
             documents.write(folder / COSTS, Costs(ledger.costs))
 
         place = self.make(kind, key, counted)
-        return place, self.read(place / COSTS, Costs).costs
+        return Entry(place, self.read(place / COSTS, Costs).costs)
 
     def costed_record(
         self, kind: str, key: Mapping[str, Any], of: type[Record], compute: Callable[[Ledger], Record]
-    ) -> tuple[Record, tuple[Cost, ...]]:
-        """As ``record``, with what the record took when it was made."""
+    ) -> tuple[Record, Entry]:
+        """As ``record``, with the entry that keeps the record and what it took."""
 
         def build(folder: Path, ledger: Ledger) -> None:
             documents.write(folder / RECORD, compute(ledger))
 
-        place, costs = self.costed(kind, {**key, "form": documents.form(of)}, build)
-        return self.read(place / RECORD, of), costs
+        entry = self.costed(kind, {**key, "form": documents.form(of)}, build)
+        return self.read(entry.folder / RECORD, of), entry
 
     @staticmethod
     def read(file: Path, of: type[Record]) -> Record:

@@ -9,7 +9,7 @@ import pytest
 
 from hqp.ledger import Ledger
 from hqp.records import Cost
-from hqp.store import Store
+from hqp.store import Entry, Store
 
 KEY = {"model": "tiny"}
 
@@ -56,7 +56,7 @@ def test_the_store_says_what_an_entry_took_when_it_is_made_and_when_it_is_found(
         raise AssertionError("it is there already")
 
     made = Store(tmp_path).costed("things", KEY, build)
-    assert made[1] == (Cost("sensitivity", 100, 1, 2.0),)
+    assert made == Entry(Store(tmp_path).path("things", KEY), (Cost("sensitivity", 100, 1, 2.0),))
     assert Store(tmp_path).costed("things", KEY, refuse) == made
 
 
@@ -68,22 +68,18 @@ def test_the_store_says_what_a_record_took(tmp_path: Path) -> None:
     def refuse(ledger: Ledger) -> Answer:
         raise AssertionError("it is there already")
 
-    assert Store(tmp_path).costed_record("answers", KEY, Answer, compute) == (
-        Answer(42),
-        (Cost("calibration", 8, 2, 0.5),),
-    )
-    assert Store(tmp_path).costed_record("answers", KEY, Answer, refuse) == (
-        Answer(42),
-        (Cost("calibration", 8, 2, 0.5),),
-    )
+    for work in (compute, refuse):
+        answer, entry = Store(tmp_path).costed_record("answers", KEY, Answer, work)
+        assert (answer, entry.costs) == (Answer(42), (Cost("calibration", 8, 2, 0.5),))
 
 
 def test_a_damaged_cost_is_made_anew(tmp_path: Path) -> None:
     def build(folder: Path, ledger: Ledger) -> None:
         ledger.add(Cost("sensitivity", 100, 1, 2.0))
 
-    place, costs = Store(tmp_path).costed("things", KEY, build)
+    entry = Store(tmp_path).costed("things", KEY, build)
+    place = entry.folder
     (place / "costs.json").write_text((place / "costs.json").read_text().replace("2.0", "1.0"))
     said: list[str] = []
-    assert Store(tmp_path, said.append).costed("things", KEY, build) == (place, costs)
+    assert Store(tmp_path, said.append).costed("things", KEY, build) == entry
     assert said == [f"{place} is damaged (costs.json is not as it was written); it is made anew"]

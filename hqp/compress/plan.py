@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hqp.compress.job import Job, taken
+from hqp.compress.job import Job, calibration_count
 from hqp.records import Pruning
 
 # One unit is an image through the trained model. The numbers below were read off the ledgers of ResNet-18 and
@@ -16,31 +16,38 @@ CANDIDATE = 1.3
 TRAINING, CALIBRATION = 3.0, 5.0
 # How many candidates a galloping search judges, and how many files are made and judged on the way back and on `test`.
 SEARCHED, GIVEN_BACK, CERTIFIED = 9, 2, 3
-# Fifty steps of training, for the other side of the ledger.
-LEDGER_IMAGES = 50 * 32
+# Fifty steps of training, for what quantisation-aware training would take.
+TRAINED_IMAGES = 50 * 32
 
 
 def expected(job: Job) -> dict[str, float]:
     """The expected work of each step of ``pipeline.STEPS``, by its name, in passes of one image."""
-    selection, pruning = len(job.selection), job.recipe.pruning
-    works = {"judge_dense": float(selection), "ship": float(selection)}
-    if job.recipe.quantization:
-        works["ship"] += CALIBRATION * taken(job, job.recipe.quantization.images)
+    recipe, selection = job.recipe, len(job.selection)
+    # To make a file and to judge it.
+    file = float(selection)
+    if recipe.quantization:
+        file += CALIBRATION * calibration_count(job, recipe.quantization.images)
+    pruning = recipe.pruning
     if pruning is None:
-        return works
-    file = works["ship"]
-    works["find_sensitivity"] = SENSITIVITY * taken(job, pruning.images) if "sensitivity" in job.needs else 0.0
-    works["prune_under_bound"] = SEARCHED * CANDIDATE * selection * len(pruning.rankings)
-    works["deepen"] = _rounds(job, pruning)
-    works["give_back"] = file * (GIVEN_BACK if job.recipe.give_back else 1)
-    works["certify"] = CERTIFIED * file if job.recipe.alpha is not None else 0.0
-    works["explain"] = 0.0
-    works["estimate_training"] = TRAINING * LEDGER_IMAGES
-    return works
+        return {"judge_dense": float(selection), "ship": file}
+    sensitivity = SENSITIVITY * calibration_count(job, pruning.images)
+    return {
+        "judge_dense": float(selection),
+        "find_sensitivity": sensitivity if "sensitivity" in job.needs else 0.0,
+        "prune_under_bound": SEARCHED * CANDIDATE * selection * len(pruning.rankings),
+        "deepen": _rounds(job, pruning),
+        "give_back": file * (GIVEN_BACK if recipe.give_back else 1),
+        "certify": CERTIFIED * file if recipe.alpha is not None else 0.0,
+        "ship": file,
+        "explain": 0.0,
+        "estimate_training": TRAINING * TRAINED_IMAGES,
+    }
 
 
 def _rounds(job: Job, pruning: Pruning) -> float:
     if pruning.rounds is None:
         return 0.0
+    # Where nothing ends them before, all filters are gone in the end.
     rounds = pruning.rounds.most or round(1 / pruning.rounds.share)
-    return rounds * (TRAINING * pruning.rounds.fine_tuning.epochs * job.train_images + CANDIDATE * len(job.selection))
+    training = TRAINING * pruning.rounds.fine_tuning.epochs * job.train_images
+    return rounds * (training + CANDIDATE * len(job.selection))

@@ -36,7 +36,8 @@ from hqp.run.training_recipe import recipe_of
 from hqp.store import Store
 
 if TYPE_CHECKING:
-    from hqp.compress.job import Draft, Job
+    from hqp.compress.job import Job
+    from hqp.compress.search.draft import Draft
 
 # The versions that can change an artefact's bytes.
 TOOLS = ("torch", "torchvision", "timm", "onnx", "onnxruntime", "numpy")
@@ -59,7 +60,7 @@ def artifact(context: Context, asked: Resolved) -> Artifact:
         job = _job(context, found, asked.recipe, data)
         with context.progress.whole(plan.expected(job)) as begin:
             draft = pipeline.run(job, begin)
-        _write(folder, context, found, job, draft)
+        _write(folder, context, found, draft)
 
     folder = context.store.make("artifacts", key, build)
     made = artifacts.read(folder)
@@ -196,22 +197,21 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _write(folder: Path, context: Context, found: Subject, job: Job, draft: Draft) -> None:
+def _write(folder: Path, context: Context, found: Subject, draft: Draft) -> None:
     from hqp.compress.channels import groups
     from hqp.compress.exporting import layer_record
-    from hqp.compress.search import candidates
+    from hqp.compress.search.candidate import TRAINED
 
-    removal = draft.removals[draft.shipped]
-    removed = groups.removed(draft.groups, removal)
+    job, candidates = draft.job, draft.candidates
+    removed = groups.removed(candidates.groups, draft.final.removal)
     gone = {layer: filters for (layer, role), filters in removed.items() if role == "filter"}
-    kept = candidates.module(job, draft, removal)
     shutil.copyfile(draft.file, folder / artifacts.MODEL)
     used = [job.calibration, job.selection]
     if draft.certificate:
         used.append(_certifying(context, found))
-    documents.write(folder / artifacts.SIDECAR, sidecar_of(context, found, job, draft, used))
-    fisher = draft.measured.fisher if draft.measured else None
-    precision = job.policy.precision_of if job.recipe.quantization else lambda layer: job.recipe.precision
+    documents.write(folder / artifacts.SIDECAR, sidecar_of(context, found, draft, used))
+    fisher = candidates.sensitivities(TRAINED).fisher if "sensitivity" in job.needs else None
+    kept, precision = candidates.module(draft.final), draft.final.precision_of
     records: tuple[LayerRecord, ...] = layer_record.record(job.model, kept, gone, fisher, precision)
     documents.write_bytes(folder / artifacts.LAYERS, documents.list_to_json(records).encode())
 

@@ -26,25 +26,28 @@ from hqp.run.inputs.subject import Subject
 from hqp.store import sha256_of
 
 if TYPE_CHECKING:
-    from hqp.compress.job import Draft, Job
+    from hqp.compress.job import Job
+    from hqp.compress.search.draft import Draft
 
 
-def sidecar_of(context: Context, found: Subject, job: Job, draft: Draft, used: Sequence[Samples]) -> Sidecar:
+def sidecar_of(context: Context, found: Subject, draft: Draft, used: Sequence[Samples]) -> Sidecar:
     """What ``hqp.json`` says of a finished draft; ``used`` are the splits whose images took part."""
-    request = found.request
+    from hqp.compress.search.candidate import TRAINED
+
+    request, job, candidates = found.request, draft.job, draft.candidates
     return Sidecar(
         schema_version=Sidecar.SCHEMA,
         network=_network(request, job),
         images=_images(request, found, used),
         settings=_settings(request, job),
         file=model_file(draft.file),
-        fp32_file=model_file(draft.dense_file),
-        filters=_filters(job, draft),
-        choices=_choices(job, draft),
+        fp32_file=model_file(candidates.fp32(TRAINED)),
+        filters=_filters(draft),
+        choices=_choices(draft),
         accuracy=_accuracy(draft),
         certificate=draft.certificate,
         notes=draft.notes,
-        spent=Spent(steps=tuple(draft.costs.values()), qat=draft.qat),
+        spent=Spent(steps=candidates.ledger.costs, qat=draft.qat),
         origin=_origin(context, request, job),
     )
 
@@ -93,39 +96,38 @@ def model_file(path: Path) -> ModelFile:
     )
 
 
-def _filters(job: Job, draft: Draft) -> Filters:
+def _filters(draft: Draft) -> Filters:
     from hqp.compress.channels import groups
 
-    removal = draft.removals[draft.shipped]
-    removed = groups.filters_removed(draft.groups, removal)
+    channels, removal, total = draft.candidates.channels, draft.final.removal, draft.job.filters
+    removed = groups.filters_removed(channels.groups, removal)
 
-    inner_groups = groups.inner(draft.groups)
+    inner_groups = groups.inner(channels.groups)
     inner_names = {group.name for group in inner_groups}
     inner_removal = {name: channels for name, channels in removal.items() if name in inner_names}
     inner_removed = groups.filters_removed(inner_groups, inner_removal)
 
-    return Filters(
-        total=job.filters,
-        kept=job.filters - removed,
-        inner=draft.inner_filters,
-        inner_kept=draft.inner_filters - inner_removed,
-    )
+    inner = groups.filters_of(groups.inner(channels.found))
+    return Filters(total=total, kept=total - removed, inner=inner, inner_kept=inner - inner_removed)
 
 
-def _choices(job: Job, draft: Draft) -> Choices:
+def _choices(draft: Draft) -> Choices:
+    candidates, final = draft.candidates, draft.final
     return Choices(
         ranking=str(draft.ranking) if draft.ranking else None,
         accepted_steps=draft.accepted,
         shipped_steps=draft.shipped,
-        recovered=draft.recovered,
-        calibrated=draft.calibrated.get(draft.shipped),
-        policy=job.policy if job.recipe.quantization else None,
+        recovered=candidates.recovered(final),
+        calibrated=candidates.calibrated(final),
+        policy=final.policy,
     )
 
 
 def _accuracy(draft: Draft) -> Accuracies:
-    assert draft.baseline is not None, "the pipeline measures the trained model before all else"
-    return Accuracies(fp32=draft.baseline, pruned=draft.pruned, shipped=draft.compressed)
+    candidates = draft.candidates
+    return Accuracies(
+        fp32=candidates.trained_on_selection, pruned=draft.pruned, shipped=candidates.on_selection(draft.final)
+    )
 
 
 def _origin(context: Context, request: Request, job: Job) -> Origin:

@@ -20,6 +20,8 @@ from hqp.compress.network.usage import usage
 from hqp.errors import HqpError, UnknownName
 from hqp.records import Group
 
+# The channels that go, by the name of their group, and what that takes from each layer, by layer and role.
+Removal = Mapping[str, tuple[int, ...]]
 Removed = Mapping[tuple[str, str], frozenset[int]]
 
 

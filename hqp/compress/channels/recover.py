@@ -34,8 +34,8 @@ Moments = Mapping[str, tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What a network with all its channels shows on calibration images, by which those without some are recovered.
+class Reference:
+    """What a network with all its channels gives on calibration images, by which those without some are recovered.
 
     ``grams`` are by layer, ``moments`` by batch norm, ``logits`` (n, classes) those of the first images.
     """
@@ -55,15 +55,15 @@ POSITIONS = 64
 MOST_WEIGHTS = 8192
 
 
-def packed(shown: Shown) -> dict[str, Tensor]:
-    """The tensors of ``shown`` by name, as ``unpacked`` takes them."""
-    named = {f"gram {name}": gram for name, gram in shown.grams.items()}
-    for name, (mean, variance) in shown.moments.items():
+def packed(reference: Reference) -> dict[str, Tensor]:
+    """The tensors of a reference by name, as ``unpacked`` takes them."""
+    named = {f"gram {name}": gram for name, gram in reference.grams.items()}
+    for name, (mean, variance) in reference.moments.items():
         named |= {f"mean {name}": mean, f"variance {name}": variance}
-    return {**named, "logits": shown.logits}
+    return {**named, "logits": reference.logits}
 
 
-def unpacked(named: Mapping[str, Tensor]) -> Shown:
+def unpacked(named: Mapping[str, Tensor]) -> Reference:
     """The inverse of ``packed``."""
     kinds: dict[str, dict[str, Tensor]] = {"gram": {}, "mean": {}, "variance": {}}
     for key, values in named.items():
@@ -71,7 +71,7 @@ def unpacked(named: Mapping[str, Tensor]) -> Shown:
         if name:
             kinds[kind][name] = values
     moments = {name: (mean, kinds["variance"][name]) for name, mean in kinds["mean"].items()}
-    return Shown(kinds["gram"], moments, named["logits"])
+    return Reference(kinds["gram"], moments, named["logits"])
 
 
 def losing(model: nn.Module, found: Sequence[Group]) -> list[str]:
@@ -127,32 +127,58 @@ def refit(dense: nn.Module, pruned: nn.Module, removed: Removed, seen: Mapping[s
     """
     for name, gram in seen.items():
         lost = removed.get((name, "input"), frozenset())
-        if lost:
-            layer, trained = pruned.get_submodule(name), dense.get_submodule(name)
-            filters = [one for one in range(len(trained.weight)) if one not in removed.get((name, "filter"), ())]
-            _solve(layer, trained, filters, lost, gram)
+        if not lost:
+            continue
+        layer, trained = pruned.get_submodule(name), dense.get_submodule(name)
+        filters_gone = removed.get((name, "filter"), frozenset())
+        weights, bias = _left_of(trained, filters_gone)
+        best, best_bias = _least_squares(weights, bias, _split(trained, lost), gram)
+        layer.weight.copy_(best.reshape(layer.weight.shape))
+        layer.bias = nn.Parameter(best_bias.to(layer.weight.dtype))
 
 
-def _solve(layer: Any, trained: Any, filters: list[int], lost: frozenset[int], gram: Tensor) -> None:
-    """Puts the weights and the bias that are least wrong into the layer."""
-    inputs, kernel = trained.weight.shape[1], trained.weight[0, 0].numel()
-    gone = _columns(lost, kernel)
-    left = torch.cat([_columns(set(range(inputs)) - lost, kernel), torch.tensor([inputs * kernel])])  # the bias is last
+def _left_of(trained: Any, filters_gone: frozenset[int]) -> tuple[Tensor, Tensor]:
+    """The weights of the filters that stay, float64 (filters, d), and their biases, 0 where the layer has none."""
+    filters = [index for index in range(len(trained.weight)) if index not in filters_gone]
     weights = trained.weight.detach()[filters].flatten(1).double()
-    bias = trained.bias.detach()[filters].double() if trained.bias is not None else weights.new_zeros(len(filters))
-    square = gram[left][:, left].double()
-    missing = weights[:, gone] @ gram[gone][:, left].double()
-    ridge = RIDGE * square.diagonal()[:-1].mean().clamp(min=torch.finfo(torch.float64).tiny)
+    if trained.bias is None:
+        return weights, weights.new_zeros(len(filters))
+    return weights, trained.bias.detach()[filters].double()
+
+
+def _split(trained: Any, lost: frozenset[int]) -> tuple[Tensor, Tensor]:
+    """The columns of a flattened filter that stay, and those that go with the inputs that were lost."""
+    inputs, kernel = trained.weight.shape[1], trained.weight[0, 0].numel()
+    return _columns(set(range(inputs)) - lost, kernel), _columns(lost, kernel)
+
+
+def _least_squares(
+    weights: Tensor, bias: Tensor, columns: tuple[Tensor, Tensor], gram: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The weights (filters, left) and the biases with which the inputs that stay come nearest to what all of them gave.
+
+    With G the Gram matrix, of which ``s`` are the rows of what stays and ``g`` those of what is gone, the change of the
+    weights from W₀ solves ΔW (G_ss + λI) = W_g G_gs.
+    """
+    left, gone = columns
+    # The one behind each patch comes last; its weight is the bias, which always stays.
+    left_and_bias = torch.cat([left, torch.tensor([weights.shape[1]])])
+    square = gram[left_and_bias][:, left_and_bias].double()
+    missing = weights[:, gone] @ gram[gone][:, left_and_bias].double()
+    mean_square = square.diagonal()[:-1].mean()
+    # Where all inputs are 0 any ridge will do, as long as the system can be solved.
+    ridge = RIDGE * mean_square.clamp(min=torch.finfo(torch.float64).tiny)
     square.diagonal()[:-1] += ridge  # the bias is free
-    best = torch.cholesky_solve(missing.T, torch.linalg.cholesky(square)).T
-    best += torch.cat([weights[:, left[:-1]], bias[:, None]], 1)
-    layer.weight.copy_(best[:, :-1].reshape(layer.weight.shape))
-    layer.bias = nn.Parameter(best[:, -1].to(layer.weight.dtype))
+    change = torch.cholesky_solve(missing.T, torch.linalg.cholesky(square)).T
+    before = torch.cat([weights[:, left], bias[:, None]], 1)
+    best = change + before
+    return best[:, :-1], best[:, -1]
 
 
 def _columns(inputs: Iterable[int], kernel: int) -> Tensor:
     """Where the weights of these inputs lie in a flattened filter."""
-    return (torch.tensor(sorted(inputs), dtype=torch.long)[:, None] * kernel + torch.arange(kernel)).flatten()
+    first = torch.tensor(sorted(inputs), dtype=torch.long) * kernel
+    return (first[:, None] + torch.arange(kernel)).flatten()
 
 
 @torch.no_grad()

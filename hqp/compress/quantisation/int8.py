@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import log_softmax
 
 from hqp import documents, onnx_rules
-from hqp.compress.job import Draft, Job, calibration, stopwatch, taken
+from hqp.compress.job import Job, calibration_batches, calibration_count
 from hqp.compress.quantisation import calibrate, qdq
 from hqp.errors import HqpError
-from hqp.records import Calibrated, Calibration, Cost, Quantization
+from hqp.ledger import Ledger
+from hqp.records import Calibrated, Calibration, Policy, Quantization
 
 FILE, CHOICE = "model.onnx", "choice.json"
+
+STEP = "calibration"
 
 # JSON has no infinity.
 FARTHEST = sys.float_info.max
@@ -28,65 +29,49 @@ Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Ranges:
-    """Calibrated activation ranges, lowest and highest value by tensor, of each calibration."""
+class CalibratedRanges:
+    """The lowest and the highest value of each activation, by tensor, as each calibration has them."""
 
-    ranges: dict[Calibration, dict[str, tuple[float, float]]]
-    cost: Cost
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which calibration was taken, and what it cost to tell."""
-
-    calibrated: Calibrated
-    cost: Cost
+    by_calibration: dict[Calibration, dict[str, tuple[float, float]]]
 
 
-def quantised(
-    job: Job, draft: Draft, how: Quantization, plain: Path, key: Mapping[str, Any]
-) -> tuple[Path, Calibrated]:
-    """The INT8 file of an FP32 file ``plain``, and which calibration it has; ``key`` names the FP32 file."""
-    key = {**key, "policy": asdict(job.policy), "how": asdict(how)}
-    ranges = job.store.record("ranges", key, Ranges, partial(_ranges, job, how, plain))
-    place = job.store.make("quantized", {**key, "device": job.device}, partial(_write_nearest, job, how, plain, ranges))
-    choice = job.store.read(place / CHOICE, Choice)
-    draft.spend(ranges.cost, choice.cost)
-    return place / FILE, choice.calibrated
-
-
-def _ranges(job: Job, how: Quantization, plain: Path) -> Ranges:
-    """The ranges by every allowed calibration: one pass over calibration images."""
-    images = taken(job, how.images)
+def ranges(job: Job, how: Quantization, policy: Policy, plain: Path, ledger: Ledger) -> CalibratedRanges:
+    """The ranges of an FP32 file by every allowed calibration: one pass over calibration images."""
+    images = calibration_count(job, how.images)
 
     def batches() -> Iterator[Array]:
-        return (batch for _, batch in calibration(job, images))
+        return (batch for _, batch in calibration_batches(job, images))
 
-    cost = stopwatch("calibration")
-    with job.track("calibration", images) as advance:
-        seen = calibrate.distributions(plain, batches, job.policy, advance)
-    found = {name: calibrate.ranges(seen, name, job.policy) for name in how.calibrations}
-    return Ranges(found, cost(images, 1))
+    with ledger.step(STEP) as tally:
+        with job.track(STEP, images) as advance:
+            seen = calibrate.distributions(plain, batches, policy, advance)
+        by_calibration = {name: calibrate.ranges(seen, name, policy) for name in how.calibrations}
+        tally.images, tally.passes = images, 1
+    return CalibratedRanges(by_calibration)
 
 
-def _write_nearest(job: Job, how: Quantization, plain: Path, ranges: Ranges, folder: Path) -> None:
-    """Writes the file of each calibration, and keeps the nearest alone."""
-    cost, passes = stopwatch("calibration"), 0
-    images = taken(job, min(how.compared, how.images))
-    files = {name: folder / f"{name}.onnx" for name in how.calibrations}
-    for name, file in files.items():
-        qdq.quantize(plain, file, ranges.ranges[name], job.policy)
-        onnx_rules.check(file, symmetric_only=job.policy.symmetric)
-    divergences: dict[Calibration, float] = {}
-    if len(files) > 1:
-        exact = job.outputs(plain, images)
-        divergences = {name: divergence(exact, job.outputs(file, images)) for name, file in files.items()}
-        passes = 1 + len(files)
-    nearest = min(how.calibrations, key=lambda name: divergences.get(name, 0.0))
-    files[nearest].replace(folder / FILE)
-    for name in files.keys() - {nearest}:
-        files[name].unlink()
-    documents.write(folder / CHOICE, Choice(Calibrated(nearest, divergences), cost(images * passes, passes)))
+def write_nearest(
+    job: Job, how: Quantization, policy: Policy, plain: Path, calibrated: CalibratedRanges, folder: Path, ledger: Ledger
+) -> None:
+    """Writes the INT8 file of each calibration into the folder, and keeps the nearest to FP32 alone."""
+    with ledger.step(STEP) as tally:
+        files = {name: folder / f"{name}.onnx" for name in how.calibrations}
+        for name, file in files.items():
+            qdq.quantize(plain, file, calibrated.by_calibration[name], policy)
+            onnx_rules.check(file, symmetric_only=policy.symmetric)
+        divergences: dict[Calibration, float] = {}
+        # Of a single one there is nothing to compare.
+        if len(files) > 1:
+            images = calibration_count(job, min(how.compared, how.images))
+            exact = job.outputs(plain, images)
+            divergences = {name: divergence(exact, job.outputs(file, images)) for name, file in files.items()}
+            tally.passes = 1 + len(files)
+            tally.images = images * tally.passes
+        nearest = min(how.calibrations, key=lambda name: divergences.get(name, 0.0))
+        files[nearest].replace(folder / FILE)
+        for name in files.keys() - {nearest}:
+            files[name].unlink()
+        documents.write(folder / CHOICE, Calibrated(nearest, divergences))
 
 
 def divergence(exact: Array, found: Array) -> float:
@@ -98,5 +83,5 @@ def divergence(exact: Array, found: Array) -> float:
     if not np.isfinite(exact).all():
         raise HqpError("the network gives NaN or infinity on calibration images", "finite weights and images")
     expected, given = (log_softmax(logits.astype(np.float64), axis=1) for logits in (exact, found))
-    mean = (np.exp(expected) * (expected - given)).sum(axis=1).mean()
-    return float(np.nan_to_num(mean, nan=FARTHEST, posinf=FARTHEST))
+    by_image = (np.exp(expected) * (expected - given)).sum(axis=1)
+    return float(np.nan_to_num(by_image.mean(), nan=FARTHEST, posinf=FARTHEST))

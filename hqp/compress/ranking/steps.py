@@ -9,10 +9,9 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from hqp.compress.channels.groups import Removal
 from hqp.errors import HqpError
 from hqp.records import Group
-
-Removal = dict[str, tuple[int, ...]]
 
 
 def ranked(groups: Sequence[Group], scores: Mapping[str, npt.NDArray[np.float64]]) -> tuple[tuple[str, int], ...]:

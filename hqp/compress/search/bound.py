@@ -4,23 +4,55 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
 from scipy.special import ndtri
 
 from hqp.errors import HqpError
-from hqp.stats.paired import HALF_AN_IMAGE, drop_interval
+from hqp.records import Accuracy
+from hqp.stats.paired import HALF_AN_IMAGE, drop_interval, drop_pp
 
 # A rejected pass stops early and costs a fraction of an accepted one, so galloping starts high: at δ = 1%, about where
 # a recovered network begins to lose accuracy.
 FIRST_PROBE = 32
 
 
-def floor_correct(baseline_correct: int, total: int, delta_max_pp: float, confidence: float | None = None) -> int:
+@dataclass(frozen=True)
+class Bound:
+    """How much accuracy a candidate may lose, of what the trained model has where both are judged alike.
+
+    ``floor`` is the least number of correct images with which it can hold.
+
+    Raises:
+        HqpError: so few images cannot show it; see ``floor_correct``.
+    """
+
+    trained: Accuracy
+    delta_max_pp: float
+    confidence: float | None
+    floor: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        floor = floor_correct(self.trained.correct, self.trained.total, self.delta_max_pp, self.confidence)
+        object.__setattr__(self, "floor", floor)
+
+    def holds(self, candidate: Accuracy) -> bool:
+        """Whether the upper limit of the drop is within Δmax, of a candidate that is not below the floor.
+
+        Without a confidence the floor has said all there is.
+        """
+        if self.confidence is None:
+            return True
+        drop = drop_pp(self.trained.correct_images, candidate.correct_images, self.confidence)
+        return drop.upper <= self.delta_max_pp
+
+
+def floor_correct(trained_correct: int, total: int, delta_max_pp: float, confidence: float | None = None) -> int:
     """The least number of correct images, of ``total``, with which the bound can hold.
 
-    Without ``confidence`` that is A_baseline - A <= Δmax, exactly: ``delta_max_pp`` is the decimal that is written, not
+    Without ``confidence`` that is A_trained - A <= Δmax, exactly: ``delta_max_pp`` is the decimal that is written, not
     the binary number nearest to it. With it, the upper limit of the drop must be within Δmax, and the floor is that of
     the luckiest pairing, in which no image is gained.
 
@@ -28,10 +60,8 @@ def floor_correct(baseline_correct: int, total: int, delta_max_pp: float, confid
         HqpError: the counts are no accuracy, Δmax is no number of points from 0 to 100, or so few images cannot show at
             that confidence that any drop is within it.
     """
-    if not (total > 0 and 0 <= baseline_correct <= total):
-        raise HqpError(
-            f"a baseline of {baseline_correct} correct of {total} images", "0 <= correct <= total, total > 0"
-        )
+    if not (total > 0 and 0 <= trained_correct <= total):
+        raise HqpError(f"a baseline of {trained_correct} correct of {total} images", "0 <= correct <= total, total > 0")
     if not 0 <= delta_max_pp <= 100 or (confidence and not delta_max_pp):
         raise HqpError(f"Δmax is {delta_max_pp} points", "0 to 100 points of top-1", "--delta-max 1.5")
     allowed = math.floor(Fraction(str(delta_max_pp)) * total / 100)
@@ -39,7 +69,7 @@ def floor_correct(baseline_correct: int, total: int, delta_max_pp: float, confid
         _require_enough(total, delta_max_pp, confidence)
         while allowed > 0 and drop_interval(allowed, 0, total, confidence)[1] > delta_max_pp / 100:
             allowed -= 1
-    return max(0, baseline_correct - allowed)
+    return max(0, trained_correct - allowed)
 
 
 def _require_enough(total: int, delta_max_pp: float, confidence: float) -> None:
@@ -93,9 +123,13 @@ def _linear(holds: Callable[[int], bool], steps: int) -> int:
 
 
 def _galloping(holds: Callable[[int], bool], steps: int, beat: int) -> int:
-    if beat and (beat >= steps or not holds(beat + 1)):
-        return 0
-    accepted, probe = (beat + 1, 2 * (beat + 1)) if beat else (0, FIRST_PROBE)
+    accepted, probe = 0, FIRST_PROBE
+    if beat:
+        # Only a step beyond what another search accepted is worth a pass.
+        better = beat + 1
+        if better > steps or not holds(better):
+            return 0
+        accepted, probe = better, 2 * better
     while accepted < steps:
         probe = min(probe, steps)
         if not holds(probe):
@@ -111,8 +145,11 @@ def give_back(holds: Callable[[int], bool], accepted: int) -> int:
     little has to be given back.
     """
     probe, rejected, stride = accepted, accepted + 1, 1
+    # Step 0 is never asked: with nothing left to give back it is what is shipped.
     while probe > 0 and not holds(probe):
-        probe, rejected, stride = max(0, probe - stride), probe, 2 * stride
+        rejected = probe
+        probe = max(0, probe - stride)
+        stride *= 2
     return bisect(holds, probe, rejected)
 
 

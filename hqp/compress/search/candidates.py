@@ -1,128 +1,355 @@
-"""What is made of the trained model without some of its channels: a module, and the file that is shipped of it."""
+"""The owner of what is made of candidates: modules, files and accuracies, each made once.
+
+Nothing else reads the store for them, enters in the ledger what they took, or remembers them. The ledger has what this
+candidate and all others of the run took when they were made, in this run or another: it does not depend on what was
+found in the store, nor on the order in which is asked. A module is not stored; one that is made again, since only the
+last is kept, is not entered again.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
-from hqp import documents, typings
-from hqp.compress.channels import groups
+from hqp import typings
+from hqp.compress.channels import finding, groups, recover
+from hqp.compress.channels.groups import Removal
+from hqp.compress.channels.recover import Reference
 from hqp.compress.exporting import export
-from hqp.compress.job import Draft, Job, Made, Removal, spread
+from hqp.compress.job import Job, calibration_count, spread_images
+from hqp.compress.network import tensors, weights
 from hqp.compress.network.layers import layers
 from hqp.compress.quantisation import int8
-from hqp.compress.search.recovery import recovered
-from hqp.records import Cost, Recovery
+from hqp.compress.ranking.collect import Sensitivities
+from hqp.compress.search import passes, recovery, tuning
+from hqp.compress.search.candidate import TRAINED, Candidate, Quantised, Tuning
+from hqp.compress.search.passes import Validation
+from hqp.ledger import Ledger
+from hqp.records import Accuracy, Calibrated, Group, Judged, Recovered, Recovery, digest_of
+from hqp.store import STATES, Entry
 
-WEIGHTS, FILE, COST = "weights.safetensors", "model.onnx", "cost.json"
+Record = TypeVar("Record")
+
+WEIGHTS, REFERENCE, FILE = "weights.safetensors", "reference.safetensors", "model.onnx"
 
 # On how many calibration images an exported file is compared with its module: one for each of some classes, in about
 # the time that the export itself takes.
 COMPARED = 16
 
 
-def module(job: Job, draft: Draft, removal: Removal) -> nn.Module:
-    """The trained model without these channels, recovered as the recipe says; the one made last is kept."""
-    return made(job, draft, removal)[0].model
+@dataclass(frozen=True)
+class Channels:
+    """The groups of channels that were found, those of them that may go, and which layers are held whole, and why."""
+
+    found: tuple[Group, ...] = ()
+    groups: tuple[Group, ...] = ()
+    held: tuple[str, ...] = ()
 
 
-def made(job: Job, draft: Draft, removal: Removal) -> tuple[Made, Cost | None]:
-    """That model with how it was recovered, and what its recovery cost unless it was made last."""
-    if draft.latest is not None and draft.latest.removal == removal:
-        return draft.latest, None
-    draft.latest = _made(job, draft, removal)
-    return draft.latest, draft.latest.cost
+class Candidates:
+    """What is made of the candidates of a job; its methods are asked for what is wanted, in any order."""
 
+    def __init__(self, job: Job) -> None:
+        self.job, self.ledger = job, Ledger()
+        self._entered: set[Path] = set()
+        self._entered_modules: set[Candidate] = set()
+        # Modules and references are large: of each the last is kept.
+        self._module: tuple[Candidate, nn.Module] | None = None
+        self._reference: tuple[Recovery, Reference] | None = None
+        self._files: dict[Candidate, Path] = {}
+        self._sensitivities: dict[Candidate, Sensitivities] = {}
+        self._accuracies: dict[tuple[str, Candidate], Accuracy] = {}
 
-def _made(job: Job, draft: Draft, removal: Removal) -> Made:
-    tuned, how = weights(draft, removal), recovery(job, draft, removal)
-    if tuned is None and not removal:  # what loses nothing needs no copy, which not every network has
-        return Made(removal, job.model)
-    if how is not None:
-        return recovered(job, draft, job.model, removal, how)
-    smaller = groups.remove(job.model, removal, draft.groups)
-    if tuned is None:
-        return Made(removal, smaller)
-    from safetensors.torch import load_file
+    @functools.cached_property
+    def channels(self) -> Channels:
+        """Which channels of the trained model may go: none where the recipe does not prune."""
+        pruning = self.job.recipe.pruning
+        if pruning is None:
+            return Channels()
+        held: list[str] = []
+        found = finding.find_groups(self.job.model, self.job.example, held.append)
+        return Channels(found, groups.without(found, pruning.keep, self.job.model), tuple(held))
 
-    state = load_file(tuned)
-    for name, layer in layers(smaller).items():
-        if f"{name}.bias" in state and layer.bias is None:  # recovery gave it one
-            layer.bias = nn.Parameter(state[f"{name}.bias"])
-    smaller.load_state_dict(state)
-    return Made(removal, smaller)
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The groups that may lose channels."""
+        return self.channels.groups
 
+    def without(self, removal: Removal, trained: Tuning | None = None) -> Candidate:
+        """The candidate without these channels, recovered and quantised as the recipe says."""
+        recipe = self.job.recipe
+        how = recipe.pruning.recovery if recipe.pruning else None
+        quantised = Quantised(recipe.quantization, self.job.policy) if recipe.quantization else None
+        return Candidate.without(removal, how, trained, quantised, recipe.precision)
 
-def recovery(job: Job, draft: Draft, removal: Removal) -> Recovery | None:
-    """What is done without training for a model without these channels."""
-    asked = job.recipe.pruning is not None and removal and weights(draft, removal) is None
-    return job.recipe.pruning.recovery if job.recipe.pruning and asked else None
+    # --- modules --------------------------------------------------------------------------------------------------
 
+    def module(self, candidate: Candidate) -> nn.Module:
+        """The module of a candidate, in float32; the one made last is kept."""
+        wanted = candidate.in_fp32
+        if self._module is None or self._module[0] != wanted:
+            self._module = wanted, self._made(wanted)
+        return self._module[1]
 
-def weights(draft: Draft, removal: Removal) -> Path | None:
-    """The file with the weights of the model without these channels, where it was trained."""
-    return next((file for known, file in draft.tuned if known == removal), None)
+    def _made(self, candidate: Candidate) -> nn.Module:
+        if candidate.tuning is not None:
+            return self._with_weights(candidate, self._weights(candidate, candidate.tuning))
+        if not candidate.gone:
+            # What loses nothing needs no copy, which not every network has.
+            return self.job.model
+        if candidate.recovery is None:
+            return groups.remove(self.job.model, candidate.removal, self.groups)
+        chosen = self.recovered(candidate)
+        assert chosen is not None
+        if self._module is not None and self._module[0] == candidate:
+            return self._module[1]
+        # Which variant is nearest is known: it alone is made again.
+        how = replace(candidate.recovery, variants=(chosen.variant,))
+        return self._recover(candidate, how, Ledger())[0]
 
+    def recovered(self, candidate: Candidate) -> Recovered | None:
+        """By which variant a candidate is recovered; ``None`` where nothing is gone, or where it was trained."""
+        wanted = candidate.in_fp32
+        how = wanted.recovery
+        if how is None or wanted.tuning is not None:
+            return None
 
-def file(job: Job, draft: Draft, step: int) -> Path:
-    """The file that is shipped after so many pruning steps."""
-    if step not in draft.files:
-        removal, how = draft.removals[step], job.recipe.quantization
-        draft.files[step] = exported(job, draft, removal)
-        if how is not None:
-            known = key(job, draft, removal)
-            draft.files[step], draft.calibrated[step] = int8.quantised(job, draft, how, draft.files[step], known)
-        elif job.recipe.precision == "fp16":
-            draft.files[step] = halved(job, key(job, draft, removal), draft.files[step])
-    return draft.files[step]
+        def choose(ledger: Ledger) -> Recovered:
+            module, chosen = self._recover(wanted, how, ledger)
+            self._module = wanted, module
+            return chosen
 
+        self._reference_file(how)
+        return self.record("recovered", self.key(wanted), Recovered, choose)
 
-def halved(job: Job, known: Mapping[str, Any], plain: Path) -> Path:
-    """The FP16 file of an FP32 file ``plain``; ``known`` names the FP32 file."""
-    place = job.store.make("halved", known, lambda folder: typings.typed(plain, folder / FILE))
-    return place / FILE
+    def _recover(self, candidate: Candidate, how: Recovery, ledger: Ledger) -> tuple[nn.Module, Recovered]:
+        assert candidate.recovery is not None
+        reference = self.reference(candidate.recovery)
+        model, removal = self.job.model, candidate.removal
+        return recovery.recovered(self.job, self.groups, model, removal, how, reference, ledger)
 
+    def reference(self, how: Recovery) -> Reference:
+        """What the trained model gives on calibration images, which recovery holds candidates against."""
+        if self._reference is None or self._reference[0] != how:
+            from safetensors.torch import load_file
 
-def exported(job: Job, draft: Draft, removal: Removal) -> Path:
-    """The FP32 file of the model without these channels."""
-    place = _exported(job, key(job, draft, removal), lambda: made(job, draft, removal))
-    if (place / COST).exists():
-        draft.spend(job.store.read(place / COST, Cost))
-    return place / FILE
+            self._reference = how, recover.unpacked(load_file(self._reference_file(how)))
+        return self._reference[1]
 
+    def _reference_file(self, how: Recovery) -> Path:
+        def build(folder: Path, ledger: Ledger) -> None:
+            reference = recovery.measured(self.job, self.groups, self.job.model, how, ledger)
+            tensors.save(recover.packed(reference), folder / REFERENCE)
 
-def unrecovered(job: Job, draft: Draft, removal: Removal) -> Path:
-    """As ``exported``, without recovery: for what depends on shapes alone."""
-    shape = {**job.key, "removal": listed(removal), "recovery": None}
+        key = {
+            **self.job.key,
+            "layers": recover.losing(self.job.model, self.groups),
+            "images": how.images,
+            "compared": how.compared,
+            "moments": recovery.moves_moments(how),
+        }
+        return self._entry("shown", key, build) / REFERENCE
 
-    def build() -> tuple[Made, None]:
-        return Made(removal, groups.remove(job.model, removal, draft.groups)), None
+    def grown(self, candidate: Candidate) -> nn.Module:
+        """A candidate's module in the shape of the trained model: zeros stand for what is gone."""
+        gone = groups.removed(self.groups, candidate.removal)
+        return groups.grown(self.job.model, self.module(candidate), gone)
 
-    return _exported(job, shape, build) / FILE
+    def _weights(self, candidate: Candidate, trained: Tuning) -> Path:
+        """The file with the weights of a candidate that was trained."""
+        key = self.key(candidate)
+        state = self.job.store.root / STATES / f"{digest_of(key)[:24]}.pt"
 
+        def build(folder: Path, ledger: Ledger) -> None:
+            model = self._untrained(candidate, trained, ledger)
+            tuning.train(self.job, model, trained.how, state, ledger)
+            weights.write(folder / WEIGHTS, model.state_dict())
 
-def _exported(job: Job, known: Mapping[str, Any], build: Callable[[], tuple[Made, Cost | None]]) -> Path:
-    def write(folder: Path) -> None:
-        made, cost = build()
-        export.export(made.model, job.input_size, folder / FILE, spread(job, COMPARED))
-        if cost:
-            documents.write(folder / COST, cost)
+        place = self._entry("tuned", key, build)
+        state.unlink(missing_ok=True)
+        return place / WEIGHTS
 
-    with job.track("export", 0):
-        return job.store.make("exported", known, write)
+    def _untrained(self, candidate: Candidate, trained: Tuning, ledger: Ledger) -> nn.Module:
+        """What a training starts from: the weights of the candidate before, without what goes now, recovered."""
+        base, how = self.grown(trained.before), candidate.recovery
+        if how is None:
+            return groups.remove(base, candidate.removal, self.groups)
+        reference = recovery.measured(self.job, self.groups, base, how, ledger)
+        return recovery.recovered(self.job, self.groups, base, candidate.removal, how, reference, ledger)[0]
 
+    def _with_weights(self, candidate: Candidate, file: Path) -> nn.Module:
+        from safetensors.torch import load_file
 
-def key(job: Job, draft: Draft, removal: Removal) -> dict[str, Any]:
-    """What a model without these channels depends on."""
-    how, tuned = recovery(job, draft, removal), weights(draft, removal)
-    trained = {"tuned": tuned.parent.name} if tuned else {}
-    return {**job.key, "removal": listed(removal), "recovery": asdict(how) if how else None, **trained}
+        smaller, state = groups.remove(self.job.model, candidate.removal, self.groups), load_file(file)
+        for name, layer in layers(smaller).items():
+            bias = state.get(f"{name}.bias")
+            # Recovery gave it one.
+            if bias is not None and layer.bias is None:
+                layer.bias = nn.Parameter(bias)
+        smaller.load_state_dict(state)
+        return smaller
 
+    # --- files ----------------------------------------------------------------------------------------------------
 
-def listed(removal: Removal) -> dict[str, list[int]]:
-    """The channels that are gone, as a key holds them."""
-    return {name: list(channels) for name, channels in removal.items()}
+    def fp32(self, candidate: Candidate) -> Path:
+        """The FP32 file of a candidate."""
+        wanted = candidate.in_fp32
+        if wanted not in self._files:
+            self._enter_module(wanted)
+            self._files[wanted] = self._exported(wanted)
+        return self._files[wanted]
+
+    def _exported(self, candidate: Candidate) -> Path:
+        def build(folder: Path, ledger: Ledger) -> None:
+            images = spread_images(self.job, COMPARED)
+            export.export(self.module(candidate), self.job.input_size, folder / FILE, images)
+
+        with self.job.track("export", 0):
+            return self._entry("exported", self.key(candidate), build) / FILE
+
+    def file(self, candidate: Candidate) -> Path:
+        """The file that is shipped of a candidate."""
+        if candidate not in self._files:
+            self._files[candidate] = self._shipped(candidate)
+        return self._files[candidate]
+
+    def _shipped(self, candidate: Candidate) -> Path:
+        if candidate.quantised is not None:
+            return self._int8(candidate, candidate.quantised)
+        if candidate.precision == "fp16":
+            return self._fp16(candidate)
+        return self.fp32(candidate)
+
+    def _fp16(self, candidate: Candidate) -> Path:
+        plain = self.fp32(candidate)
+
+        def build(folder: Path, ledger: Ledger) -> None:
+            typings.typed(plain, folder / FILE)
+
+        return self._entry("halved", self.key(candidate), build) / FILE
+
+    def _int8(self, candidate: Candidate, quantised: Quantised) -> Path:
+        job, how, policy, plain = self.job, quantised.how, quantised.policy, self.fp32(candidate)
+        key = {**self.key(candidate), "quantised": asdict(quantised)}
+        ranges = self.record("ranges", key, int8.CalibratedRanges, partial(int8.ranges, job, how, policy, plain))
+        write = partial(int8.write_nearest, job, how, policy, plain, ranges)
+        return self._entry("quantized", {**key, "device": job.device}, write) / int8.FILE
+
+    def calibrated(self, candidate: Candidate) -> Calibrated | None:
+        """By which calibration a candidate's file is quantised; ``None`` where it is not."""
+        if candidate.quantised is None:
+            return None
+        return self.job.store.read(self.file(candidate).with_name(int8.CHOICE), Calibrated)
+
+    # --- accuracies -----------------------------------------------------------------------------------------------
+
+    def on_selection(self, candidate: Candidate) -> Accuracy:
+        """The accuracy of a candidate's file on ``selection``, in the device's runtime."""
+        return self._judged("verification", candidate, self.job.evaluate)
+
+    def on_test(self, candidate: Candidate) -> Accuracy:
+        """The accuracy of a candidate's file on ``test``, in the device's runtime."""
+        return self._judged("certificate", candidate, self.job.test)
+
+    def _judged(self, step: str, candidate: Candidate, judge: Callable[[Path], Judged]) -> Accuracy:
+        known = step, candidate
+        if known not in self._accuracies:
+            judged = judge(self.file(candidate))
+            self.ledger.add(replace(judged.cost, step=step))
+            self._accuracies[known] = judged.accuracy
+        return self._accuracies[known]
+
+    @functools.cached_property
+    def trained_on_selection(self) -> Accuracy:
+        """The accuracy of the trained model's FP32 file on ``selection``.
+
+        It is in no ledger: every method is compared with it, and none has to pay for it.
+        """
+        return self.job.evaluate(self.fp32(TRAINED)).accuracy
+
+    @functools.cached_property
+    def trained_on_test(self) -> Accuracy:
+        """The accuracy of the trained model's FP32 file on ``test``, in no ledger either."""
+        return self.job.test(self.fp32(TRAINED)).accuracy
+
+    def validated(self, candidate: Candidate, floor: int | None = None) -> Accuracy | None:
+        """The accuracy of a candidate's module on ``selection``; ``None`` where it was certain to be below the floor.
+
+        The floor is a number of correct images. Without one there is always an accuracy.
+        """
+        wanted = candidate.in_fp32
+        self._enter_module(wanted)
+
+        def judge(ledger: Ledger) -> Validation:
+            return passes.validation(self.job, self.module(wanted), floor, ledger)
+
+        key = {**self.key(wanted), "floor": floor}
+        return self.record("validation", key, Validation, judge).accuracy
+
+    def sensitivities(self, candidate: Candidate) -> Sensitivities:
+        """The sensitivities of every filter of a candidate's module: one pass over images of ``calibration``."""
+        wanted = candidate.in_fp32
+        if wanted not in self._sensitivities:
+            self._enter_module(wanted)
+            self._sensitivities[wanted] = self._measured(wanted)
+        return self._sensitivities[wanted]
+
+    def _measured(self, candidate: Candidate) -> Sensitivities:
+        pruning = self.job.recipe.pruning
+        images = calibration_count(self.job, pruning.images if pruning else None)
+
+        def build(folder: Path, ledger: Ledger) -> None:
+            found = passes.sensitivities(self.job, self.module(candidate), images, ledger)
+            for kind, by_layer in vars(found).items():
+                whole = {layer: values.contiguous() for layer, values in by_layer.items()}
+                tensors.save(whole, folder / f"{kind}.safetensors")
+
+        from safetensors.torch import load_file
+
+        place = self._entry("sensitivity", {**self.key(candidate), "images": images}, build)
+        kinds = (field.name for field in fields(Sensitivities))
+        return Sensitivities(**{kind: load_file(place / f"{kind}.safetensors") for kind in kinds})
+
+    # --- the store and the ledger ---------------------------------------------------------------------------------
+
+    def key(self, candidate: Candidate) -> dict[str, Any]:
+        """What names the module of a candidate in the store."""
+        wanted = candidate.in_fp32
+        trained = tuning.key(self.job, wanted.tuning.how) if wanted.tuning else None
+        return {**self.job.key, "candidate": asdict(wanted), "training": trained}
+
+    def record(
+        self, kind: str, key: Mapping[str, Any], of: type[Record], compute: Callable[[Ledger], Record]
+    ) -> Record:
+        """A record of the store; what it took when it was made is entered once."""
+        record, entry = self.job.store.costed_record(kind, key, of, compute)
+        self._enter(entry)
+        return record
+
+    def _entry(self, kind: str, key: Mapping[str, Any], build: Callable[[Path, Ledger], object]) -> Path:
+        """The folder of an entry of the store; what it took when it was made is entered once."""
+        entry = self.job.store.costed(kind, key, build)
+        self._enter(entry)
+        return entry.folder
+
+    def _enter(self, entry: Entry) -> None:
+        if entry.folder not in self._entered:
+            self._entered.add(entry.folder)
+            self.ledger.add(*entry.costs)
+
+    def _enter_module(self, candidate: Candidate) -> None:
+        """Enters what a module took, also where it need not be made, since the store has what was made of it."""
+        if candidate in self._entered_modules:
+            return
+        if candidate.tuning is not None:
+            self._enter_module(candidate.tuning.before.in_fp32)
+            self._weights(candidate, candidate.tuning)
+        else:
+            self.recovered(candidate)
+        self._entered_modules.add(candidate)

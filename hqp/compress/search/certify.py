@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hqp.compress.job import Draft, Job
-from hqp.compress.search import passes, targets
+from hqp.compress.search import targets
+from hqp.compress.search.draft import Draft
 from hqp.records import Certificate
 from hqp.stats.paired import drop_pp
 from hqp.stats.power import samples_to_decide
@@ -34,34 +34,36 @@ def path(accepted: int, last: int) -> list[int]:
     return steps
 
 
-def certify(job: Job, draft: Draft) -> None:
+def certify(draft: Draft) -> None:
     """Ships the last candidate that ``test`` shows to be within Δmax; where it shows none, the first, uncertified.
 
     Either way the certificate tells the numbers of the file that is shipped.
     """
-    alpha = job.recipe.alpha
+    alpha = draft.job.recipe.alpha
     if alpha is None:
         return
     certificate: Certificate | None = None
-    for number, step in enumerate(path(draft.shipped, targets.last(job, draft)), 1):
-        tested = _tested(job, draft, step, alpha, number)
+    for number, step in enumerate(path(draft.shipped, targets.last(draft)), 1):
+        tested = _tested(draft, step, alpha, number)
         if certificate is not None and not tested.certified:
             certificate = replace(certificate, candidates=number)
             break
         draft.shipped, certificate = step, tested
-        if not tested.certified or targets.reached(job, draft, step):
+        if not tested.certified or targets.reached(draft, step):
             break
     draft.certificate = certificate
 
 
-def _tested(job: Job, draft: Draft, step: int, alpha: float, number: int) -> Certificate:
+def _tested(draft: Draft, step: int, alpha: float, number: int) -> Certificate:
     """What ``test`` says of the file after so many steps, the ``number``-th that it is asked about.
 
     The limit is one-sided at 1 - α.
     """
-    reference, candidate = job.test(draft.dense_file).accuracy, passes.tested(job, draft, step)
-    drop = drop_pp(reference.correct_images, candidate.correct_images, 1 - 2 * alpha)
-    holds = drop.upper <= job.delta_max_pp
-    within_reach = not holds and drop.value <= job.delta_max_pp
-    needed = samples_to_decide(drop, job.delta_max_pp, candidate.total) if within_reach else None
-    return Certificate(alpha, job.delta_max_pp, holds, drop.value, drop.upper, candidate.total, needed, number)
+    delta_max_pp = draft.job.delta_max_pp
+    trained, tested = draft.candidates.trained_on_test, draft.candidates.on_test(draft.by_step[step])
+    drop = drop_pp(trained.correct_images, tested.correct_images, 1 - 2 * alpha)
+    holds = drop.upper <= delta_max_pp
+    # More images show what is so; a drop that is measured above Δmax hardly is.
+    within_reach = not holds and drop.value <= delta_max_pp
+    needed = samples_to_decide(drop, delta_max_pp, tested.total) if within_reach else None
+    return Certificate(alpha, delta_max_pp, holds, drop.value, drop.upper, tested.total, needed, number)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hqp.compress.channels import groups
-from hqp.compress.job import Draft, Job
-from hqp.compress.search import passes, targets
+from hqp.compress.job import Job
+from hqp.compress.search import targets
+from hqp.compress.search.draft import Draft
 from hqp.records import Accuracy
 from hqp.stats.paired import drop_pp
 
@@ -15,16 +16,17 @@ NAMED = 3
 CONFIDENCE = 0.9
 
 
-def explain(job: Job, draft: Draft) -> None:
+def explain(draft: Draft) -> None:
     """Notes for the sidecar and the terminal, a sentence each; none where there is nothing to explain."""
-    notes = (broken(job, draft), unpruned(job, draft), *draft.held)
+    notes = (broken(draft), unpruned(draft), *draft.candidates.channels.held)
     draft.notes = tuple(note for note in notes if note)
 
 
-def broken(job: Job, draft: Draft) -> str | None:
+def broken(draft: Draft) -> str | None:
     """That the file loses more than Δmax on ``selection``, and whether INT8 alone does."""
-    assert draft.baseline is not None and draft.compressed is not None
-    drop = drop_pp(draft.baseline.correct_images, draft.compressed.correct_images, CONFIDENCE)
+    job, candidates = draft.job, draft.candidates
+    trained, shipped = candidates.trained_on_selection, candidates.on_selection(draft.final)
+    drop = drop_pp(trained.correct_images, shipped.correct_images, CONFIDENCE)
     if drop.value <= job.delta_max_pp:
         return None
     alone = job.recipe.quantization is not None and draft.shipped == 0
@@ -32,52 +34,55 @@ def broken(job: Job, draft: Draft) -> str | None:
     return f"the bound is broken: {what} loses {drop.value:.2f} pp on 'selection', Δmax is {job.delta_max_pp:.2f} pp"
 
 
-def unpruned(job: Job, draft: Draft) -> str | None:
+def unpruned(draft: Draft) -> str | None:
     """Why nothing was removed, though the method prunes."""
-    if job.recipe.pruning is None or draft.shipped:
+    if draft.job.recipe.pruning is None or draft.shipped:
         return None
-    return f"θ is 0: {_reason(job, draft)}"
+    return f"θ is 0: {_reason(draft)}"
 
 
-def _reason(job: Job, draft: Draft) -> str:
-    if not draft.groups:
-        return _tied(job, draft)
-    if targets.reached(job, draft, 0):
+def _reason(draft: Draft) -> str:
+    pruning = draft.job.recipe.pruning
+    if not draft.candidates.groups:
+        return _tied(draft)
+    if targets.reached(draft, 0):
         return "the targets are reached without pruning"
-    if len(draft.removals) > 1:
-        return _mildest(job, draft)
-    if job.recipe.pruning and job.recipe.pruning.rounds:
+    if len(draft.by_step) > 1:
+        return _mildest(draft)
+    if pruning and pruning.rounds:
         return "no round of pruning and training kept the bound"
-    return f"no group has channels to spare beyond a multiple of {job.policy.channel_multiple}"
+    return f"no group has channels to spare beyond a multiple of {draft.job.policy.channel_multiple}"
 
 
-def _tied(job: Job, draft: Draft) -> str:
+def _tied(draft: Draft) -> str:
     """That no filter can go, and where they are."""
+    job = draft.job
     filters = groups.filters(job.model, job.example)
+    removable = groups.filters_of(draft.candidates.channels.found)
     patterns = job.recipe.pruning.keep if job.recipe.pruning else ()
-    if patterns and draft.removable:
-        return f"all {draft.removable:,} filters that could go are kept by {', '.join(patterns)}"
+    if patterns and removable:
+        return f"all {removable:,} filters that could go are kept by {', '.join(patterns)}"
     more = ", …" if len(filters) > NAMED else ""
     where = ", ".join(list(filters)[:NAMED]) + more
     tied = "tied to the input, to the logits, or to an operation that channels cannot be cut out of"
     return f"none of {sum(filters.values()):,} filters can go, those of {where} are {tied}"
 
 
-def _mildest(job: Job, draft: Draft) -> str:
+def _mildest(draft: Draft) -> str:
     """What the first pruning step loses, in FP32 or, where it keeps the bound there, in INT8."""
-    share = targets.sparsity(job, draft, 1)
+    share = targets.sparsity(draft, 1)
     step = f"the mildest pruning step, {share:.1%} of the filters,"
-    judged = passes.validated(job, draft, draft.removals[1])
-    draft.spend(*judged.costs)
-    if draft.accepted == 0:
-        assert draft.dense is not None and judged.accuracy is not None
-        return f"{step} {_loss(job, draft.dense, judged.accuracy)}"
-    assert draft.baseline is not None
-    return f"{step} quantised {_loss(job, draft.baseline, passes.verified(job, draft, 1))}"
+    candidates, mildest = draft.candidates, draft.by_step[1]
+    if draft.accepted:
+        loss = _loss(draft.job, candidates.trained_on_selection, candidates.on_selection(mildest))
+        return f"{step} quantised {loss}"
+    judged = candidates.validated(mildest)
+    assert draft.bound is not None and judged is not None
+    return f"{step} {_loss(draft.job, draft.bound.trained, judged)}"
 
 
-def _loss(job: Job, reference: Accuracy, candidate: Accuracy) -> str:
+def _loss(job: Job, trained: Accuracy, candidate: Accuracy) -> str:
     confidence = job.recipe.pruning.confidence if job.recipe.pruning else None
-    drop = drop_pp(reference.correct_images, candidate.correct_images, confidence or CONFIDENCE)
+    drop = drop_pp(trained.correct_images, candidate.correct_images, confidence or CONFIDENCE)
     limit = f", at most {drop.upper:.2f}" if confidence else ""
     return f"loses {drop.value:.2f} pp on 'selection'{limit}; Δmax is {job.delta_max_pp:.2f} pp"

@@ -12,9 +12,11 @@ import itertools
 import torch
 import torch.nn.functional as F
 
-from hqp.compress.job import Draft, Job, calibration, stopwatch
+from hqp.compress.job import Job, calibration_batches
 from hqp.compress.network.contract import training_logits
 from hqp.compress.network.copies import copied
+from hqp.compress.search.draft import Draft
+from hqp.ledger import Ledger
 from hqp.records import Cost
 
 EPOCHS = 5
@@ -24,27 +26,32 @@ STEPS = 50
 LEARNING_RATE = 1e-4
 
 
-def estimate_training(job: Job, draft: Draft) -> None:
+def estimate_training(draft: Draft) -> None:
     """What five epochs of training would take, from fifty steps of it; measured once for a model."""
+    job = draft.job
     if job.recipe.pruning is None:
         return
-    steps = job.store.record("training-steps", job.key, Cost, lambda: training_steps(job))
+    # Not by way of the candidates: what training would take is no part of what this file took.
+    (steps,) = job.store.costed("training-steps", job.key, lambda folder, ledger: training_steps(job, ledger)).costs
     images = EPOCHS * job.train_images
     draft.qat = Cost("quantisation-aware training", images, EPOCHS, steps.seconds / steps.images * images)
 
 
-def training_steps(job: Job) -> Cost:
+def training_steps(job: Job, ledger: Ledger) -> None:
     """Fifty ordinary training steps of a copy of the model, on calibration images."""
     model = copied(job.model).train()
     optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE)
-    batches = itertools.cycle(calibration(job, len(job.calibration)))
-    cost, seen = stopwatch("training steps"), 0
-    with job.track("training steps, for the ledger", STEPS) as advance, torch.random.fork_rng():
+    batches = itertools.cycle(calibration_batches(job, len(job.calibration)))
+    with (
+        ledger.step("training steps") as tally,
+        job.track("training steps, for the ledger", STEPS) as advance,
+        torch.random.fork_rng(),
+    ):
+        tally.passes = 1
         for indices, images in itertools.islice(batches, STEPS):
             labels = torch.from_numpy(job.calibration.labels[indices.start : indices.stop])
             optimizer.zero_grad(set_to_none=True)
             F.cross_entropy(training_logits(model(torch.from_numpy(images))), labels).backward()
             optimizer.step()
-            seen += len(indices)
+            tally.images += len(indices)
             advance(1)
-    return cost(seen, 1)

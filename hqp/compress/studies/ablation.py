@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hqp.compress import pipeline
-from hqp.compress.channels import finding, groups
-from hqp.compress.job import Draft, Job, Removal
+from hqp.compress.channels import groups
+from hqp.compress.job import Job
 from hqp.compress.network.accuracy import accuracy
-from hqp.compress.search import candidates
+from hqp.compress.search.candidate import Candidate
+from hqp.compress.search.candidates import Candidates
 from hqp.records import Accuracy, Ranking, Recovery, Samples
 
 RECOVERIES: tuple[Recovery | None, ...] = (
@@ -34,16 +35,17 @@ def ablate(job: Job, judged: Samples, shares: Sequence[float]) -> Iterator[Row]:
     """A row for each ranking of the job's recipe and each share of the filters, 0 to 1."""
     pruning = job.recipe.pruning
     assert pruning is not None
-    draft = Draft(groups=finding.find_groups(job.model, job.example))
-    pipeline.find_sensitivity(job, draft)
-    collected = pipeline.collected(job, draft)
-    total = job.filters
+    candidates = Candidates(job)
+    statistics = pipeline.collected(candidates)
     for ranking in pruning.rankings:
-        removals = pipeline.removals(job, pruning, ranking, draft.groups, collected)
+        by_step = pipeline.along(candidates, pruning, ranking, statistics)
         for share in shares:
-            removal = removals[_step(draft, removals, share * total)]
-            found = tuple(_accuracy(job, draft, removal, how, judged) for how in RECOVERIES)
-            yield Row(ranking, groups.filters_removed(draft.groups, removal) / total, found)
+            candidate = _first_without(candidates, by_step, share * job.filters)
+            accuracies = tuple(
+                _accuracy(candidates, replace(candidate, recovery=how if candidate.gone else None), judged)
+                for how in RECOVERIES
+            )
+            yield Row(ranking, _sparsity(candidates, candidate), accuracies)
 
 
 @dataclass(frozen=True)
@@ -59,31 +61,30 @@ def ablate_images(job: Job, judged: Samples, shares: Sequence[float], counts: Se
     """What the number of images of the sensitivity pass is worth; the recipe of the job has one ranking."""
     pruning = job.recipe.pruning
     assert pruning is not None
-    found, total = finding.find_groups(job.model, job.example), job.filters
     for count in counts:
         recipe = replace(job.recipe, pruning=replace(pruning, images=count))
-        draft, counted = Draft(groups=found), replace(job, recipe=recipe)
-        pipeline.find_sensitivity(counted, draft)
-        removals = pipeline.removals(job, pruning, pruning.rankings[0], found, pipeline.collected(counted, draft))
+        candidates = Candidates(replace(job, recipe=recipe))
+        statistics = pipeline.collected(candidates)
+        by_step = pipeline.along(candidates, pruning, pruning.rankings[0], statistics)
+        (sensitivity,) = (cost for cost in candidates.ledger.costs if cost.step == "sensitivity")
         rows = []
         for share in shares:
-            removal = removals[_step(draft, removals, share * total)]
-            top = accuracy(candidates.module(counted, draft, removal), judged, job.input_size)
-            assert top is not None
-            rows.append((groups.filters_removed(found, removal) / total, top))
-        yield Counted(count, draft.costs["sensitivity"].seconds, tuple(rows))
+            candidate = _first_without(candidates, by_step, share * job.filters)
+            rows.append((_sparsity(candidates, candidate), _accuracy(candidates, candidate, judged)))
+        yield Counted(count, sensitivity.seconds, tuple(rows))
 
 
-def _step(draft: Draft, removals: Sequence[Removal], filters: float) -> int:
-    """The first step after which so many filters are gone, or the last."""
-    reached = (step for step, one in enumerate(removals) if groups.filters_removed(draft.groups, one) >= filters)
-    return next(reached, len(removals) - 1)
+def _first_without(candidates: Candidates, by_step: Sequence[Candidate], filters: float) -> Candidate:
+    """The first candidate of which so many filters are gone, or the last there is."""
+    reached = (one for one in by_step if groups.filters_removed(candidates.groups, one.removal) >= filters)
+    return next(reached, by_step[-1])
 
 
-def _accuracy(job: Job, draft: Draft, removal: Removal, how: Recovery | None, judged: Samples) -> Accuracy:
-    assert job.recipe.pruning is not None
-    recipe = replace(job.recipe, pruning=replace(job.recipe.pruning, recovery=how))
-    draft.latest = draft.shown = None  # it may have been recovered otherwise, by less
-    found = accuracy(candidates.module(replace(job, recipe=recipe), draft, removal), judged, job.input_size)
+def _sparsity(candidates: Candidates, candidate: Candidate) -> float:
+    return groups.filters_removed(candidates.groups, candidate.removal) / candidates.job.filters
+
+
+def _accuracy(candidates: Candidates, candidate: Candidate, judged: Samples) -> Accuracy:
+    found = accuracy(candidates.module(candidate), judged, candidates.job.input_size)
     assert found is not None
     return found

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from hqp.compress.channels.finding import find_groups
 from hqp.compress.channels.recover import grams, moments
-from hqp.compress.job import Draft
 from hqp.compress.network.accuracy import accuracy
 from hqp.compress.network.batches import Parts
 from hqp.compress.ranking.sensitivity import sensitivities
-from hqp.compress.search.recovery import recovered
+from hqp.compress.search.recovery import measured, recovered
 from hqp.compress.training import Images, TrainingRecipe, fit
 from hqp.errors import HqpError
+from hqp.ledger import Ledger
 from hqp.records import Recovery, Samples
 
 torch.set_num_threads(1)
@@ -131,8 +131,9 @@ def test_the_engine_recovers_with_smaller_batches() -> None:
         track=lambda step, images: nullcontext(lambda images: None),
         warn=said.append,
     )
-    draft = Draft(groups=find_groups(model, job.example))
-    same = recovered(job, draft, model, {}, Recovery()).model.state_dict()
+    found, how, ledger = find_groups(model, job.example), Recovery(), Ledger()
+    reference = measured(job, found, model, how, ledger)
+    same = recovered(job, found, model, {}, how, reference, ledger)[0].state_dict()
     assert said == 2 * [f"out of memory: batches of {size} images from here on" for size in (10, 5)]
     assert all(torch.equal(value, same[name]) for name, value in model.state_dict().items()), "nothing was removed"
 

@@ -15,12 +15,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hqp.compress.exporting.export import export
-from hqp.compress.job import Draft
 from hqp.compress.quantisation import calibrate, int8
 from hqp.compress.quantisation.qdq import quantize
+from hqp.compress.search.candidate import Candidate, Quantised
+from hqp.compress.search.candidates import Candidates
 from hqp.errors import HqpError
-from hqp.records import Policy, Quantization, Samples
+from hqp.records import Calibrated, Policy, Quantization, Recipe, Samples
 from hqp.store import Store
 
 torch.set_num_threads(1)
@@ -103,28 +103,38 @@ def job(tmp_path: Path) -> Any:
 
     return SimpleNamespace(
         policy=Policy(), input_size=SIZE, calibration=samples, device="here", outputs=outputs, asked=asked,
-        store=Store(tmp_path / "store"), track=quiet,
+        store=Store(tmp_path / "store"), track=quiet, key={}, recipe=Recipe(),
     )  # fmt: skip
+
+
+def int8_of(job: Any, model: nn.Module, how: Quantization) -> tuple[Candidates, Candidate]:
+    """The owner of what is made of a model, and the model's candidate that is quantised so."""
+    job.model = model.eval()
+    return Candidates(job), Candidate(quantised=Quantised(how, job.policy))
 
 
 @pytest.mark.parametrize(
     ("weight", "nearest"), [(every_pixel, ("kl", "percentile")), (bright_pixel, ("minmax",))], ids=["all", "bright"]
 )
 def test_the_nearest_is_taken_and_told(weight: Callable[[], Tensor], nearest: tuple[str, ...], job: Any) -> None:
-    plain = job.store.root / "plain.onnx"
-    export(Squared(weight()), SIZE, plain)
-    draft, how = Draft(), Quantization()
-    file, calibrated = int8.quantised(job, draft, how, plain, {"network": 1})
-    assert calibrated.calibration in nearest
+    how = Quantization()
+    candidates, candidate = int8_of(job, Squared(weight()), how)
+    file, plain = candidates.file(candidate), candidates.fp32(candidate)
+    calibrated = candidates.calibrated(candidate)
+    assert calibrated is not None and calibrated.calibration in nearest
     assert min(calibrated.divergences, key=lambda name: calibrated.divergences[name]) == calibrated.calibration
     assert set(calibrated.divergences) == set(how.calibrations)
     images = job.calibration.normalised(pixels())
     seen = calibrate.distributions(plain, lambda: [images], job.policy)
-    quantize(plain, plain.with_name("again"), calibrate.ranges(seen, calibrated.calibration, job.policy), job.policy)
-    assert file.read_bytes() == plain.with_name("again").read_bytes()
-    assert job.asked == ["plain.onnx", "kl.onnx", "percentile.onnx", "minmax.onnx"]
-    assert (draft.costs["calibration"].images, draft.costs["calibration"].passes) == (IMAGES + 4 * how.compared, 5)
-    assert int8.quantised(job, draft, how, plain, {"network": 1}) == (file, calibrated)
+    again = job.store.root / "again.onnx"
+    quantize(plain, again, calibrate.ranges(seen, calibrated.calibration, job.policy), job.policy)
+    assert file.read_bytes() == again.read_bytes()
+    assert job.asked == ["model.onnx", "kl.onnx", "percentile.onnx", "minmax.onnx"]
+    (cost,) = candidates.ledger.costs
+    assert (cost.step, cost.images, cost.passes) == ("calibration", IMAGES + 4 * how.compared, 5)
+    other = Candidates(job)
+    assert (other.file(candidate), other.calibrated(candidate)) == (file, calibrated)
+    assert other.ledger.costs == (cost,)
     assert len(job.asked) == 4, "told from the store"
 
 
@@ -132,11 +142,9 @@ def test_the_nearest_is_taken_and_told(weight: Callable[[], Tensor], nearest: tu
 def test_what_pruning_leaves_of_a_layer_is_told_apart_after_int8(hidden: int, job: Any) -> None:
     """Where the values near zero are all of channels that go, KL sees nothing to lose in cutting those that stay."""
     torch.manual_seed(0)
-    plain = job.store.root / "plain.onnx"
-    export(Kept(hidden), SIZE, plain)
-    file, _ = int8.quantised(job, Draft(), Quantization(calibrations=("kl",)), plain, {})
+    candidates, candidate = int8_of(job, Kept(hidden), Quantization(calibrations=("kl",)))
     images = job.calibration.normalised(pixels())
-    exact, found = logits(plain, images), logits(file, images)
+    exact, found = logits(candidates.fp32(candidate), images), logits(candidates.file(candidate), images)
     right = (np.abs(found - exact) < 0.02).all(axis=1)
     assert exact[:, 0].min() > 0.2
     assert np.ptp(exact[:, 0]) > 0.5
@@ -144,19 +152,16 @@ def test_what_pruning_leaves_of_a_layer_is_told_apart_after_int8(hidden: int, jo
 
 
 def test_a_recipe_of_one_calibration_compares_nothing(job: Any) -> None:
-    plain = job.store.root / "plain.onnx"
-    export(Squared(every_pixel()), SIZE, plain)
-    _, calibrated = int8.quantised(job, Draft(), Quantization(calibrations=("minmax",)), plain, {})
-    assert (calibrated.calibration, calibrated.divergences) == ("minmax", {})
+    candidates, candidate = int8_of(job, Squared(every_pixel()), Quantization(calibrations=("minmax",)))
+    assert candidates.calibrated(candidate) == Calibrated("minmax", {})
     assert job.asked == []
 
 
 def test_a_file_that_the_runtime_would_refuse_is_not_shipped(job: Any) -> None:
-    plain = job.store.root / "plain.onnx"
-    export(Squared(every_pixel()), SIZE, plain)
     job.policy = Policy("uint8", symmetric=True)  # which TensorRT does not take
+    candidates, candidate = int8_of(job, Squared(every_pixel()), Quantization())
     with pytest.raises(HqpError, match="is not symmetric: its zero point is 128, not 0"):
-        int8.quantised(job, Draft(), Quantization(), plain, {})
+        candidates.file(candidate)
 
 
 def test_divergence_is_of_probabilities_and_in_nats() -> None:

@@ -10,15 +10,32 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hqp.compress.job import Draft
-from hqp.compress.search import passes
+from hqp.compress.search.candidate import Candidate
+from hqp.compress.search.candidates import Candidates
 from hqp.compress.search.certify import certify, path
+from hqp.compress.search.draft import Draft
 from hqp.records import Accuracy, Cost, Judged, Targets
 from hqp.stats.paired import drop_pp
 
 TOTAL = 4000
 TEST = Cost("accuracy on test", TOTAL, 1, 2.5)
 MakeAccuracy = Callable[..., Accuracy]
+
+
+class Named(Candidates):
+    """The file of the candidate without channels 0 to k - 1 is named k, that of the trained model dense."""
+
+    def fp32(self, candidate: Candidate) -> Path:
+        return Path("dense")
+
+    def file(self, candidate: Candidate) -> Path:
+        return Path(str(len(candidate.removal["a"])))
+
+
+def draft_of(job: Any, shipped: int, last: int) -> Draft:
+    """A draft of so many steps, which take a channel each."""
+    by_step = [Candidate.without({"a": tuple(range(step))}) for step in range(last + 1)]
+    return Draft(Named(job), by_step, shipped=shipped)
 
 
 def lost(images: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -32,8 +49,6 @@ def certified(make_accuracy: MakeAccuracy) -> Callable[..., Draft]:
     """The draft after certifying, where the files of steps lose so many images, and the last of them is the path's."""
 
     def run(shipped: int, losing: dict[int, int], alpha: float | None = 0.05, latency_ms: float | None = None) -> Draft:
-        draft = Draft(shipped=shipped, dense_file=Path("dense"), files={step: Path(str(step)) for step in losing})
-        draft.removals = [{}] * (max(losing, default=0) + 1)
         hits = {Path("dense"): lost(0), **{Path(str(step)): lost(images) for step, images in losing.items()}}
         job: Any = SimpleNamespace(
             recipe=SimpleNamespace(alpha=alpha),
@@ -42,7 +57,8 @@ def certified(make_accuracy: MakeAccuracy) -> Callable[..., Draft]:
             targets=Targets(latency_ms=latency_ms),
             latency_ms=lambda file: 100.0 - int(file.name),
         )
-        certify(job, draft)
+        draft = draft_of(job, shipped, max(losing, default=0))
+        certify(draft)
         return draft
 
     return run
@@ -106,15 +122,15 @@ def test_beyond_what_was_accepted_a_target_is_reached_but_not_passed(certified: 
 
 
 def test_the_ledger_counts_each_candidate(certified: Callable[..., Draft]) -> None:
-    costs = certified(40, {34: 20, 40: 40, 42: 58}).costs
-    assert costs == {"certificate": Cost("certificate", 3 * TOTAL, 3, 7.5)}
+    costs = certified(40, {34: 20, 40: 40, 42: 58}).candidates.ledger.costs
+    assert costs == (Cost("certificate", 3 * TOTAL, 3, 7.5),)
 
 
 def test_a_file_that_is_asked_for_again_is_not_judged_again(make_accuracy: MakeAccuracy) -> None:
     job: Any = SimpleNamespace(evaluate=lambda file: Judged(make_accuracy(lost(7)), TEST))
-    draft = Draft(files={3: Path("3")})
-    assert [passes.verified(job, draft, 3).correct for _ in range(2)] == [TOTAL - 7] * 2
-    assert draft.costs == {"verification": Cost("verification", TOTAL, 1, 2.5)}
+    draft = draft_of(job, 3, 3)
+    assert [draft.candidates.on_selection(draft.final).correct for _ in range(2)] == [TOTAL - 7] * 2
+    assert draft.candidates.ledger.costs == (Cost("verification", TOTAL, 1, 2.5),)
 
 
 def test_where_the_first_does_not_hold_it_is_shipped_uncertified_with_its_own_numbers(
@@ -154,9 +170,8 @@ def simulated(make_accuracy: MakeAccuracy, seed: int, accepted: int, true_drops:
         test=lambda file: Judged(make_accuracy(lost(0) if file == Path("dense") else hits[int(str(file))]), TEST),
         targets=Targets(),
     )
-    draft = Draft(shipped=accepted, dense_file=Path("dense"), files={step: Path(str(step)) for step in hits})
-    draft.removals = [{}] * len(hits)
-    certify(job, draft)
+    draft = draft_of(job, accepted, accepted + 10)
+    certify(draft)
     return draft, hits
 
 

@@ -12,10 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from hqp.compress.channels import finding
-from hqp.compress.job import Draft
 from hqp.compress.search import channel_time
-from hqp.records import Samples
+from hqp.compress.search.candidates import Candidates
+from hqp.records import Pruning, Ranking, Recipe, Samples
 from hqp.store import Store
 
 torch.set_num_threads(1)
@@ -46,10 +45,10 @@ class Timed:
             device="a device",
             needs=frozenset({"latency"}),
             latency_ms=self.latency_ms,
-            recipe=SimpleNamespace(pruning=None),
+            recipe=Recipe(pruning=Pruning((Ranking("fisher", per="us"),))),
             track=lambda step, total: nullcontext(lambda images: None),
         )
-        self.draft = Draft(groups=finding.find_groups(self.model, self.job.example))
+        self.candidates = Candidates(self.job)
 
     def latency_ms(self, file: Path) -> float:
         import onnx
@@ -62,18 +61,18 @@ class Timed:
 
 def test_a_channel_takes_what_half_of_them_save_shared(tmp_path: Path) -> None:
     timed = Timed(tmp_path, 40.0)
-    found = channel_time.channel_us(timed.job, timed.draft)
+    found = channel_time.channel_us(timed.candidates)
     assert found == pytest.approx({"0": 40.0, "1": 10.28 / 3})  # of "1" nothing can be told from noise
     assert len(timed.files) == 4 and timed.files[0] == timed.files[2], "the whole network is timed beside each"
 
 
 def test_it_is_measured_once(tmp_path: Path) -> None:
     timed = Timed(tmp_path, 40.0)
-    found = channel_time.channel_us(timed.job, timed.draft)
-    assert channel_time.channel_us(timed.job, timed.draft) == found and len(timed.files) == 4
+    found = channel_time.channel_us(timed.candidates)
+    assert channel_time.channel_us(timed.candidates) == found and len(timed.files) == 4
 
 
 def test_no_ranking_asks_no_time_is_taken(tmp_path: Path) -> None:
     timed = Timed(tmp_path, 40.0)
     timed.job.needs = frozenset({"sensitivity"})
-    assert channel_time.channel_us(timed.job, timed.draft) == {} and not timed.files
+    assert channel_time.channel_us(timed.candidates) == {} and not timed.files

@@ -12,9 +12,25 @@ import pytest
 import torch
 from torch import nn
 
-from hqp.compress.job import Draft
-from hqp.compress.search import explain, passes
-from hqp.records import Accuracy, Group, Judged, Member, Policy, Pruning, Quantization, Ranking, Recipe, Rounds, Targets
+from hqp.compress.search import explain
+from hqp.compress.search.bound import Bound
+from hqp.compress.search.candidate import Candidate
+from hqp.compress.search.candidates import Candidates, Channels
+from hqp.compress.search.draft import Draft
+from hqp.records import (
+    Accuracy,
+    Cost,
+    Group,
+    Judged,
+    Member,
+    Policy,
+    Pruning,
+    Quantization,
+    Ranking,
+    Recipe,
+    Rounds,
+    Targets,
+)
 from hqp.stats.paired import drop_interval
 
 TOTAL = 1000
@@ -26,8 +42,23 @@ GROUP = Group("0", 10, (Member("0", "filter", tuple((one,) for one in range(10))
 REMOVALS: list[Any] = [{}, {"0": (0, 1)}, {"0": (0, 1, 2, 3)}]
 
 
+class Given(Candidates):
+    """Files that are never made, and modules that lose so many images."""
+
+    mildest: Accuracy
+
+    def fp32(self, candidate: Candidate) -> Path:
+        return Path("dense")
+
+    def file(self, candidate: Candidate) -> Path:
+        return Path("shipped")
+
+    def validated(self, candidate: Candidate, floor: int | None = None) -> Accuracy | None:
+        return self.mildest
+
+
 @pytest.fixture
-def explained(make_accuracy: Callable[..., Accuracy], monkeypatch: pytest.MonkeyPatch) -> Explained:
+def explained(make_accuracy: Callable[..., Accuracy]) -> Explained:
     """The notes where the file loses so many of 1,000 images; ``mildest`` are those that one step loses in FP32."""
 
     def right(lost: int) -> Accuracy:
@@ -43,12 +74,15 @@ def explained(make_accuracy: Callable[..., Accuracy], monkeypatch: pytest.Monkey
             targets=draft.pop("targets", Targets()),
             latency_ms=lambda file: 1.0,
             policy=Policy(channel_multiple=8),
-            evaluate=lambda file: Judged(right(lost), passes.Cost("", TOTAL, 1, 0.0)),
+            evaluate=lambda file: Judged(right(0 if file.name == "dense" else lost), Cost("", TOTAL, 1, 0.0)),
         )
-        known = {"groups": (GROUP,), "removable": 10, "removals": REMOVALS, "dense": right(0), "baseline": right(0)}
-        made = Draft(**{**known, "compressed": right(lost), "files": {0: Path("0"), 1: Path("1")}, **draft})
-        monkeypatch.setattr(passes, "validated", lambda *_: passes.Pass(right(mildest), ()))
-        explain.explain(job, made)
+        candidates = Given(job)
+        found, removals = draft.pop("found", (GROUP,)), draft.pop("removals", REMOVALS)
+        candidates.channels = Channels(found, draft.pop("groups", found), draft.pop("held", ()))
+        candidates.mildest = right(mildest)
+        by_step = [Candidate.without(removal) for removal in removals]
+        made = Draft(candidates, by_step, bound=Bound(right(0), 1.5, None), **draft)
+        explain.explain(made)
         return made.notes
 
     return run
@@ -94,7 +128,7 @@ def test_the_mildest_step_that_breaks_the_bound_is_told_with_its_loss(explained:
 def test_channels_that_cannot_go_are_told_with_their_layers(explained: Explained) -> None:
     tied = "tied to the input, to the logits, or to an operation that channels cannot be cut out of"
     nothing: dict[str, Any] = {"groups": (), "removals": [{}]}
-    assert explained(0, PRUNING, **nothing, removable=0) == (
+    assert explained(0, PRUNING, **nothing, found=()) == (
         f"θ is 0: none of 20 filters can go, those of 0, 1 are {tied}",
     )
     kept = Pruning((Ranking("fisher"),), keep=("0", "1*"))

@@ -13,10 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hqp.compress.channels.finding import find_groups
-from hqp.compress.job import Draft
-from hqp.compress.search import candidates
-from hqp.compress.search.recovery import shown
+from hqp.compress.search.candidates import Candidates
 from hqp.records import Pruning, Ranking, Recipe, Recovery, Samples, Variant
 from hqp.store import Store
 
@@ -85,9 +82,10 @@ def job(folder: Path, model: nn.Module, how: Recovery, calibration: Samples) -> 
 
 
 def made(given: Any, channels: tuple[int, ...]) -> Any:
-    draft = Draft(groups=find_groups(given.model, given.example))
-    shown(given, draft, given.recipe.pruning.recovery)
-    return candidates.made(given, draft, {"first": channels})[0]
+    """The module without these channels, and how it was recovered."""
+    candidates = Candidates(given)
+    candidate = candidates.without({"first": channels})
+    return SimpleNamespace(model=candidates.module(candidate), recovered=candidates.recovered(candidate))
 
 
 def right(model: nn.Module, judged: Samples) -> int:
@@ -130,20 +128,21 @@ def test_a_network_without_batch_norms_has_no_statistics_to_move(tmp_path: Path)
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(128, CLASSES))
     given = job(tmp_path, plain.eval(), Recovery(images=64, compared=32), samples("calibration", 3, 64))
-    draft = Draft(groups=find_groups(given.model, given.example))
-    found = candidates.made(given, draft, {draft.groups[0].name: (0, 1)})[0].recovered
+    candidates = Candidates(given)
+    found = candidates.recovered(candidates.without({candidates.groups[0].name: (0, 1)}))
     assert found is not None and found.divergences.keys() == {"none", "least_squares"}
     only = job(tmp_path, plain, Recovery(("absolute",), images=64), given.calibration)
-    draft = Draft(groups=draft.groups)
-    assert candidates.made(only, draft, {draft.groups[0].name: (0, 1)})[0].recovered.variant == "least_squares"
+    candidates = Candidates(only)
+    found = candidates.recovered(candidates.without({candidates.groups[0].name: (0, 1)}))
+    assert found is not None and found.variant == "least_squares"
 
 
 def test_what_the_trained_network_shows_is_measured_once(trained: nn.Module, tmp_path: Path) -> None:
-    given = job(tmp_path, trained, Recovery(images=64, compared=32), samples("calibration", 3, 64))
-    first, second = (Draft(groups=find_groups(given.model, given.example)) for _ in range(2))
-    found = shown(given, first, given.recipe.pruning.recovery)
+    how = Recovery(images=64, compared=32)
+    given = job(tmp_path, trained, how, samples("calibration", 3, 64))
+    found = Candidates(given).reference(how)
     entries = {place: place.stat().st_mtime_ns for place in (tmp_path / "shown").rglob("*.safetensors")}
-    again = shown(given, second, given.recipe.pruning.recovery)
+    again = Candidates(given).reference(how)
     assert {place: place.stat().st_mtime_ns for place in entries} == entries and len(entries) == 1
     assert torch.equal(found.logits, again.logits) and found.logits.shape == (32, CLASSES)
     assert found.grams.keys() == again.grams.keys() == {"second", "head"}

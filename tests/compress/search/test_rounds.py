@@ -8,9 +8,14 @@ from typing import Any
 
 import pytest
 
-from hqp.compress.job import Draft
 from hqp.compress.search import rounds
+from hqp.compress.search.candidate import Candidate
+from hqp.compress.search.candidates import Candidates
+from hqp.compress.search.draft import Draft
 from hqp.records import FineTuning, Pruning, Ranking, Rounds
+
+# Nothing, one channel and two are gone.
+BY_STEP = [Candidate.without(removal) for removal in ({}, {"a": (0,)}, {"a": (0, 1)})]
 
 Deepened = Callable[..., tuple[list[float], Draft]]
 
@@ -22,18 +27,18 @@ def deepened(monkeypatch: pytest.MonkeyPatch) -> Deepened:
     def run(*ends: bool | None, most: int | None = None, accepted: int = 0) -> tuple[list[float], Draft]:
         shares: list[float] = []
 
-        def one(job: Any, draft: Draft, how: Rounds, share: float) -> bool | None:
+        def one(draft: Draft, how: Rounds, share: float) -> bool | None:
             shares.append(share)
             held = ends[len(shares) - 1]
             if held:
-                draft.removals.append({"a": tuple(range(len(draft.removals)))})
+                draft.by_step.append(Candidate.without({"a": tuple(range(len(draft.by_step)))}))
             return held
 
         monkeypatch.setattr(rounds, "_round", one)
-        draft = Draft(removals=[{}, {"a": (0,)}, {"a": (0, 1)}], accepted=accepted)
         pruning = Pruning((Ranking("fisher"),), rounds=Rounds(0.1, 0.02, most, FineTuning()))
         job: Any = SimpleNamespace(recipe=SimpleNamespace(pruning=pruning))
-        rounds.deepen(job, draft)
+        draft = Draft(Candidates(job), list(BY_STEP), accepted=accepted)
+        rounds.deepen(draft)
         return shares, draft
 
     return run
@@ -42,13 +47,13 @@ def deepened(monkeypatch: pytest.MonkeyPatch) -> Deepened:
 def test_a_violation_is_undone_and_tried_with_less_and_the_next_ends(deepened: Deepened) -> None:
     shares, draft = deepened(True, False, True, False)
     assert shares == [0.1, 0.1, 0.02, 0.02]
-    assert (draft.accepted, len(draft.removals)) == (2, 3)
+    assert (draft.accepted, len(draft.by_step)) == (2, 3)
 
 
 def test_rounds_go_on_where_the_search_ended(deepened: Deepened) -> None:
     shares, draft = deepened(False, False, accepted=1)
     assert shares == [0.1, 0.02]
-    assert (draft.accepted, draft.removals) == (1, [{}, {"a": (0,)}])
+    assert (draft.accepted, draft.by_step) == (1, BY_STEP[:2])
 
 
 def test_what_is_exhausted_ends(deepened: Deepened) -> None:
@@ -60,7 +65,8 @@ def test_no_more_rounds_than_asked_for(deepened: Deepened) -> None:
 
 
 def test_without_rounds_nothing_happens() -> None:
-    draft = Draft(removals=[{}, {"a": (0,)}], accepted=1)
     job: Any = SimpleNamespace(recipe=SimpleNamespace(pruning=Pruning((Ranking("fisher"),))))
-    rounds.deepen(job, draft)
-    assert draft == Draft(removals=[{}, {"a": (0,)}], accepted=1)
+    candidates = Candidates(job)
+    draft = Draft(candidates, BY_STEP[:2], accepted=1)
+    rounds.deepen(draft)
+    assert draft == Draft(candidates, BY_STEP[:2], accepted=1)

@@ -8,14 +8,29 @@ from typing import Any
 
 import pytest
 
-from hqp.compress.job import Draft
+from hqp.compress.search.candidate import Candidate
+from hqp.compress.search.candidates import Candidates, Channels
+from hqp.compress.search.draft import Draft
 from hqp.compress.search.targets import last, stop, tell
 from hqp.records import Group, Member, Targets
 
 # Ten channels of one filter each, and the network's other layer.
 GROUP = Group("0", 10, (Member("0", "filter", tuple((one,) for one in range(10))),))
 REMOVALS: list[Any] = [{}, *({"0": tuple(range(step))} for step in range(1, 10))]
+BY_STEP = [Candidate.without(removal) for removal in REMOVALS]
 FILTERS = 20
+
+
+class Named(Candidates):
+    """The file of the candidate of k steps is named k."""
+
+    def __init__(self, job: Any, folder: Path) -> None:
+        super().__init__(job)
+        self.folder = folder
+        self.channels = Channels((GROUP,), (GROUP,))
+
+    def file(self, candidate: Candidate) -> Path:
+        return self.folder / f"{BY_STEP.index(candidate)}"
 
 
 class Bench:
@@ -24,9 +39,9 @@ class Bench:
     def __init__(self, folder: Path, holding: set[int] | None = None) -> None:
         self.said: list[str] = []
         self.holding = set(range(10)) if holding is None else holding
-        self.files = {step: folder / f"{step}" for step in range(10)}
-        for step, file in self.files.items():
-            file.write_bytes(b"x" * (1000 - 100 * step))
+        self.folder = folder
+        for step in range(10):
+            (folder / f"{step}").write_bytes(b"x" * (1000 - 100 * step))
 
     def stop(self, shipped: int, certified: int | None = None, **targets: Any) -> int:
         """The step that is stopped at; what is said is said of that, or of the step that was ``certified``."""
@@ -36,10 +51,10 @@ class Bench:
             warn=self.said.append,
             latency_ms=lambda file: 10.0 - int(file.name),
         )
-        draft = Draft(groups=(GROUP,), removals=REMOVALS, shipped=shipped, files=self.files)
-        stopped = stop(job, draft, self.holding.__contains__)
+        draft = Draft(Named(job, self.folder), BY_STEP, shipped=shipped)
+        stopped = stop(draft, self.holding.__contains__)
         draft.shipped = stopped if certified is None else certified
-        tell(job, draft)
+        tell(draft)
         return stopped
 
 
@@ -101,4 +116,4 @@ def test_a_sparsity_that_a_coarse_step_overshoots_is_told(tmp_path: Path) -> Non
 @pytest.mark.parametrize(("wanted", "step"), [(None, 9), (0.2, 4), (0.21, 5), (0.9, 9)])
 def test_the_certificate_goes_no_further_than_a_sparsity_that_is_asked_for(wanted: float | None, step: int) -> None:
     job: Any = SimpleNamespace(filters=FILTERS, targets=Targets(sparsity=wanted))
-    assert last(job, Draft(groups=(GROUP,), removals=REMOVALS)) == step
+    assert last(Draft(Named(job, Path()), BY_STEP)) == step
