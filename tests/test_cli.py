@@ -83,7 +83,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 def test_the_process_ends_with_the_exit_code_and_one_line(tmp_path: Path) -> None:
     done = run(tmp_path, "list", "reprots", "--json")
     assert (done.returncode, done.stdout) == (2, "")
-    meant = "did you mean reports or probes?"
+    meant = "did you mean reports or exports or probes?"
     assert done.stderr == f"hqp: error: unknown kind of plug-in 'reprots'; {meant}; try: hqp list\n"
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json as json_format
+import os
 import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -24,17 +26,19 @@ Answer = TypeVar("Answer")
 WIDTH, LEAST_ROOM = 100, 20
 GAP = "  "
 
+# By what a shell that `hqp --install-completion` told of it asks.
+COMPLETING = "_HQP_COMPLETE"
+
 app = typer.Typer(
     name="hqp",
     help="pytest for compressed neural networks.",
-    add_completion=False,
+    epilog="Example: hqp compress resnet18 --out out/resnet18, then hqp bench out/resnet18 --device cpu_openvino",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]
-Dataset = Annotated[str, typer.Option(help="The dataset's name; `image_folder:PATH` is one of your own.")]
 Skip = Annotated[int, typer.Option(metavar="N", help="Leave out up to N unreadable images of each split, and say so.")]
 # What numpy, torch and Python all take.
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The seed of whatever is random.")]
@@ -49,6 +53,9 @@ def run(words: list[str]) -> int:
         HqpError: the words are no command line.
     """
     command = typer.main.get_command(app)
+    if COMPLETING in os.environ:
+        # A shell asks what may follow what was typed; this ends the process.
+        command.main(words, prog_name="hqp")
     try:
         with command.make_context("hqp", words) as context:
             return command.invoke(context) or 0
@@ -56,6 +63,24 @@ def run(words: list[str]) -> int:
         return end.exit_code
     except TyperException as error:
         raise _usage_error(error) from None
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a shell completes a plug-in's name to: the names of a kind; nothing is imported for it."""
+
+    kind: str
+
+    def __call__(self, incomplete: str) -> list[str]:
+        from hqp import catalog
+
+        return [name for name in catalog.names(self.kind) if name.startswith(incomplete)]
+
+
+Dataset = Annotated[
+    str,
+    typer.Option(help="The dataset's name; `image_folder:PATH` is one of your own.", autocompletion=Names("datasets")),
+]
 
 
 def _usage_error(error: TyperException) -> HqpError:

@@ -23,7 +23,7 @@ Artefacts = Annotated[
 StoreFolder = Annotated[Path, typer.Option("--store", metavar="DIR", help="The store of the run.")]
 
 
-@baseline_app.command("update")
+@baseline_app.command("update", epilog="Example: hqp baseline update .hqp/results/signs.json")
 def update_baseline(
     results: ResultsFile,
     baselines: Baselines = Path("baselines"),
@@ -37,7 +37,7 @@ def update_baseline(
     answer(lambda: update(results, baselines, artefacts, store), json, "\n".join)
 
 
-@baseline_app.command("diff")
+@baseline_app.command("diff", epilog="Example: hqp baseline diff .hqp/results/signs.json")
 def diff_baseline(results: ResultsFile, baselines: Baselines = Path("baselines"), json: Json = False) -> None:
     """Show in what a run differs from the baselines of its suite."""
     from hqp.run.baseline import diff

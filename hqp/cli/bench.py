@@ -7,13 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from hqp.cli.application import Json, answer, app, rendered
+from hqp.cli.application import Json, Names, answer, app, rendered
 
 
-@app.command()
+@app.command(epilog="Example: hqp bench out/mine --device cpu_openvino")
 def bench(
     artefacts: Annotated[list[Path], typer.Argument(metavar="ARTEFACT...", help="Artefact directories.")],
-    device: Annotated[str, typer.Option(help="The device to measure on.", show_default=False)],
+    device: Annotated[
+        str, typer.Option(help="The device to measure on.", show_default=False, autocompletion=Names("devices"))
+    ],
     dataset: Annotated[str | None, typer.Option(help="The artefacts' dataset.", show_default=False)] = None,
     json: Json = False,
 ) -> int:

@@ -43,7 +43,7 @@ def _ages(kind: Any) -> str:
     return f"{least} days ago" if least == most else f"{least} to {most} days ago"
 
 
-@cache_app.command("check")
+@cache_app.command("check", epilog="Example: hqp cache check")
 def check_cache(store: StoreFolder = Path(".hqp"), json: Json = False) -> int:
     """Read all that the store holds, and say what is damaged; exits with 1 where anything is."""
     from hqp.run.cache import check
@@ -56,7 +56,7 @@ def check_cache(store: StoreFolder = Path(".hqp"), json: Json = False) -> int:
     return DAMAGED if answer(lambda: check(store), json, text).faults else 0
 
 
-@cache_app.command("trim")
+@cache_app.command("trim", epilog="Example: hqp cache trim --older-than 30")
 def trim_cache(
     older_than: Annotated[
         float | None,

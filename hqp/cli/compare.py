@@ -12,12 +12,9 @@ from hqp.cli.application import Json, answer, app
 Run = Annotated[Path, typer.Argument(metavar="RESULTS", help="A results file, `.hqp/results/SUITE.json`.")]
 
 
-@app.command()
+@app.command(epilog="Example: hqp compare last-release.json .hqp/results/signs.json")
 def compare(before: Run, after: Run, json: Json = False) -> None:
-    """Show two runs case by case, with the intervals of what changed.
-
-    Example: hqp compare last-release.json .hqp/results/signs.json
-    """
+    """Show two runs case by case, with the intervals of what changed."""
     from hqp.run.compare import compare as compared
     from hqp.run.compare import text
 

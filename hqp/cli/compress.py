@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hqp.cli import images
-from hqp.cli.application import Dataset, Json, Seed, Skip, answer, app
+from hqp.cli.application import Dataset, Json, Names, Seed, Skip, answer, app
 from hqp.errors import command
 
 # What is estimated to take less is too short to be compared with.
@@ -18,9 +18,9 @@ Source = Annotated[
     str, typer.Argument(help="resnet18, torchvision:NAME, timm:NAME or path/to/file.py:build.", show_default=False)
 ]
 Out = Annotated[Path, typer.Option(help="Where the artefact goes: a new directory.", show_default=False)]
-Method = Annotated[str, typer.Option(help="The method's name.")]
+Method = Annotated[str, typer.Option(help="The method's name.", autocompletion=Names("methods"))]
 DeltaMax = Annotated[float, typer.Option(help="Δmax: how much top-1 may be lost, in absolute points.")]
-Device = Annotated[str, typer.Option(help="The device it will run on.")]
+Device = Annotated[str, typer.Option(help="The device it will run on.", autocompletion=Names("devices"))]
 Weights = Annotated[str | None, typer.Option(help="A weight file, or FILE:ENTRY of a checkpoint.", show_default=False)]
 Pretrained = Annotated[bool, typer.Option("--pretrained", help="Take the weights that the library offers.")]
 NumClasses = Annotated[
@@ -62,7 +62,10 @@ RequireCertificate = Annotated[
 ]
 
 
-@app.command(cls=images.ImagesCommand)
+@app.command(
+    cls=images.ImagesCommand,
+    epilog="Example: hqp compress resnet18 --dataset signs --out out/resnet18",
+)
 def compress(
     model: Source,
     out: Out,

@@ -7,7 +7,7 @@ from typing import Any
 from hqp.cli.application import Json, answer, app, table
 
 
-@app.command()
+@app.command(epilog="Example: hqp doctor --json")
 def doctor(json: Json = False) -> None:
     """Show what is usable here, and what makes the rest usable."""
     from hqp.run.doctor import doctor as examine

@@ -8,17 +8,22 @@ from typing import Annotated, Any
 import typer
 
 from hqp.cli import images
-from hqp.cli.application import Dataset, Json, answer, app
+from hqp.cli.application import Dataset, Json, Names, answer, app
 
 
-@app.command(cls=images.ImagesCommand)
+@app.command(
+    cls=images.ImagesCommand,
+    epilog="Example: hqp init --model resnet18 --dataset signs",
+)
 def init(
     model: Annotated[
         str, typer.Option(help="resnet18, torchvision:NAME, timm:NAME or path/to/file.py:build.")
     ] = "mobilenet_v3_small",
     weights: Annotated[str | None, typer.Option(help="The model's weight file.", show_default=False)] = None,
     dataset: Dataset = "signs",
-    device: Annotated[str, typer.Option(help="The device that the suite measures on.")] = "cpu_openvino",
+    device: Annotated[
+        str, typer.Option(help="The device that the suite measures on.", autocompletion=Names("devices"))
+    ] = "cpu_openvino",
     crop: images.Crop = None,
     resize: images.Resize = None,
     interpolation: images.Interpolation = None,

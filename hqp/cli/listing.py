@@ -9,7 +9,7 @@ import typer
 from hqp.cli.application import Json, answer, app, table
 
 
-@app.command("list")
+@app.command("list", epilog="Example: hqp list gates")
 def list_plugins(
     kind: Annotated[str | None, typer.Argument(help="models, datasets, methods, …", show_default=False)] = None,
     json: Json = False,

@@ -10,17 +10,14 @@ import typer
 from hqp.cli.application import Json, ResultsFile, answer, app
 
 
-@app.command()
+@app.command(epilog="Example: hqp plot .hqp/results/signs.json --format png")
 def plot(
     results: ResultsFile,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")] = Path("figures"),
     form: Annotated[Literal["svg", "png"], typer.Option("--format", help="What each figure is written as.")] = "svg",
     json: Json = False,
 ) -> None:
-    """Draw a run's figures, a file for each model and figure, for a page or a paper.
-
-    Example: hqp plot .hqp/results/signs.json --format png
-    """
+    """Draw a run's figures as SVG or PNG files."""
     from hqp.run.plot import draw
 
     answer(lambda: draw(results, out, form), json, "\n".join)

@@ -6,13 +6,15 @@ from typing import Annotated
 
 import typer
 
-from hqp.cli.application import Json, ResultsFile, answer, app, rendered
+from hqp.cli.application import Json, Names, ResultsFile, answer, app, rendered
 
 
-@app.command()
+@app.command(epilog="Example: hqp report .hqp/results/signs.json --format markdown")
 def report(
     results: ResultsFile,
-    form: Annotated[str, typer.Option("--format", help="The report's name.")] = "table",
+    form: Annotated[
+        str, typer.Option("--format", help="The report's name.", autocompletion=Names("reports"))
+    ] = "table",
     json: Json = False,
 ) -> None:
     """Show results as a report, whose names `hqp list reports` shows."""

@@ -11,7 +11,7 @@ from hqp.cli.application import Dataset, Json, Seed, Skip, answer, app
 from hqp.errors import command
 
 
-@app.command()
+@app.command(epilog="Example: hqp train resnet18 --dataset signs")
 def train(
     model: Annotated[str, typer.Argument(help="The model's name.", show_default=False)],
     dataset: Dataset = "signs",
