@@ -24,6 +24,8 @@ def version(host: Host) -> str:
     return "-".join(str(_engine().__version__).split("-")[:2])
 
 
+# There is no `prepare`: a compiled blob opens 0.04 to 0.1 s sooner and gives the same bits, but takes 15% less memory
+# than the ONNX file that is deployed and whose peak memory is measured.
 class Session(LocalSession):
     """An ONNX file compiled by OpenVINO's CPU plug-in; nothing is cached on disk and nothing is reported home."""
 
