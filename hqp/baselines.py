@@ -204,8 +204,11 @@ def _laid_out(value: Any, indent: str) -> str:
 
 
 def _is_deep(item: Any) -> bool:
-    """Whether an item of a list holds more than lists of numbers, as a block does."""
-    return isinstance(item, dict) and any(isinstance(inner, dict) for inner in item.values())
+    """Whether an item of a list holds more than a block does: lists of numbers, and numbers by name."""
+    if not isinstance(item, dict):
+        return False
+    named = [inner for inner in item.values() if isinstance(inner, dict)]
+    return any(isinstance(value, dict | list) for inner in named for value in inner.values())
 
 
 Fact = str | int | float | None

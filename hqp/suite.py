@@ -19,8 +19,9 @@ Names = str | tuple[str, ...] | None
 
 # A file that declares a suite.
 DECLARES = re.compile(r"^suite\b[^=\n]*=\s*(hqp\.)?Suite\(", re.MULTILINE)
-# The fewest blocks from which the ratio of two times can be bounded at 90% (stats/signed_rank.py).
-FEWEST_ROUNDS = 5
+# The fewest blocks from which the ratio of two times can be bounded at 90%: two in each of five processes
+# (stats/sequential.py). They are asked for where a gate judges time.
+FEWEST_ROUNDS = 10
 # What a number of a suite or of a model may be; those that may be left open are None then.
 NUMBERS = {
     "num_classes": Limit(1, 1_000_000, "outputs", whole=True),
@@ -30,9 +31,7 @@ NUMBERS = {
     "skip_unreadable": Limit(0, 1_000_000_000, "images", whole=True),
     "test_images": Limit(1, 1_000_000_000, "images", whole=True),
     "seed": Limit(0, 2**32 - 1, "what random choices start from", whole=True),
-    "warmups": Limit(0, 100_000, "inferences that are not counted", whole=True),
-    "rounds": Limit(FEWEST_ROUNDS, 10_000, "fewer bound no ratio of times, more never end", whole=True),
-    "iterations": Limit(1, 100_000, "inferences of a round", whole=True),
+    "rounds": Limit(2, 10_000, "blocks, two in each process; more never end", whole=True),
 }
 OPEN = ("num_classes", "input_size", "expect_top1", "test_images")
 
@@ -141,6 +140,11 @@ def _require_numbers(owner: object, kind: str) -> None:
             limit.require(f"{field} of a {kind}", value)
 
 
+def _require_word(field: str, value: object, words: tuple[str, ...]) -> None:
+    if value not in words:
+        raise HqpError(f"{field} of a suite is {value!r}", f"one of {', '.join(words)}", f'{field}="{words[0]}"')
+
+
 def _require_names(field: str, value: object) -> None:
     if not isinstance(value, tuple) or not value or not all(isinstance(one, str | Model) for one in value):
         raise HqpError(f"{field} of a suite is {value!r}", "a tuple of names is right", f'{field}=("…",)')
@@ -157,10 +161,12 @@ class Suite:
     explained at ``Reading``; where nothing is said, model, weights and dataset decide. ``skip_unreadable`` images of a
     split may be unreadable. ``expect_top1`` is what the top-1 of every trained model is about, in percent.
     ``delta_max_pp`` is the bound under which methods prune, in absolute points of top-1. ``test_images`` of the split
-    ``test``, its first ones, judge accuracy; all of them where nothing is said. ``rounds`` fresh pairs of
-    sessions are timed per case, ``iterations`` inferences each after ``warmups`` uncounted ones. ``keep`` are name
-    patterns of layers that lose no filter. ``exact_precision`` refuses a device that would run a method in another
-    precision than the method's own. Paths start at pytest's rootdir, wherever pytest is started.
+    ``test``, its first ones, judge accuracy; all of them where nothing is said. A case is timed in at
+    most ``rounds`` blocks, two in each of fresh processes, and in fewer where its verdicts are clear before. Blocks in
+    which other processes used the measured cores are ``dropped``, or ``kept``, which widens the intervals on a machine
+    that is never idle. A verdict that is ``inconclusive`` fails its test, or skips it. ``keep`` are name patterns of
+    layers that lose no filter. ``exact_precision`` refuses a device that would run a method in another precision than
+    the method's own. Paths start at pytest's rootdir, wherever pytest is started.
     """
 
     models: tuple[str | Model, ...]
@@ -181,9 +187,9 @@ class Suite:
     skip_unreadable: int = 0
     test_images: int | None = None
     seed: int = 0
-    warmups: int = 10
-    rounds: int = 20
-    iterations: int = 5
+    rounds: int = 40
+    disturbed: Literal["dropped", "kept"] = "dropped"
+    inconclusive: Literal["fail", "skip"] = "fail"
 
     def __post_init__(self) -> None:
         _refuse_to_be_a_script()
@@ -194,6 +200,8 @@ class Suite:
         if not isinstance(self.keep, tuple) or not all(isinstance(name, str) for name in self.keep):
             raise HqpError(f"keep of a suite is {self.keep!r}", "a tuple of layers' names", 'keep=("stem.*",)')
         _require_numbers(self, "suite")
+        _require_word("disturbed", self.disturbed, ("dropped", "kept"))
+        _require_word("inconclusive", self.inconclusive, ("fail", "skip"))
 
     def cases(self) -> Iterator[Case]:
         """Every case, model by model, the methods of one model in the order in which they are declared."""

@@ -8,8 +8,6 @@ suite = Suite(
     devices=("cpu_openvino", "cpu_onnxruntime"),
     methods=("fp32", "q8", "magnitude", "bn_gamma", "hqp"),
     delta_max_pp=1.5,
-    rounds=15,
-    iterations=7,
     gates=(
         Gate("accuracy_drop", methods="hqp", max_pp=1.5),
         Gate("size", methods="q8", max_ratio=0.34),

@@ -16,6 +16,7 @@ import pytest
 
 from hqp.errors import HqpError
 from hqp.records import (
+    MOST_PROCESSES,
     Accuracies,
     Accuracy,
     Block,
@@ -66,8 +67,9 @@ def accuracy_of(hits: Sequence[bool], split: str = "test", digest: str = "d" * 6
 
 
 def latency_of(reference_ms: Sequence[Sequence[float]], candidate_ms: Sequence[Sequence[float]]) -> PairedLatency:
-    blocks = tuple(Block(tuple(a), tuple(b)) for a, b in zip(reference_ms, candidate_ms, strict=True))
-    return PairedLatency("f" * 64, blocks)
+    pairs = enumerate(zip(reference_ms, candidate_ms, strict=True))
+    blocks = tuple(Block(tuple(a), tuple(b), process) for process, (a, b) in pairs)
+    return PairedLatency("f" * 64, blocks, most_processes=max(MOST_PROCESSES, len(blocks)))
 
 
 def hits_with(lost: int, gained: int = 0, total: int = 20_000) -> tuple[Accuracy, Accuracy]:
@@ -203,7 +205,7 @@ def make_accuracy() -> Callable[..., Accuracy]:
 
 @pytest.fixture(scope="session")
 def make_latency() -> Callable[..., PairedLatency]:
-    """``make_latency(reference_ms, candidate_ms)``: paired blocks, both of shape (blocks, samples)."""
+    """``make_latency(reference_ms, candidate_ms)``: a block a process, both of shape (blocks, samples)."""
     return latency_of
 
 

@@ -126,12 +126,13 @@ def test_a_changed_block_changes_one_line_of_the_file(tmp_path: Path, results: R
     path = baselines.update(tmp_path, results)[0]
     before = path.read_text().splitlines()
     (entry,) = baselines.read(path).entries
-    blocks = (Block((1.0, 2.0), (3.0, 4.0)), *entry.latency.blocks[1:])
+    blocks = (Block((1.0, 2.0), (3.0, 4.0), state={"mhz": 2600.0}), *entry.latency.blocks[1:])
     measurement = replace(results.measurements[2], latency=replace(entry.latency, blocks=blocks))
     baselines.update(tmp_path, replace(results, measurements=(measurement,)))
     after = path.read_text().splitlines()
     changed = [new for old, new in zip(before, after, strict=True) if old != new]
-    assert changed == ['     {"reference_ms": [1.0, 2.0], "candidate_ms": [3.0, 4.0]},']
+    block = '{"reference_ms": [1.0, 2.0], "candidate_ms": [3.0, 4.0], "process": 0, "state": {"mhz": 2600.0}},'
+    assert changed == [f"     {block}"]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ from hqp.records import (
 SCHEMAS = {Sidecar: 2, Results: 2, Baseline: 2}
 KINDS = tuple(SCHEMAS)
 # Fields whose keys are not names of fields.
-MAPPINGS = (("versions",), ("machine",), ("facts",), ("split_digests",), ("divergences",))
+MAPPINGS = (("versions",), ("machine",), ("facts",), ("split_digests",), ("divergences",), ("state",))
 FIX = "make it anew"
 DIGEST = re.compile("[0-9a-f]{64}", re.ASCII)
 

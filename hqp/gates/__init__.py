@@ -9,5 +9,13 @@ A file defines
   gate therefore does not judge; ``"baseline_latency"`` and ``"baseline_accuracy"``, the artefact of the stored baseline
   rerun beside the case.
 
+* ``timed``, of a gate on time: which pair it judges, ``LATENCY`` (beside FP32) or ``BASELINE_LATENCY``. That pair is
+  timed until the gate decides or the suite's rounds are used up, and timed again before the gate fails;
+* ``inferences``: of how many single inferences it needs times before it can decide.
+
 A gate raises ``NotApplicable`` where there is nothing to judge; no other exception becomes a verdict.
 """
+
+from __future__ import annotations
+
+LATENCY, BASELINE_LATENCY = "latency", "baseline_latency"

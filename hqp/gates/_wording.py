@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import ceil, floor
 
 from hqp.records import Estimate, Outcome, PairedLatency, Rerun
-from hqp.stats import noninferiority, signed_rank
+from hqp.stats import noninferiority, sequential
 
 UP, DOWN = ceil, floor
 
@@ -35,16 +35,14 @@ def rounded(value: float, direction: Callable[[float], int]) -> str:
 
 
 def too_few(latency: PairedLatency) -> str:
-    """That no ratio can be bounded by so few blocks, what disturbed the others, and how many it takes."""
-    fewest = signed_rank.fewest_blocks(noninferiority.CONFIDENCE)
-    lost = f" ({len(latency.disturbed)} disturbed: {latency.disturbed[0]})" if latency.disturbed else ""
-    return (
-        f"too few blocks to bound a ratio: {len(latency.blocks)}{lost}; rounds={fewest} or more in the suite, when idle"
-    )
+    """That no time can be bounded by so few processes, what disturbed others, and how many it takes."""
+    first = sequential.looks(latency.most_processes, latency.tail)[0].values
+    lost = f" ({len(latency.disturbed)} blocks disturbed: {latency.disturbed[0]})" if latency.disturbed else ""
+    return f"too few processes to bound a time: {latency.processes} of {first}{lost}; measure on an idle machine"
 
 
 def more_rounds(rounds: int | None) -> str:
-    """How many rounds would settle a ratio."""
+    """How many rounds would settle a ratio in four of five runs."""
     return f"about rounds={rounds} in the suite would decide" if rounds else "more rounds would hardly decide"
 
 

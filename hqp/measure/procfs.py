@@ -37,16 +37,16 @@ def asked(host: Host, *command: str) -> str:
 
 def cores(host: Host) -> tuple[int, ...]:
     """The numbers of the cores that are switched on."""
-    return _numbers(text(host, f"{CORES}/online"))
+    return numbers(text(host, f"{CORES}/online"))
 
 
 def usable_cores(host: Host) -> tuple[int, ...]:
     """The numbers of the cores that a process may run on which is started there as HQP starts one."""
     allowed = re.search(r"^Cpus_allowed_list:\s*(\S+)$", text(host, "/proc/self/status"), re.MULTILINE)
-    return _numbers(allowed[1]) if allowed else ()
+    return numbers(allowed[1]) if allowed else ()
 
 
-def _numbers(told: str) -> tuple[int, ...]:
+def numbers(told: str) -> tuple[int, ...]:
     """The numbers of a list such as ``0-3,6``."""
     numbers: list[int] = []
     for part in told.split(","):

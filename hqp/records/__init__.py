@@ -11,6 +11,8 @@ from hqp.records.data import JUDGING, SPLITS, Accuracy, Leak, Samples
 from hqp.records.device import Device
 from hqp.records.limit import Limit
 from hqp.records.measurement import (
+    MOST_PROCESSES,
+    TAIL,
     Block,
     Case,
     Environment,
@@ -63,9 +65,11 @@ __all__ = [
     "DEFAULT_READING",
     "JUDGING",
     "LARGEST_INPUT",
+    "MOST_PROCESSES",
     "SCHEMA_VERSION",
     "SMALLEST_INPUT",
     "SPLITS",
+    "TAIL",
     "VARIANTS",
     "WHOLE",
     "Accuracies",

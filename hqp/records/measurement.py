@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -38,12 +38,24 @@ class Environment:
         return [f"{key}: {mine}, {theirs}" for key, mine, theirs in facts]
 
 
+# How many processes a pair is timed in at most, and the chance that a bound of its ratio misses on a side.
+MOST_PROCESSES, TAIL = 20, 0.05
+
+
 @dataclass(frozen=True)
 class Block:
-    """A fresh pair of sessions timed back to back, in random order; the samples are single inferences."""
+    """A fresh pair of sessions timed back to back; the samples are single inferences.
+
+    ``process`` numbers the processes of a run: the blocks of one share its bias. ``state`` is that of the machine
+    meanwhile: ``mhz`` and ``celsius`` of the processor, and of one core's time the share ``others_share`` that other
+    processes used on the measured cores, and ``waited_share`` in which this one waited for a core. What the system does
+    not tell is absent.
+    """
 
     reference_ms: tuple[float, ...]
     candidate_ms: tuple[float, ...]
+    process: int = 0
+    state: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for samples in (self.reference_ms, self.candidate_ms):
@@ -53,11 +65,26 @@ class Block:
 
 @dataclass(frozen=True)
 class PairedLatency:
-    """Raw samples of a candidate beside a reference, in blocks, of one run on one device."""
+    """Raw samples of a candidate beside a reference, in blocks, of one run on one device.
+
+    The run was planned for at most ``most_processes`` processes, and to bound the ratio with a chance of ``tail`` that
+    a bound is wrong: the interval depends on the plan. ``disturbed`` says why blocks were dropped.
+    """
 
     reference_sha256: Digest
     blocks: tuple[Block, ...]
     disturbed: tuple[str, ...] = ()
+    most_processes: int = MOST_PROCESSES
+    tail: float = TAIL
+
+    @property
+    def processes(self) -> int:
+        """In how many processes the blocks were timed."""
+        return len({block.process for block in self.blocks})
+
+    def with_process(self, blocks: tuple[Block, ...], disturbed: tuple[str, ...]) -> PairedLatency:
+        """These samples and those of one process more."""
+        return replace(self, blocks=self.blocks + blocks, disturbed=self.disturbed + disturbed)
 
     @property
     def candidate_ms(self) -> npt.NDArray[np.float64]:
@@ -86,7 +113,8 @@ class Rerun:
 
     ``elsewhere`` are the facts in which the environment that recorded it differs from this one. ``missing`` says, where
     its file is not at hand, which file that is and what brings it. ``latency`` and ``accuracy`` are ``None`` until a
-    gate needs them.
+    gate needs them. Before a gate says that the candidate is slower, ``confirmation`` times the two again, and
+    ``control`` the baseline's artefact beside itself.
     """
 
     model_sha256: Digest
@@ -94,6 +122,8 @@ class Rerun:
     missing: str = ""
     latency: PairedLatency | None = None
     accuracy: Accuracy | None = None
+    confirmation: PairedLatency | None = None
+    control: PairedLatency | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +134,7 @@ class Measurement:
     ``metrics`` are what the probes measured: what one of them could not is not among them.
     ``baseline`` is what the artefact of the stored baseline does beside it, where a gate asked for that and a baseline
     was ever recorded. ``skipped_images`` belong to the split that judged, and could not be read.
+    ``confirmation`` times the same pair as ``latency`` again, in fresh processes, where a gate failed on ``latency``.
     """
 
     case: Case
@@ -116,6 +147,7 @@ class Measurement:
     metrics: tuple[Metric, ...]
     baseline: Rerun | None = None
     skipped_images: tuple[str, ...] = ()
+    confirmation: PairedLatency | None = None
 
     def metric(self, name: str) -> Metric | None:
         """The metric of that name of the whole artefact, or ``None`` where it could not be measured."""

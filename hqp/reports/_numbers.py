@@ -7,19 +7,16 @@ from collections.abc import Iterable
 import numpy as np
 
 from hqp.records import Case, Estimate, Judgement, Measurement, Outcome
-from hqp.stats import noninferiority, paired, signed_rank, summary
+from hqp.stats import noninferiority, paired, ratio, summary
 
 WORST_FIRST: tuple[Outcome, ...] = ("fail", "inconclusive", "pass")
 
 
 def speedup(measurement: Measurement) -> Estimate | None:
-    """How many times as fast as FP32 a case is; ``None`` where there is no FP32 beside it, or blocks are too few."""
+    """How many times as fast as FP32 a case is; ``None`` where there is no FP32 beside it, or processes are too few."""
     if measurement.fp32_accuracy is None:
         return None
-    blocks = measurement.latency.blocks
-    reference = [block.reference_ms for block in blocks]
-    candidate = [block.candidate_ms for block in blocks]
-    return signed_rank.block_ratio(reference, candidate, noninferiority.CONFIDENCE)
+    return ratio.speedup(measurement.latency)
 
 
 def drop(measurement: Measurement) -> Estimate | None:

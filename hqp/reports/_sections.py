@@ -237,8 +237,9 @@ def _speed(model: str, measured: list[Measurement], judgements: tuple[Judgement,
         (*row, *(_cell(measurement, gate, judgements) for gate in gates))
         for row, measurement in zip(_table(columns, measured), measured, strict=True)
     )
-    blocks = max(len(measurement.latency.blocks) for measurement in measured)
-    lines = [f"speed-up: times as fast as FP32, {100 * noninferiority.CONFIDENCE:.0f}% interval over {blocks} blocks"]
+    processes = max(measurement.latency.processes for measurement in measured)
+    confidence = f"{100 * noninferiority.CONFIDENCE:.0f}% interval over up to {processes} processes"
+    lines = [f"speed-up: times as fast as FP32, {confidence}"]
     lines += [LEGEND] if gates else []
     lines += [f"{row.case}: {len(row.latency.disturbed)} disturbed blocks dropped, {row.latency.disturbed[0]}"
               for row in measured if row.latency.disturbed]  # fmt: skip

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hqp import documents, transport
 from hqp.errors import HqpError
-from hqp.measure import environment, guards, sampler
+from hqp.measure import block, environment
 from hqp.records import (
     DEFAULT_READING,
     Accuracy,
@@ -119,12 +119,6 @@ class Context:
             self._environments[device] = environment.environment(declared, facts, version, host)
         return self._environments[device]
 
-    def guard(self, device: str) -> guards.Guard:
-        """What watches the host of a device while it is measured."""
-        plugin = self.plugins.load("devices", device)
-        read = guards.reader(self.host(device), getattr(plugin, "limit", None))
-        return guards.Guard(self.plugins.device(device).threads, read)
-
     def policy(self, device: str) -> Policy:
         """How a device wants its INT8, here: with weights of 7 bits where this processor's kernels would saturate.
 
@@ -195,7 +189,7 @@ class Context:
         with self.opener(file, device)() as session:
             session.time(WARMUPS)
             times_ms = session.time(TIMED)
-        reason = sampler.impossible([times_ms])
+        reason = block.impossible([times_ms])
         if reason:
             raise HqpError(f"{file} on {device}: {reason}", "a time above 0 ms", "hqp doctor")
         return float(np.median(times_ms))

@@ -13,7 +13,7 @@ from hqp.records import Case, Judgement, Measurement
 from hqp.run.inputs.request import Request, Resolved
 from hqp.run.inputs.request import resolve as resolve_request
 from hqp.run.plugins import Plugins
-from hqp.suite import Gate, Suite
+from hqp.suite import FEWEST_ROUNDS, Gate, Suite
 
 # What speed-ups and drops are measured against.
 REFERENCE_METHOD = "fp32"
@@ -29,6 +29,11 @@ class Bound:
     def binds(self, case: Case) -> bool:
         """Whether the verdict on a case passes or fails the suite; FP32 is not judged against itself."""
         return self.gate.binds(case) and case.method not in self.plugin.needs
+
+    @property
+    def timed(self) -> str:
+        """Which pair of the case the gate judges by time, or ``""``."""
+        return str(getattr(self.plugin, "timed", ""))
 
     def judge(self, measurement: Measurement) -> Judgement:
         """The verdict on a case, or why there is nothing to judge."""
@@ -90,6 +95,9 @@ def resolve(suite: Suite, plugins: Plugins) -> ResolvedSuite:
         raise HqpError("keep of a suite is set, and none of its methods removes filters", "a method that prunes")
     bounds = tuple(_bound(suite, gate) for gate in suite.gates)
     _require_one_of_a_name(suite, bounds)
+    if any(bound.timed for bound in bounds) and suite.rounds < FEWEST_ROUNDS:
+        wrong = f"rounds of the suite is {suite.rounds}, of which no gate on time can decide"
+        raise HqpError(wrong, f"{FEWEST_ROUNDS} or more", "rounds=40")
     return ResolvedSuite(bounds, resolved)
 
 

@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hqp.measure import sampler
-from hqp.records import Accuracy, Case, Measurement, PairedLatency, Samples, Sidecar
-from hqp.run import probe
+from hqp.measure.block import LEAST_ITERATIONS
+from hqp.measure.sampler import BLOCKS_PER_PROCESS
+from hqp.measure.stopping import Stopping, is_narrow
+from hqp.records import MOST_PROCESSES, TAIL, Accuracy, Case, Measurement, PairedLatency, Samples, Sidecar
+from hqp.run import probe, worker
 from hqp.run.context import Context
+from hqp.run.worker import Pair
+from hqp.stats import sequential
+
+IsClear = Callable[[PairedLatency], bool]
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a case is measured: uncounted warm-ups, rounds of fresh sessions, iterations in each; images judged."""
+    """How a case is measured: in at most ``rounds`` blocks, and on how many images.
 
-    warmups: int = 10
-    rounds: int = 20
-    iterations: int = 5
+    ``inferences`` of each file are timed at least, by the first look that may decide. ``tail`` is the chance that a
+    bound of a ratio is wrong. Blocks in which the machine was disturbed are dropped, or kept like any other.
+    """
+
+    rounds: int = MOST_PROCESSES * BLOCKS_PER_PROCESS
     seed: int = 0
     test_images: int | None = None
+    inferences: int = 0
+    tail: float = TAIL
+    keeps_disturbed: bool = False
+
+    @property
+    def processes(self) -> int:
+        """The most processes over which the blocks are spread."""
+        return self.rounds // BLOCKS_PER_PROCESS
+
+    @property
+    def iterations(self) -> int:
+        """The fewest inferences of each file in a block."""
+        planned = sequential.looks(self.processes, self.tail)
+        blocks = (planned[0].values if planned else self.processes) * BLOCKS_PER_PROCESS
+        return max(LEAST_ITERATIONS, math.ceil(self.inferences / blocks))
 
 
 def measure_files(
@@ -29,20 +55,31 @@ def measure_files(
     file: Path,
     reference: tuple[Sidecar, Path] | None,
     protocol: Protocol,
+    is_clear: Callable[[Measurement], bool] | None = None,
 ) -> Measurement:
-    """Latency and accuracy on ``test`` of a file, beside FP32 where that is at hand, and what the probes measure."""
+    """Latency and accuracy on ``test`` of a file, beside FP32 where that is at hand, and what the probes measure.
+
+    Timing ends early where ``is_clear`` says of the measurement so far that its verdicts are; without it, where the
+    ratio is known well enough.
+    """
     against = (reference[0].file.sha256, reference[1]) if reference else (sidecar.file.sha256, file)
-    return Measurement(
+    untimed = Measurement(
         case=case,
         sidecar=sidecar,
         environment=context.environment(case.device),
         accuracy=accuracy(context, case, sidecar, file, protocol),
         fp32_accuracy=accuracy(context, case, sidecar, reference[1], protocol) if reference else None,
-        latency=time_pair(context, case.device, against, file, protocol, "latency"),
+        latency=PairedLatency(against[0], ()),
         fp32_bytes=sidecar.fp32_file.size_bytes,
         metrics=probe.metrics(context, case.device, file),
         skipped_images=_test(context, sidecar, protocol).skipped,
     )
+
+    def clear(latency: PairedLatency) -> bool:
+        return is_clear(replace(untimed, latency=latency)) if is_clear else is_narrow(latency)
+
+    times = time_pair(context, case.device, against, file, protocol, "latency", clear)
+    return replace(untimed, latency=times)
 
 
 def accuracy(context: Context, case: Case, sidecar: Sidecar, file: Path, protocol: Protocol) -> Accuracy:
@@ -56,20 +93,24 @@ def _test(context: Context, sidecar: Sidecar, protocol: Protocol) -> Samples:
 
 
 def time_pair(
-    context: Context, device: str, reference: tuple[str, Path], candidate: Path, protocol: Protocol, step: str
+    context: Context,
+    device: str,
+    reference: tuple[str, Path],
+    candidate: Path,
+    protocol: Protocol,
+    step: str,
+    is_clear: IsClear = is_narrow,
 ) -> PairedLatency:
-    """Interleaved rounds of two files on one device; ``reference`` is its digest and its file."""
+    """Blocks of two files on one device, in fresh processes; ``reference`` is its digest and its file."""
     # Before the first block, which opens what is prepared and builds nothing.
-    dense, mine = context.opener(reference[1], device), context.opener(candidate, device)
-    with context.progress.track(step, protocol.rounds) as advance:
+    dense, mine = str(context.prepared(reference[1], device)), str(context.prepared(candidate, device))
+    pair = Pair(device, dense, mine, protocol.iterations, protocol.keeps_disturbed)
+    stopping = Stopping(protocol.processes, protocol.tail, is_clear)
+    with context.progress.track(step, stopping.last) as advance:
         return sampler.sample(
-            dense,
-            mine,
+            worker.launcher(pair),
+            stopping,
             reference_sha256=reference[0],
-            warmups=protocol.warmups,
-            rounds=protocol.rounds,
-            iterations=protocol.iterations,
             seed=protocol.seed,
-            guard=context.guard(device),
             advance=advance,
         )

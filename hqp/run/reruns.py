@@ -6,12 +6,14 @@ taken by its digest alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hqp import baselines
 from hqp.errors import command
-from hqp.records import Accuracy, Baseline, Case, Measurement, Rerun
+from hqp.measure.stopping import is_narrow
+from hqp.records import Accuracy, Baseline, Case, Measurement, PairedLatency, Rerun
 from hqp.run import measuring
 from hqp.run.context import Context
 from hqp.run.measuring import Protocol
@@ -46,11 +48,17 @@ class Stored:
 
 
 def supply(
-    context: Context, stored: Stored, needs: tuple[str, ...], measurement: Measurement, file: Path, protocol: Protocol
+    context: Context,
+    stored: Stored,
+    needs: tuple[str, ...],
+    measurement: Measurement,
+    file: Path,
+    protocol: Protocol,
+    is_clear: Callable[[Measurement], bool] | None = None,
 ) -> Measurement:
     """The measurement with what a gate needs of the baseline; as it is where no baseline of the case was recorded.
 
-    ``file`` is the artefact that was measured.
+    ``file`` is the artefact that was measured. Timing ends early where ``is_clear`` says so.
     """
     case = measurement.case
     baseline = stored.baseline(context, case.device)
@@ -70,8 +78,14 @@ def supply(
             counts = measuring.accuracy(context, case, measurement.sidecar, old, protocol)
             rerun = replace(rerun, accuracy=counts)
     if LATENCY in needs and rerun.latency is None and old is not None:
+        untimed = rerun
+
+        def clear(latency: PairedLatency) -> bool:
+            so_far = replace(measurement, baseline=replace(untimed, latency=latency))
+            return is_clear(so_far) if is_clear else is_narrow(latency)
+
         reference = (entry.model_sha256, old)
-        times = measuring.time_pair(context, case.device, reference, file, protocol, "baseline")
+        times = measuring.time_pair(context, case.device, reference, file, protocol, "baseline", clear)
         rerun = replace(rerun, latency=times)
     return replace(measurement, baseline=rerun)
 

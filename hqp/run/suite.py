@@ -6,13 +6,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hqp.errors import HqpError
+from hqp.gates import BASELINE_LATENCY, LATENCY
 from hqp.records import Case, Judgement, Measurement, Results
-from hqp.run import compress, judge, measuring, reruns, results
+from hqp.run import compress, judge, measuring, reruns, results, timing
 from hqp.run.context import Context
 from hqp.run.inputs import artifacts
 from hqp.run.judge import Bound, ResolvedSuite
 from hqp.run.measuring import Protocol
 from hqp.run.reruns import Stored
+from hqp.run.timing import Reference, Wanted
 from hqp.suite import Suite
 
 
@@ -31,6 +33,7 @@ class SuiteRun:
     resolved: ResolvedSuite = field(init=False)
     _measured: dict[Case, Measurement] = field(default_factory=dict)
     _files: dict[Case, Path] = field(default_factory=dict)
+    _dense: dict[Case, Reference] = field(default_factory=dict)
     _failed: dict[Case, HqpError | OSError] = field(default_factory=dict)
     _judged: dict[tuple[str, Case], Judgement] = field(default_factory=dict)
 
@@ -50,11 +53,15 @@ class SuiteRun:
     def cases(self) -> tuple[Case, ...]:
         return tuple(self.suite.cases())
 
-    @property
-    def protocol(self) -> Protocol:
-        """How the suite's cases are measured."""
+    def protocol(self, wanted: Wanted) -> Protocol:
+        """How the suite times a pair by which gates judge, or none does."""
         suite = self.suite
-        return Protocol(suite.warmups, suite.rounds, suite.iterations, suite.seed, suite.test_images)
+        kept = suite.disturbed == "kept"
+        return Protocol(suite.rounds, suite.seed, suite.test_images, wanted.inferences, keeps_disturbed=kept)
+
+    def wanted(self, case: Case, timed: str) -> Wanted:
+        """What the gates that bind a case ask of one of its pairs."""
+        return Wanted.of(self.binding(case), timed)
 
     def binding(self, case: Case) -> tuple[Bound, ...]:
         """The gates whose verdict on a case passes or fails the suite."""
@@ -71,7 +78,7 @@ class SuiteRun:
             skipped = f"no baseline of {case} was recorded; to record one: {self.record_command}"
             judgement = Judgement(bound.gate.name, case, True, None, skipped)
         else:
-            judgement = bound.judge(measurement)
+            judgement = bound.judge(self._confirmed(case, bound) if timing.fails(bound, measurement) else measurement)
         self._judged[bound.gate.name, case] = judgement
         return judgement
 
@@ -101,14 +108,47 @@ class SuiteRun:
         made, reference = (compress.artifact(self.context, self.resolved.cases[one]) for one in (case, dense_case))
         self._files[case] = Path(made.path) / artifacts.MODEL
         dense = (reference.sidecar, Path(reference.path) / artifacts.MODEL)
-        return measuring.measure_files(self.context, case, made.sidecar, self._files[case], dense, self.protocol)
+        self._dense[case] = (reference.sidecar.file.sha256, dense[1])
+        wanted = self.wanted(case, LATENCY)
+        protocol, file = self.protocol(wanted), self._files[case]
+        return measuring.measure_files(self.context, case, made.sidecar, file, dense, protocol, wanted.is_clear)
 
     def _supplied(self, case: Case, bound: Bound) -> Measurement:
         """The measurement of a measured case with what a gate needs of the baseline, rerun when it is first needed."""
         if _needs_baseline(bound):
             measured, file, needs = self._measured[case], self._files[case], bound.plugin.needs
-            self._measured[case] = reruns.supply(self.context, self.stored, needs, measured, file, self.protocol)
+            wanted = self.wanted(case, BASELINE_LATENCY)
+            protocol, is_clear = self.protocol(wanted), wanted.is_clear
+            self._measured[case] = reruns.supply(self.context, self.stored, needs, measured, file, protocol, is_clear)
         return self._measured[case]
+
+    def _confirmed(self, case: Case, bound: Bound) -> Measurement:
+        """The measurement of a case that fails a gate, timed again where the gate judges time."""
+        measured = self._measured[case]
+        reference = self._reference(case, bound)
+        if reference is not None:
+            tests = timing.verdicts_on_time(self.bounds, self.cases)
+            tail = timing.confirmation_tail(tests, self._failures_on_time())
+            protocol = replace(self.protocol(self.wanted(case, bound.timed)), tail=tail)
+            file = self._files[case]
+            self._measured[case] = timing.confirmed(self.context, measured, bound, reference, file, protocol)
+        return self._measured[case]
+
+    def _reference(self, case: Case, bound: Bound) -> Reference | None:
+        """The file beside which the gate's pair is timed; ``None`` where the gate does not judge time."""
+        rerun = self._measured[case].baseline
+        if bound.timed == LATENCY:
+            return self._dense[case]
+        if bound.timed != BASELINE_LATENCY or rerun is None:
+            return None
+        old = self.stored.artefact(self.context, rerun.model_sha256)
+        return None if old is None else (rerun.model_sha256, old)
+
+    def _failures_on_time(self) -> int:
+        """How many verdicts on time this run has said to have failed."""
+        timed = {bound.gate.name for bound in self.bounds if bound.timed}
+        verdicts = [judgement.verdict for judgement in self._judged.values() if judgement.gate in timed]
+        return sum(verdict is not None and verdict.outcome == "fail" for verdict in verdicts)
 
     def unmeasured(self) -> tuple[str, ...]:
         """The ids of baseline cases that this run did not measure."""

@@ -39,7 +39,7 @@ def test_min_top1(
         (31.0, "fail", "median 32.00 ms (90% interval 31.60 to 32.40) is above 31.00 ms; max_median_ms=32.40 would "
                        "pass"),
         (32.1, "inconclusive", "median 32.00 ms (90% interval 31.60 to 32.40) may be above or within 32.10 ms after 15 "
-                               "blocks; about rounds=240 in the suite would decide"),
+                               "processes; about rounds=517 in the suite would decide"),
     ],
 )  # fmt: skip
 def test_max_ms_judges_the_median_of_blocks(
@@ -57,7 +57,7 @@ def test_max_ms_of_too_few_blocks_is_inconclusive(
 ) -> None:
     verdict = max_ms.check(make_measurement(latency=make_latency([[1.0]] * 4, [[1.0]] * 4)), max_median_ms=99)
     assert (verdict.outcome, verdict.estimate) == ("inconclusive", None)
-    assert verdict.reason.startswith("too few blocks to bound")
+    assert verdict.reason.startswith("too few processes to bound a time: 4 of 6")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -29,12 +32,12 @@ def after(others_s: float, *, wall_s: float = 10.0, own_s: float = 10.0, cores: 
     [
         (0.5, 1, False),  # background services of an idle machine
         (10.0, 1, False),  # one other busy process: it has a core of its own
-        (12.4, 1, False),  # 10 s of spare core, 2.4 s lost: just below a quarter of a core
-        (12.6, 1, True),  # 2.58 s lost of 10, after the ticks
+        (10.9, 1, False),  # 10 s of spare core, 0.9 s lost: just below a tenth of a core
+        (11.1, 1, True),  # 1.08 s lost of 10, after the ticks
         (15.0, 1, True),
-        (2.4, 2, False),  # nothing to spare
-        (2.6, 2, True),
-        (2.6, 4, True),  # more threads than cores: still no negative spare
+        (1.0, 2, False),  # nothing to spare
+        (1.1, 2, True),
+        (1.1, 4, True),  # more threads than cores: still no negative spare
     ],
 )
 def test_load_counts_where_it_reaches_into_the_cores_that_are_measured(
@@ -50,7 +53,7 @@ def test_own_load_is_no_disturbance() -> None:
 
 
 def test_a_tick_of_each_core_is_accounting_not_load() -> None:
-    assert disturbance(START, after(0.03, wall_s=0.1, own_s=0.1), 2) is None
+    assert disturbance(START, after(0.025, wall_s=0.1, own_s=0.1), 2) is None
     assert disturbance(START, after(0.05, wall_s=0.1, own_s=0.1), 2) is not None
 
 
@@ -73,8 +76,41 @@ def test_a_limit_at_the_end_is_the_reason() -> None:
 def test_a_guard_reads_before_and_after() -> None:
     readings = iter([START, after(15.0), START, after(0.0)])
     guard = Guard(threads=1, read=lambda: next(readings))
-    assert guard()() == "other processes used the measured cores"
-    assert guard()() is None
+    assert guard()() == ({"others_share": 1.5, "waited_share": 0.0}, "other processes used the measured cores")
+    assert guard()() == ({"others_share": 0.0, "waited_share": 0.0}, None)
+
+
+def test_a_guard_that_does_not_judge_tells_the_state_alone() -> None:
+    readings = iter([START, replace(after(15.0), told={"mhz": 1800.0})])
+    guard = Guard(threads=1, read=lambda: next(readings), judges=False)
+    assert guard()() == ({"others_share": 1.5, "waited_share": 0.0, "mhz": 1800.0}, None)
+
+
+@pytest.mark.parametrize(("waited_s", "disturbed"), [(0.4, False), (0.6, True)])
+def test_waiting_for_a_core_disturbs_however_idle_the_cores_are_told_to_be(waited_s: float, disturbed: bool) -> None:
+    reason = disturbance(START, replace(after(0.0), waited_s=waited_s), 1)
+    assert (reason is not None) == disturbed
+
+
+def test_the_wait_is_read_in_nanoseconds_where_linux_counts_it(make_host: MakeHost) -> None:
+    assert guards.waited_s(make_host({})) == 0.0
+    assert guards.waited_s(make_host({"proc/self/schedstat": "76244000 2500000000 2\n"})) == 2.5
+
+
+def test_the_other_half_of_a_physical_core_is_watched_too(make_host: MakeHost) -> None:
+    siblings = {0: "0,4", 1: "1-2,5"}
+    host = make_host({f"{CPU}cpu{core}/topology/thread_siblings_list": f"{told}\n" for core, told in siblings.items()})
+    assert guards.with_siblings(host, [0]) == [0, 4]
+    assert guards.with_siblings(host, [1, 3]) == [1, 2, 3, 5]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system holds no process to its cores")
+def test_a_process_is_held_to_as_many_cores_as_it_has_threads() -> None:
+    told = "import os; from hqp.measure import guards; guards.hold(1); print(len(os.sched_getaffinity(0)))"
+    assert subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout == "1\n"
+    told = told.replace("hold(1)", "hold(999)")
+    held = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout
+    assert int(held) == len(os.sched_getaffinity(0))
 
 
 def test_counters_of_all_cores_are_added_and_absent_ones_are_zero(make_host: MakeHost) -> None:
@@ -134,7 +170,7 @@ def test_others_that_wait_for_a_core_there_disturb_where_none_is_left(
     make_host: MakeHost, load: str, threads: int, disturbed: bool
 ) -> None:
     host = make_host({**BOARD, "proc/loadavg": f"9.5 9.5 9.5 {load} 2310\n"})
-    assert (Guard(threads, guards.reader(host))()() is not None) == disturbed
+    assert (Guard(threads, guards.reader(host))()()[1] is not None) == disturbed
 
 
 def test_the_heat_of_another_processor_is_judged_by_its_own_limit(make_host: MakeHost) -> None:

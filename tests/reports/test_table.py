@@ -105,7 +105,7 @@ def test_latency_and_verdicts_of_each_row(results: Results) -> None:
     assert rows["hqp"] == [
         "hqp", "cpu_openvino", "2.000", "3.000", "3.000", "2.50x (2.50 to 2.50)", "120", "✓", "✗", "?",
     ]  # fmt: skip
-    assert "90% interval over 20 blocks" in text
+    assert "90% interval over up to 20 processes" in text
 
 
 def test_what_failed_and_why_is_told_below(results: Results) -> None:

@@ -102,8 +102,8 @@ suite = Suite(
     devices=("cpu_onnxruntime",),
     methods=("fp32", "hqp", "magnitude"),
     delta_max_pp=8.0,
-    rounds=15,
-    iterations=2,
+    rounds=10,
+    disturbed="kept",
     gates=(
         Gate("accuracy_drop", methods="hqp", max_pp=10.0),
         Gate("size", methods="hqp", max_ratio=0.9),

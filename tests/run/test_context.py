@@ -18,6 +18,8 @@ from hqp.errors import HqpError
 from hqp.measure import PROTOCOL
 from hqp.records import Device, Environment, Policy
 from hqp.run.context import Context
+from hqp.run.plugins import Plugins
+from hqp.run.worker import guard_of
 from hqp.runtimes import Float32, RuntimeSession
 from hqp.store import Store
 from hqp.transport import Host
@@ -123,8 +125,8 @@ def test_the_environment_of_a_device_elsewhere_holds_nothing_of_this_machine(far
     assert told == {"module": "p3448", "runtime": "far 8.2", "threads": "2", "protocol": PROTOCOL}
 
 
-def test_the_guard_of_a_device_elsewhere_watches_its_host(far: Far, tmp_path: Path) -> None:
-    guard = Context(Store(tmp_path)).guard("board")
+def test_the_guard_of_a_device_elsewhere_watches_its_host(far: Far) -> None:
+    guard = guard_of(Plugins(), "board")
     asked = len(far.host.asked)
     guard()()
     assert "/proc/loadavg" in far.host.asked[asked:]

@@ -76,7 +76,7 @@ def test_a_rule_dropped_into_its_folder_changes_it(package: Path) -> None:
         "records/baseline.py",
         "gates/speedup.py",
         "criteria/fisher.py",
-        "stats/median.py",
+        "stats/decidable.py",
     ],
 )
 def test_code_that_makes_nothing_leaves_it(package: Path, name: str) -> None:

@@ -9,10 +9,11 @@ import pytest
 
 from hqp import Gate, Suite
 from hqp.errors import HqpError
-from hqp.records import Case, Device, Policy
+from hqp.measure.sampler import BLOCKS_PER_PROCESS
+from hqp.records import TAIL, Case, Device, Policy
 from hqp.run import judge
 from hqp.run.plugins import Plugins
-from hqp.stats import noninferiority, signed_rank
+from hqp.stats import sequential
 from hqp.suite import FEWEST_ROUNDS
 
 
@@ -58,16 +59,13 @@ def test_a_gate_that_can_never_fail_or_is_misspelt_is_refused(gate: Gate, said: 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (
-            {"rounds": FEWEST_ROUNDS - 1},
-            "rounds of a suite is 4; a whole number from 5 to 10,000: fewer bound",
-        ),
+        ({"rounds": 1}, "rounds of a suite is 1; a whole number from 2 to 10,000: blocks, two in each"),
         ({"rounds": 2.5}, "rounds of a suite is 2.5; a whole number"),
         ({"rounds": 15.0}, "rounds of a suite is 15.0; a whole number"),
-        ({"rounds": 10**9}, "rounds of a suite is 1000000000; a whole number from 5 to 10,000"),
+        ({"rounds": 10**9}, "rounds of a suite is 1000000000; a whole number from 2 to 10,000"),
         ({"rounds": None}, "rounds of a suite is None; a whole number"),
-        ({"iterations": 0}, "iterations of a suite is 0; a whole number from 1 to"),
-        ({"warmups": -1}, "warmups of a suite is -1; a whole number from 0 to"),
+        ({"disturbed": "keep"}, "disturbed of a suite is 'keep'; one of dropped, kept; try: disturbed=\"dropped\""),
+        ({"inconclusive": "pass"}, "inconclusive of a suite is 'pass'; one of fail, skip; try: inconclusive"),
         ({"seed": "x"}, "seed of a suite is 'x'; a whole number from 0 to"),
         ({"seed": -3}, "seed of a suite is -3; a whole number from 0 to"),
         ({"test_images": 0}, "test_images of a suite is 0; a whole number from 1 to"),
@@ -90,8 +88,13 @@ def test_gates_that_are_no_tuple_of_gates_are_refused() -> None:
         Suite(("resnet18",), "signs", ("cpu_onnxruntime",), ("fp32",), Gate("size", max_ratio=0.3))  # type: ignore[arg-type]
 
 
-def test_a_suite_asks_for_no_fewer_rounds_than_can_bound_a_ratio() -> None:
-    assert signed_rank.fewest_blocks(noninferiority.CONFIDENCE) == FEWEST_ROUNDS
+def test_a_gate_on_time_asks_for_no_fewer_rounds_than_can_decide() -> None:
+    assert sequential.fewest(TAIL) * BLOCKS_PER_PROCESS == FEWEST_ROUNDS
+    few = {"rounds": FEWEST_ROUNDS - 1}
+    with pytest.raises(HqpError, match="rounds of the suite is 9, of which no gate on time can decide; 10 or more"):
+        judge.resolve(suite_of(Gate("max_ms", max_median_ms=5), **few), Plugins())
+    judge.resolve(suite_of(Gate("max_bytes", max_bytes=5_000), **few), Plugins())
+    judge.resolve(suite_of(Gate("max_ms", max_median_ms=5), rounds=FEWEST_ROUNDS), Plugins())
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from hqp.records import Estimate
 from hqp.stats.power import samples_to_decide
-from hqp.stats.signed_rank import block_ratio
+from hqp.stats.proportion import percent
 
 
 @pytest.mark.parametrize(
@@ -17,13 +17,9 @@ def test_twice_as_near_takes_four_times_as_many(limit: float, samples: int | Non
     assert samples_to_decide(Estimate(1.0, 0.85, 1.1, 0.9), limit, 20) == samples
 
 
-def test_the_number_it_names_decides_for_equal_noise() -> None:
-    noise = [[1 + 0.04 * (k % 5 - 2)] for k in range(400)]
-    few = block_ratio(noise[:20], [[1.0]] * 20, 0.9)
-    assert few is not None
-    assert few.upper > 1.01
-    needed = samples_to_decide(few, 1.01, 20)
+def test_the_number_it_names_decides_for_the_same_share() -> None:
+    few = percent(90, 100, 0.9)
+    assert few.lower < 87
+    needed = samples_to_decide(few, 87, 100)
     assert needed is not None
-    many = block_ratio(noise[:needed], [[1.0]] * needed, 0.9)
-    assert many is not None
-    assert many.upper < 1.015
+    assert percent(needed * 9 // 10, needed, 0.9).lower > 86.5
