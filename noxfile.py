@@ -15,6 +15,11 @@ RESULTS = Path(".hqp", "results")
 PYTHON_FILES = ("hqp", "tests", "suites", "noxfile.py", "conftest.py")
 # The embedded checkpoints, as `hqp train` makes them.
 TRAINED = ("resnet18", "mobilenet_v3_large", "mobilenet_v3_small")
+# Each of the Python interfaces that the runtime has to speak, and the tests that ask NVIDIA.
+TENSORRT_BINDINGS = ("10.16.1.11", "11.4.0.106")
+TENSORRT_CONTRACT = tuple(
+    f"tests/runtimes/test_tensorrt_{part}.py" for part in ("mutants", "engines", "methods", "bindings")
+)
 # What mypy needs to know of the dependencies; torch and the runtimes count as untyped (see pyproject.toml).
 TYPED = ("mypy>=1.14", "nox", "types-psutil", "types-tabulate", "pytest-benchmark", "hypothesis")
 
@@ -52,6 +57,21 @@ def environment(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The test suite, on the built wheel; `nox -s tests -- tests/stats` for a part of it."""
     _run(session, "pytest", *session.posargs)
+
+
+@nox.session(name="tensorrt-contract", requires=["environment"], default=False)
+def tensorrt_contract(session: nox.Session) -> None:
+    """What NVIDIA's own parser, builder and Python bindings say of our files and of our words; needs no GPU."""
+    extras = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
+    session.install("pip", *extras["tensorrt-contract"])
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = str(session.run("python", "-c", where, silent=True)).strip()
+    wheels = Path(session.cache_dir, session.name).absolute()
+    for version in TENSORRT_BINDINGS:
+        words = ("download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(wheels))
+        session.run("python", "-m", "pip", *words, f"tensorrt-cu13-bindings=={version}")
+    found = {"PYTHONPATH": packages, "HQP_TENSORRT_BINDINGS": str(wheels)}
+    _run(session, "pytest", *TENSORRT_CONTRACT, *session.posargs, env=found)
 
 
 @nox.session(requires=["environment"], venv_backend="none", default=False)
@@ -110,6 +130,6 @@ def _wheel(session: nox.Session) -> Path:
     return wheel
 
 
-def _run(session: nox.Session, command: str, *words: str) -> None:
+def _run(session: nox.Session, command: str, *words: str, env: dict[str, str] | None = None) -> None:
     (folder,) = environment_commands
-    session.run(str(Path(folder, command)), *words, external=True)
+    session.run(str(Path(folder, command)), *words, external=True, env=env)

@@ -14,6 +14,7 @@ class Device:
     """Hardware and the runtime on it. ``threads`` are declared, never inherited from the process.
 
     ``host`` is where it is: this machine where it is empty, else a destination that the system's SSH client knows.
+    ``stand_in`` is the device, usable on any workstation, that judges accuracy while an artefact is made for this one.
     ``dla_core`` is the deep-learning accelerator that it runs on in place of the GPU, by number. ``rails`` are those
     that add up to the power of the module; there are none where power is not measured.
     ``replaces`` says which of its ``precisions`` it runs in the place of one that it lacks: ``{"int8": "fp16"}``. A
@@ -26,6 +27,7 @@ class Device:
     policy: Policy
     summary: str
     host: str = ""
+    stand_in: str = ""
     dla_core: int | None = None
     rails: tuple[str, ...] = ()
     replaces: dict[Precision, Floats] = field(default_factory=dict)

@@ -134,11 +134,15 @@ class Spent:
 
 @dataclass(frozen=True)
 class Origin:
-    """The software that made the artefact, and the device in whose runtime the file was verified."""
+    """The software that made the artefact, and where the file was verified: ``verified_in`` names the device.
+
+    ``standing_in_for`` is the runtime that the artefact is made for, where another device's judged the file.
+    """
 
     hqp_version: str
     versions: dict[str, str]
     verified_in: str
+    standing_in_for: str = ""
 
 
 @dataclass(frozen=True)

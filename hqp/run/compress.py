@@ -85,7 +85,7 @@ def _key(context: Context, found: Subject, data: dict[str, Any]) -> dict[str, An
         "targets": request.targets.asked(),
         "seed": request.seed,
         "device": request.device,
-        "environment": context.environment(request.device).digest,
+        "environment": context.environment(context.plugins.judge(request.device)).digest,
     }
 
 
@@ -137,16 +137,17 @@ def _job(context: Context, found: Subject, recipe: Recipe, data: dict[str, Any])
     from hqp.compress.job import Job
 
     request = found.request
+    judge = context.plugins.judge(request.device)
     calibration, selection = (_samples(context, found, split) for split in ("calibration", "selection"))
 
     def evaluate(file: Path) -> Judged:
-        return context.judged(file, request.device, selection, found.size)
+        return context.judged(file, judge, selection, found.size)
 
     def test(file: Path) -> Judged:
-        return context.judged(file, request.device, _certifying(context, found), found.size)
+        return context.judged(file, judge, _certifying(context, found), found.size)
 
     def outputs(file: Path, count: int) -> npt.NDArray[np.float32]:
-        return context.outputs(file, request.device, calibration.first(count), found.size, "distance from FP32")
+        return context.outputs(file, judge, calibration.first(count), found.size, "distance from FP32")
 
     rankings = recipe.pruning.rankings if recipe.pruning else ()
     criteria = {ranking: context.plugins.load("criteria", ranking.criterion) for ranking in rankings}
@@ -166,16 +167,29 @@ def _job(context: Context, found: Subject, recipe: Recipe, data: dict[str, Any])
         targets=request.targets,
         scores={ranking: _score(criteria[ranking].score, ranking) for ranking in rankings},
         needs=frozenset(need for ranking in rankings for need in _needs(criteria[ranking], ranking)),
-        device=f"{request.device}-{context.environment(request.device).digest}",
+        device=f"{request.device}-{context.environment(judge).digest}",
         evaluate=evaluate,
         test=test,
         outputs=outputs,
-        latency_ms=lambda file: context.latency_ms(file, request.device),
+        latency_ms=functools.partial(_latency_ms, context, request.device),
         store=context.store,
         track=context.progress.track,
         warn=context.progress.say,
         told=functools.partial(_told, context, request),
     )
+
+
+def _latency_ms(context: Context, device: str, file: Path) -> float:
+    """The latency of a file on a device, which no stand-in can tell.
+
+    Raises:
+        HqpError: the device has a stand-in.
+    """
+    judge = context.plugins.judge(device)
+    if judge != device:
+        wrong = f"how fast a file is on {device} is asked, and {judge} stands in for it"
+        raise HqpError(wrong, "a method that asks for no times, and no target in ms", "hqp bench on the device")
+    return context.latency_ms(file, device)
 
 
 def _needs(criterion: Any, ranking: Ranking) -> tuple[str, ...]:
@@ -245,7 +259,7 @@ def _delivered(context: Context, asked: Resolved, exports: Sequence[str]) -> Pat
     selection = _samples(context, subject(context, asked), "selection")
     indices = np.unique(np.linspace(0, len(selection) - 1, exporting.IMAGES).astype(int)).tolist()
     images = selection.normalised(selection.read(indices, made.sidecar.network.input_size))
-    with context.opener(Path(made.path) / artifacts.MODEL, asked.request.device)() as session:
+    with context.opener(Path(made.path) / artifacts.MODEL, context.plugins.judge(asked.request.device))() as session:
         logits = session.outputs(images)
     return exporting.with_exports(context.store, made, exports, logits, images)
 

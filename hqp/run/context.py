@@ -125,13 +125,12 @@ class Context:
         On x86 without VNNI they multiply by VPMADDUBSW, which adds two products of bytes in 16 bits.
         Source: onnxruntime.ai/docs/performance/model-optimizations/quantization.html, on ``reduce_range``.
         """
-        declared, instructions = (
-            self.plugins.device(device).policy,
-            self.environment(device).facts.get("instructions", ""),
-        )
+        declared = self.plugins.device(device).policy
+        if not declared.saturates_without:
+            return declared
+        instructions = self.environment(device).facts.get("instructions", "")
         # Only x86 tells AVX2; of another processor, or a system that tells nothing, no saturation is known.
-        saturates = declared.saturates_without and "avx2" in instructions
-        if saturates and declared.saturates_without not in instructions:
+        if "avx2" in instructions and declared.saturates_without not in instructions:
             return replace(declared, weight_bits=7)
         return declared
 

@@ -87,6 +87,9 @@ def resolve(suite: Suite, plugins: Plugins) -> ResolvedSuite:
             precision of a method.
     """
     cases = tuple(suite.cases())
+    for case in cases:
+        # A suite measures, which no stand-in can do for a device.
+        plugins.runtime(plugins.device(case.device))
     references = tuple(replace(case, method=REFERENCE_METHOD) for case in cases)
     resolved = {
         case: resolve_request(request(suite, case, plugins), plugins) for case in dict.fromkeys((*cases, *references))

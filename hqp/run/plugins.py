@@ -34,6 +34,13 @@ class Plugins:
         host, runtime = os.environ.get(HOST_VARIABLE, ""), getattr(plugin, "elsewhere", None)
         return replace(device, host=host, runtime=runtime) if host and runtime else device
 
+    def judge(self, name: str) -> str:
+        """The name of the device that judges accuracy while an artefact is made for another: itself, or its stand-in.
+
+        A stand-in runs the very file that is shipped. Its arithmetic is the device's up to rounding, its times are not.
+        """
+        return self.device(name).stand_in or name
+
     def runtime(self, device: Device) -> Any:
         """The runtime of a device.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hqp
+from hqp import catalog
 from hqp.records import (
     Accuracies,
     Choices,
@@ -46,10 +47,30 @@ def sidecar_of(context: Context, found: Subject, draft: Draft, used: Sequence[Sa
         choices=_choices(draft),
         accuracy=_accuracy(draft),
         certificate=draft.certificate,
-        notes=draft.notes,
+        notes=(*draft.notes, *_standing_in(context, request)),
         spent=Spent(steps=candidates.ledger.costs, qat=draft.qat),
         origin=_origin(context, request, job),
     )
+
+
+def _standing_in(context: Context, request: Request) -> tuple[str, ...]:
+    """Tells that another runtime than the device's verified the file, where it is so."""
+    engine = _stood_in_for(context, request)
+    if not engine:
+        return ()
+    runtime = context.plugins.device(context.plugins.judge(request.device)).runtime
+    return (f"verified in {runtime}, standing in for {engine}; the bench on {request.device} judges again",)
+
+
+def _stood_in_for(context: Context, request: Request) -> str:
+    """The engine that another one stood in for, empty where none did."""
+    declared = context.plugins.device(request.device)
+    if not declared.stand_in:
+        return ""
+    # What the engine's own runtime requires need not be installed here.
+    runtime = catalog.find("runtimes", declared.runtime)
+    engine: str = getattr(runtime, "engine", declared.runtime)
+    return engine
 
 
 def _network(request: Request, job: Job) -> Network:
@@ -131,9 +152,11 @@ def _accuracy(draft: Draft) -> Accuracies:
 
 
 def _origin(context: Context, request: Request, job: Job) -> Origin:
-    runtime = context.environment(request.device).facts["runtime"]
+    judge = context.plugins.judge(request.device)
+    runtime = context.environment(judge).facts["runtime"]
     return Origin(
         hqp_version=hqp.__version__,
         versions=job.key["versions"] | {"runtime": runtime},
-        verified_in=request.device,
+        verified_in=judge,
+        standing_in_for=_stood_in_for(context, request),
     )

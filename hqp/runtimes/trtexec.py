@@ -23,6 +23,8 @@ from hqp.transport import Host
 
 requires: tuple[str, ...] = ()
 opens = "onnx"
+# What it runs, where that is not its own name.
+engine = "tensorrt"
 
 ENGINE, BATCH_ENGINE, PREPARED, LAYERS = "model.engine", "batch.engine", "engine.json", "layers.json"
 

@@ -87,7 +87,7 @@ def resolve(request: Request, plugins: Plugins) -> Resolved:
     rankings = asked.pruning.rankings if asked.pruning else ()
     criteria = {ranking: plugins.load("criteria", ranking.criterion) for ranking in rankings}
     device = plugins.device(request.device)
-    runtime = plugins.runtime(device)
+    runtime = plugins.runtime(plugins.device(plugins.judge(request.device)))
     recipe = _in_precision_of(device, asked, request)
     _require_numbers(request)
     _require_weights(request)
