@@ -46,9 +46,7 @@ def bind(argument: str) -> Architecture:
     module = _from_file(Path(place)) if place.endswith(".py") else _installed(place)
     function = getattr(module, name, None)
     if not callable(function):
-        near = get_close_matches(name, (other for other, value in vars(module).items() if callable(value)), n=1)
-        right = f"did you mean {near[0]}?" if near else f"def {name}(num_classes)"
-        raise HqpError(f"{place} has no function '{name}'", right, f"{place}:{near[0]}" if near else "")
+        raise _no_such_function(module, place, name)
     return Architecture(
         _builder(function, argument),
         _input_size(module, place),
@@ -56,6 +54,15 @@ def bind(argument: str) -> Architecture:
         training=getattr(module, "training", {}),
         training_on=getattr(module, "training_on", {}),
     )
+
+
+def _no_such_function(module: ModuleType, place: str, name: str) -> HqpError:
+    wrong = f"{place} has no function '{name}'"
+    functions = [other for other, value in vars(module).items() if callable(value)]
+    near = get_close_matches(name, functions, n=1)
+    if near:
+        return HqpError(wrong, f"did you mean {near[0]}?", f"{place}:{near[0]}")
+    return HqpError(wrong, f"def {name}(num_classes)")
 
 
 def _builder(function: Callable[..., nn.Module], name: str) -> Callable[[int], nn.Module]:
@@ -133,19 +140,25 @@ def _digest(module: ModuleType) -> str:
 
 
 def _gather(file: Path, root: Path, found: dict[Path, str]) -> None:
+    """Adds a file and all below ``root`` that it imports, with their text."""
     if file in found or not file.is_relative_to(root):
         return
     found[file] = file.read_text(encoding="utf-8")
     for node in ast.walk(ast.parse(found[file])):
-        if isinstance(node, ast.Import):
-            places = [root.joinpath(*alias.name.split(".")) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = file.parents[node.level - 1] if node.level else root
-            base = base.joinpath(*(node.module or "").split("."))
-            places = [base, *(base / alias.name for alias in node.names)]
-        else:
-            continue
-        for place in places:
+        for place in _imported(node, file, root):
             for candidate in (place.with_suffix(".py"), place / "__init__.py"):
                 if candidate.is_file():
                     _gather(candidate, root, found)
+
+
+def _imported(node: ast.AST, file: Path, root: Path) -> list[Path]:
+    """Where what a statement of ``file`` imports would lie, as a module or a package."""
+    if isinstance(node, ast.Import):
+        return [root.joinpath(*alias.name.split(".")) for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        # A dot is the file's own folder, each further one the folder above.
+        folder = file.parents[node.level - 1] if node.level else root
+        base = folder.joinpath(*(node.module or "").split("."))
+        # What is imported from a package may be one of its modules.
+        return [base, *(base / alias.name for alias in node.names)]
+    return []

@@ -47,22 +47,28 @@ class Reading:
     resize: int | Literal["shorter", "squash"] | None = None
 
     def __post_init__(self) -> None:
+        self._check_normalisation()
+        # Lists, as they come from a file or the command line, are tuples from here on.
+        for name, value in (("mean", self.mean), ("std", self.std)):
+            object.__setattr__(self, name, tuple(value) if value is not None else None)
+        self._check_geometry()
+        if self.skip_unreadable < 0:
+            raise HqpError(f"{self.skip_unreadable} unreadable images to skip", "0 or more", "--skip-unreadable 1")
+
+    def _check_normalisation(self) -> None:
         if self.mean is not None and not _are_three(self.mean, lambda value: 0 <= value <= 1):
             raise HqpError(f"the mean of the images is {self.mean}", "three numbers from 0 to 1", "--mean 0.5,0.5,0.5")
         if self.std is not None and not _are_three(self.std, lambda value: 0 < value <= 1):
             raise HqpError(f"their deviation is {self.std}", "three numbers above 0 and up to 1", "--std 0.2,0.2,0.2")
-        for name, value in (("mean", self.mean), ("std", self.std)):
-            object.__setattr__(self, name, tuple(value) if value is not None else None)
+
+    def _check_geometry(self) -> None:
         if self.crop is not None and not (_is_number(self.crop) and 0 < self.crop <= 1):
-            raise HqpError(
-                f"the centre crop keeps {self.crop} of the shorter side", "above 0 and at most 1", "--crop 0.875"
-            )
+            wrong = f"the centre crop keeps {self.crop} of the shorter side"
+            raise HqpError(wrong, "above 0 and at most 1", "--crop 0.875")
         if self.interpolation is not None and self.interpolation not in get_args(Interpolation):
             raise UnknownName("interpolation", str(self.interpolation), get_args(Interpolation), fix="")
         if self.resize not in (None, "shorter", "squash"):
             self._check_pixels()
-        if self.skip_unreadable < 0:
-            raise HqpError(f"{self.skip_unreadable} unreadable images to skip", "0 or more", "--skip-unreadable 1")
 
     def _check_pixels(self) -> None:
         if not isinstance(self.resize, int) or isinstance(self.resize, bool) or self.resize < 1:

@@ -67,12 +67,20 @@ def removed(groups: Sequence[Group], channels: Mapping[str, Sequence[int]]) -> R
         if name not in by_name:
             raise UnknownName("group", name, by_name)
         group = by_name[name]
-        if not set(indices) <= set(range(group.channels)) or len(set(indices)) == group.channels:
-            asked = f"channels {sorted(set(indices))} of group '{name}' cannot go"
-            raise HqpError(asked, f"some, not all, of its channels 0 to {group.channels - 1}")
+        _require_some(group, set(indices))
         for member in group.members:
-            gone[member.layer, member.role].update(i for index in indices for i in member.channels[index])
+            # One channel of a group may be several of a layer: two halves of a split, say.
+            for index in indices:
+                gone[member.layer, member.role].update(member.channels[index])
     return {key: frozenset(indices) for key, indices in gone.items()}
+
+
+def _require_some(group: Group, indices: set[int]) -> None:
+    """Refuses channels that a group does not have, and all that it has."""
+    if indices <= set(range(group.channels)) and len(indices) < group.channels:
+        return
+    asked = f"channels {sorted(indices)} of group '{group.name}' cannot go"
+    raise HqpError(asked, f"some, not all, of its channels 0 to {group.channels - 1}")
 
 
 def filters_of(groups: Sequence[Group]) -> int:
@@ -97,13 +105,18 @@ def without(groups: Sequence[Group], patterns: Sequence[str], model: nn.Module) 
         UnknownName: no layer of the model matches a pattern.
     """
     names = list(layers(model))
+    whole: set[str] = set()
     for pattern in patterns:
-        if not fnmatch.filter(names, pattern):
+        matching = fnmatch.filter(names, pattern)
+        if not matching:
             raise UnknownName("layer", pattern, names, fix="--keep 'layer4.*'")
-    kept = {name for pattern in patterns for name in fnmatch.filter(names, pattern)}
-    return tuple(
-        group for group in groups if not any(part.role == "filter" and part.layer in kept for part in group.members)
-    )
+        whole.update(matching)
+    return tuple(group for group in groups if not _filters_in(group) & whole)
+
+
+def _filters_in(group: Group) -> set[str]:
+    """The layers whose filters a group takes."""
+    return {member.layer for member in group.members if member.role == "filter"}
 
 
 def remove(model: nn.Module, channels: Mapping[str, Sequence[int]], groups: Sequence[Group]) -> nn.Module:

@@ -14,8 +14,8 @@ the pruned model alone would forget the images it was trained on, which differ: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from hqp.compress.channels.groups import Removed
 from hqp.compress.channels.patches import as_seen, rows
+from hqp.compress.channels.shrinking import kept
 from hqp.compress.network.layers import layers, norms
 from hqp.records import Group
 
@@ -76,7 +77,8 @@ def unpacked(named: Mapping[str, Tensor]) -> Reference:
 
 def losing(model: nn.Module, found: Sequence[Group]) -> list[str]:
     """The layers that are fitted where channels of the groups go."""
-    return fitted(model, (member.layer for group in found for member in group.members if member.role == "input"))
+    members = (member for group in found for member in group.members)
+    return fitted(model, (member.layer for member in members if member.role == "input"))
 
 
 def fitted(model: nn.Module, names: Iterable[str]) -> list[str]:
@@ -107,8 +109,12 @@ def grams(
     found: dict[str, Tensor] = {}
 
     def add(name: str, layer: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        seen = F.pad(rows(layer, as_seen(name, layer, inputs[0], output), POSITIONS).float(), (0, 1), value=1.0)
-        found.setdefault(name, torch.zeros(seen.shape[1], seen.shape[1])).addmm_(seen.T, seen)
+        padded = as_seen(name, layer, inputs[0], output)
+        patches = rows(layer, padded, POSITIONS).float()
+        with_ones = F.pad(patches, (0, 1), value=1.0)
+        width = with_ones.shape[1]
+        gram = found.setdefault(name, torch.zeros(width, width))
+        gram.addmm_(with_ones.T, with_ones)
 
     with ExitStack() as hooks:
         for name in names:
@@ -187,27 +193,35 @@ def moments(model: nn.Module, batches: Iterable[Tensor]) -> Moments:
 
     Each normalises by its own batch meanwhile. A batch of one image, of which there may be no variance, is left out.
     """
-    known = _with_statistics(model)
-    kept = {name: (norm.running_mean, norm.running_var, norm.num_batches_tracked) for name, norm in known.items()}
-    momenta = {name: norm.momentum for name, norm in known.items()}
     batches_seen = 0
-    for norm in known.values():
-        norm.running_mean, norm.running_var = torch.zeros_like(norm.running_mean), torch.ones_like(norm.running_var)
-        norm.num_batches_tracked = torch.zeros_like(norm.num_batches_tracked)
-        norm.momentum = None  # a cumulative mean
-        norm.train()
-    try:
+    with _averaging(model):
         for images in batches:
             if len(images) > 1:
                 model(images)
                 batches_seen += 1
-        seen = own_moments(model) if batches_seen else {}
+        return own_moments(model) if batches_seen else {}
+
+
+@contextmanager
+def _averaging(model: nn.Module) -> Iterator[None]:
+    """Inside, batch norms average the statistics of the batches that they see; afterwards they have their own again."""
+    known = _with_statistics(model)
+    own = {
+        name: (norm.running_mean, norm.running_var, norm.num_batches_tracked, norm.momentum)
+        for name, norm in known.items()
+    }
+    for norm in known.values():
+        norm.running_mean = torch.zeros_like(norm.running_mean)
+        norm.running_var = torch.ones_like(norm.running_var)
+        norm.num_batches_tracked = torch.zeros_like(norm.num_batches_tracked)
+        norm.momentum = None  # a cumulative mean
+        norm.train()
+    try:
+        yield
     finally:
         for name, norm in known.items():
-            norm.running_mean, norm.running_var, norm.num_batches_tracked = kept[name]
-            norm.momentum = momenta[name]
+            norm.running_mean, norm.running_var, norm.num_batches_tracked, norm.momentum = own[name]
             norm.eval()
-    return seen
 
 
 def own_moments(model: nn.Module) -> Moments:
@@ -224,12 +238,13 @@ def moved(pruned: nn.Module, whole: Moments, seen: Moments, removed: Removed) ->
     """
     found = {}
     for name, norm in _with_statistics(pruned).items():
-        gone = removed.get((name, "norm"), frozenset())
-        kept = [channel for channel in range(len(whole[name][0])) if channel not in gone]
-        mean, variance = (values[kept] for values in whole[name])
+        whole_mean, whole_variance = whole[name]
+        pruned_mean, pruned_variance = seen[name]
+        channels = kept(len(whole_mean), removed.get((name, "norm"), frozenset()))
+        shift = pruned_mean - whole_mean[channels]
         # A channel that is as good as constant on these images says nothing: ε keeps its ratio near 1.
-        ratio = (seen[name][1] + norm.eps) / (variance + norm.eps)
-        found[name] = norm.running_mean + (seen[name][0] - mean), norm.running_var * ratio
+        ratio = (pruned_variance + norm.eps) / (whole_variance[channels] + norm.eps)
+        found[name] = norm.running_mean + shift, norm.running_var * ratio
     return found
 
 

@@ -43,9 +43,11 @@ def _taken(values: Tensor | None, left: list[int]) -> nn.Parameter | None:
 def _shrink_norm(norm: _BatchNorm, gone: frozenset[int]) -> None:
     left = kept(norm.num_features, gone)
     norm.num_features = len(left)
-    norm.weight, norm.bias = _taken(norm.weight, left), _taken(norm.bias, left)
+    norm.weight = _taken(norm.weight, left)
+    norm.bias = _taken(norm.bias, left)
     if norm.running_mean is not None and norm.running_var is not None:
-        norm.running_mean, norm.running_var = norm.running_mean[left], norm.running_var[left]
+        norm.running_mean = norm.running_mean[left]
+        norm.running_var = norm.running_var[left]
 
 
 def _shrink_layer(layer: Layer, filters_gone: frozenset[int], inputs_gone: frozenset[int]) -> None:
@@ -60,30 +62,37 @@ def _shrink_layer(layer: Layer, filters_gone: frozenset[int], inputs_gone: froze
         layer.out_channels, layer.in_channels = weight.shape[:2]
     else:
         # Whole convolution groups go, so the weights of those that stay keep their shape.
-        layer.groups = layer.groups * (layer.in_channels - len(inputs_gone)) // layer.in_channels
-        layer.out_channels, layer.in_channels = len(outputs), layer.in_channels - len(inputs_gone)
+        inputs_left = layer.in_channels - len(inputs_gone)
+        layer.groups = layer.groups * inputs_left // layer.in_channels
+        layer.out_channels, layer.in_channels = len(outputs), inputs_left
     layer.weight = nn.Parameter(weight.contiguous(), layer.weight.requires_grad)
 
 
 def _grow_norm(norm: _BatchNorm, smaller: _BatchNorm, gone: frozenset[int]) -> None:
     left = kept(norm.num_features, gone)
-    for whole, theirs, filler in (
-        (norm.weight, smaller.weight, 0.0),
-        (norm.bias, smaller.bias, 0.0),
-        (norm.running_mean, smaller.running_mean, 0.0),
-        (norm.running_var, smaller.running_var, 1.0),
-    ):
-        if whole is not None and theirs is not None:
-            whole.data.fill_(filler)
-            whole.data[left] = theirs.data
+    _scatter(norm.weight, smaller.weight, left, filler=0.0)
+    _scatter(norm.bias, smaller.bias, left, filler=0.0)
+    _scatter(norm.running_mean, smaller.running_mean, left, filler=0.0)
+    # A variance of 0 would be divided by.
+    _scatter(norm.running_var, smaller.running_var, left, filler=1.0)
+
+
+def _scatter(whole: Tensor | None, values: Tensor | None, left: list[int], filler: float) -> None:
+    """Puts the values where ``left`` says, and ``filler`` everywhere else, in place."""
+    if whole is not None and values is not None:
+        whole.data.fill_(filler)
+        whole.data[left] = values.data
 
 
 def _grow_layer(layer: Layer, smaller: Layer, filters_gone: frozenset[int], inputs_gone: frozenset[int]) -> None:
     outputs = kept(layer.weight.shape[0], filters_gone)
     # Of a grouped convolution whole groups go, so the weights of those that stay keep their shape.
-    inputs = kept(layer.weight.shape[1], inputs_gone if getattr(layer, "groups", 1) == 1 else frozenset())
+    is_grouped = getattr(layer, "groups", 1) != 1
+    inputs = kept(layer.weight.shape[1], frozenset() if is_grouped else inputs_gone)
+
     weight = torch.zeros_like(layer.weight.data)
-    weight[torch.tensor(outputs)[:, None], torch.tensor(inputs)] = smaller.weight.data
+    rows, columns = torch.tensor(outputs)[:, None], torch.tensor(inputs)
+    weight[rows, columns] = smaller.weight.data
     layer.weight = nn.Parameter(weight, layer.weight.requires_grad)
     if smaller.bias is not None:
         bias = weight.new_zeros(len(weight))

@@ -92,22 +92,11 @@ def _require_room(model: nn.Module) -> None:
 
 
 def _trace(model: nn.Module, example: Tensor) -> ModelProto:
-    file, example = io.BytesIO(), example.to(_device(model))
+    """The graph that torch's exporter writes of the model; of the example it takes the shape."""
+    example = example.to(_device(model))
     try:
         looks = branches.on_image(model, example)
-        with warnings.catch_warnings(), _without_output():
-            # The route's deprecation is known (see OPSET). Of what tracing may get wrong the tracer warns wherever a
-            # shape becomes a number; where the image does, branches knows.
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                model,
-                (torch.zeros_like(example),),
-                file,
-                dynamo=False,
-                opset_version=OPSET,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-            )
+        content = _exported(model, torch.zeros_like(example))
     except torch.onnx.OnnxExporterError as error:
         reason = str(error).partition(". Please feel free")[0]  # to change torch
         raise _untraceable(reason, ADAPTIVE if "adaptive" in reason else OPERATORS) from None
@@ -116,10 +105,29 @@ def _trace(model: nn.Module, example: Tensor) -> ModelProto:
     if looks:
         more = f", and {len(looks) - 1} more" if len(looks) > 1 else ""
         raise _untraceable(f"its Python code looks at the values of the image at {looks[0]}{more}")
-    traced = onnx.load_from_string(file.getvalue())
+    traced = onnx.load_from_string(content)
     if len(traced.graph.output) != 1:
         raise _untraceable(f"it has {len(traced.graph.output)} outputs")
     return traced
+
+
+def _exported(model: nn.Module, image: Tensor) -> bytes:
+    """What torch writes, without a word of what it says meanwhile."""
+    file = io.BytesIO()
+    with warnings.catch_warnings(), _without_output():
+        # The route's deprecation is known (see OPSET). Of what tracing may get wrong the tracer warns wherever a
+        # shape becomes a number; where the image does, branches knows.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model,
+            (image,),
+            file,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+        )
+    return file.getvalue()
 
 
 @contextmanager
@@ -197,7 +205,9 @@ def _verify(model: nn.Module, content: bytes, images: Images) -> None:
         if np.abs(got - single).max() <= TOLERANCE * np.abs(single).max():
             continue
         exact = _logits(copied(model).double(), image.astype(np.float64))
-        limit = np.maximum(TOLERANCE * np.abs(exact).max(), 2 * np.abs(single - exact).max())
+        torch_is_off_by = np.abs(single - exact).max()
+        limit = np.maximum(TOLERANCE * np.abs(exact).max(), 2 * torch_is_off_by)
+        # Not "greater than": NaN is neither within the limit nor above it.
         if not np.abs(got - exact).max() <= limit:
             raise _untraceable("the traced graph gives other logits, or NaN")
 

@@ -18,9 +18,13 @@ class Attention(nn.Module):
 
     def __init__(self, theirs: nn.MultiheadAttention) -> None:
         super().__init__()
+        self.num_heads = theirs.num_heads
+        self.head_dim = theirs.head_dim
+        self.dropout = theirs.dropout
+
         width, biased = theirs.embed_dim, theirs.in_proj_bias is not None
-        self.num_heads, self.head_dim, self.dropout = theirs.num_heads, theirs.head_dim, theirs.dropout
-        self.qkv, self.proj = nn.Linear(width, 3 * width, bias=biased), nn.Linear(width, width, bias=biased)
+        self.qkv = nn.Linear(width, 3 * width, bias=biased)
+        self.proj = nn.Linear(width, width, bias=biased)
         self.qkv.weight, self.proj.weight = theirs.in_proj_weight, theirs.out_proj.weight
         if biased:
             self.qkv.bias, self.proj.bias = theirs.in_proj_bias, theirs.out_proj.bias

@@ -83,9 +83,7 @@ def require_classifier(
         HqpError: the model needs several inputs, cannot take that size, computes in another precision than float32,
             gives other logits at a second call, or something other than logits, or fewer than there are classes.
     """
-    needed = [one.name for one in inspect.signature(model.forward).parameters.values() if _is_needed(one)]
-    if len(needed) > 1:
-        raise HqpError(f"forward of the model needs {len(needed)} inputs ({', '.join(needed)})", "one batch of images")
+    _require_one_input(model)
     by_batch = normalising_by_batch(model)
     if by_batch:
         say(
@@ -103,6 +101,13 @@ def require_classifier(
         )
     _require_repetition(model, image)
     return found.shape[1]
+
+
+def _require_one_input(model: nn.Module) -> None:
+    parameters = inspect.signature(model.forward).parameters.values()
+    needed = [parameter.name for parameter in parameters if _is_needed(parameter)]
+    if len(needed) > 1:
+        raise HqpError(f"forward of the model needs {len(needed)} inputs ({', '.join(needed)})", "one batch of images")
 
 
 def logits(output: Any) -> Tensor:
@@ -171,11 +176,7 @@ def _watched(model: nn.Module, entered: list[Entered]) -> Iterator[None]:
 
     def leave(name: str, layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         entered.pop()
-        if isinstance(layer, Layer) and isinstance(output, Tensor) and output.dtype != layer.weight.dtype:
-            raise HqpError(
-                f"layer '{name}' computes in {_short(output.dtype)}, by torch.autocast or a cast in forward",
-                f"{_short(layer.weight.dtype)} throughout: precision is chosen by HQP",
-            )
+        _require_own_precision(name, layer, output)
 
     with ExitStack() as hooks:
         for name, part in model.named_modules():
@@ -184,18 +185,30 @@ def _watched(model: nn.Module, entered: list[Entered]) -> Iterator[None]:
         yield
 
 
+def _require_own_precision(name: str, layer: nn.Module, output: Any) -> None:
+    """Refuses a layer whose output has another type than its weights."""
+    if isinstance(layer, Layer) and isinstance(output, Tensor) and output.dtype != layer.weight.dtype:
+        wrong = f"layer '{name}' computes in {_short(output.dtype)}, by torch.autocast or a cast in forward"
+        raise HqpError(wrong, f"{_short(layer.weight.dtype)} throughout: precision is chosen by HQP")
+
+
 def _refused(model: nn.Module, image: Tensor, error: HqpError, innermost: list[Entered], resize: str) -> HqpError:
+    """What to tell the user of an image that the network did not take: its channels, or a size that it would take."""
     name, layer, taken = innermost[0] if innermost else ("", model, None)
     sees_image = taken is not None and taken.shape == image.shape
     if isinstance(layer, Convolution) and sees_image and layer.in_channels != 3:
-        grey = "call it with x[:, :1] in a module of your own, for grey images" if layer.in_channels == 1 else ""
-        wrong = f"layer '{name}' takes images of {layer.in_channels} channels, and HQP gives 3"
-        return HqpError(wrong, "a network for RGB images", grey)
+        return _other_channels(name, layer.in_channels)
     wrong = f"{error.wrong}, in layer '{name}'" if name else error.wrong
-    fitting = next((size for size in SIZES if size != image.shape[-1] and _takes(model, size)), None)
-    if fitting is None:
-        return HqpError(wrong, f"nor can it take one of {SIZES[0]} to {SIZES[-1]}")
-    return HqpError(wrong, "the size it was made for", resize.format(fitting))
+    for size in SIZES:
+        if size != image.shape[-1] and _takes(model, size):
+            return HqpError(wrong, "the size it was made for", resize.format(size))
+    return HqpError(wrong, f"nor can it take one of {SIZES[0]} to {SIZES[-1]}")
+
+
+def _other_channels(name: str, channels: int) -> HqpError:
+    grey = "call it with x[:, :1] in a module of your own, for grey images" if channels == 1 else ""
+    wrong = f"layer '{name}' takes images of {channels} channels, and HQP gives 3"
+    return HqpError(wrong, "a network for RGB images", grey)
 
 
 def _takes(model: nn.Module, size: int) -> bool:

@@ -69,18 +69,30 @@ def _settled(layer: Any) -> nn.Module:
             layer(first)
     except (TypeError, ValueError, RuntimeError):  # it takes more than one tensor, or another shape
         return layer
-    if len(noted.used) != 1 or noted.used[0][0] is layer._parameters.get("weight"):
+    # A layer that computes twice, or with the very weight that it has, is none of those that compute theirs.
+    if len(noted.used) != 1:
         return layer
     weight, bias = noted.used[0]
+    if weight is layer._parameters.get("weight"):
+        return layer
+    settled = _with_values(layer, weight, bias)
+    return settled if settled is not None and _give_the_same(settled, layer, second) else layer
+
+
+def _with_values(layer: Any, weight: Tensor, bias: Tensor | None) -> Any:
+    """A plain layer with these values; ``None`` where the weight has not the layer's shape."""
     settled = _like(layer, bias is not None).to(weight.device, weight.dtype).train(layer.training)
     if settled.weight.shape != weight.shape:
-        return layer
+        return None
     settled.weight.copy_(weight)
     if bias is not None:
         settled.bias.copy_(bias)
-    found, expected = settled(second), layer(second)
-    same = found.shape == expected.shape and torch.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
-    return settled if same else layer
+    return settled
+
+
+def _give_the_same(one: nn.Module, other: nn.Module, image: Tensor) -> bool:
+    found, expected = one(image), other(image)
+    return found.shape == expected.shape and torch.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
 
 
 def _probes(layer: Any) -> Tensor:

@@ -63,25 +63,32 @@ def steps(
     by_name = {group.name: group for group in groups}
     gone = {group.name: list(start.get(group.name, ())) for group in groups}
     done: list[Removal] = []
-    filters = 0
+    filters_since_last_step = 0
     for name, channel in ranking:
-        if len(gone[name]) == by_name[name].channels - 1 or channel in start.get(name, ()):
+        group = by_name[name]
+        has_one_left = len(gone[name]) == group.channels - 1
+        if has_one_left or channel in start.get(name, ()):
             continue
         gone[name].append(channel)
-        filters += by_name[name].filters(channel)
-        if filters >= step_filters:
+        filters_since_last_step += group.filters(channel)
+        if filters_since_last_step >= step_filters:
             done.append(_rounded(gone, by_name, multiple))
-            filters = 0
-    if filters:
+            filters_since_last_step = 0
+    if filters_since_last_step:
         done.append(_rounded(gone, by_name, multiple))
     # Rounding can leave a step as it was.
     return tuple(step for before, step in pairwise([dict(start), *done]) if step != before)
 
 
 def _rounded(gone: Mapping[str, Sequence[int]], groups: Mapping[str, Group], multiple: int) -> Removal:
+    """What goes of each group when the number of channels that stay is rounded up to a multiple."""
     removal = {}
     for name, channels in gone.items():
-        left = groups[name].channels - len(channels)
+        total = groups[name].channels
+        left = total - len(channels)
         kept = -(-left // multiple) * multiple
-        removal[name] = tuple(sorted(channels[: max(0, groups[name].channels - kept)]))
-    return {name: channels for name, channels in removal.items() if channels}
+        # Rounded up, more than there are may stay.
+        going = channels[: max(0, total - kept)]
+        if going:
+            removal[name] = tuple(sorted(going))
+    return removal

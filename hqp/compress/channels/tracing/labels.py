@@ -73,16 +73,22 @@ class Labels:
     def join(self, one: Tensor, other: Tensor) -> None:
         """Puts the sets of each pair of labels into one, represented by the least root."""
         left, right = torch.broadcast_tensors(thinned(one), thinned(other))
-        pairs = torch.unique(self._roots[torch.stack([left.flatten(), right.flatten()])], dim=1)
+        met_pairs = torch.stack([left.flatten(), right.flatten()])
+        pairs = torch.unique(self._roots[met_pairs], dim=1)
         pairs = pairs[:, pairs[0] != pairs[1]]
         if not pairs.numel():
             return
-        met, (rows, columns) = torch.unique(pairs, return_inverse=True)
-        edges = coo_array((np.ones(len(rows)), (rows.numpy(), columns.numpy())), shape=(len(met), len(met)))
+        # Sets are nodes, pairs are edges: what is connected becomes one set.
+        roots, (rows, columns) = torch.unique(pairs, return_inverse=True)
+        ones, shape = np.ones(len(rows)), (len(roots), len(roots))
+        edges = coo_array((ones, (rows.numpy(), columns.numpy())), shape=shape)
         _, component = connected_components(edges, directed=False)
-        _, first = np.unique(component, return_index=True)  # the least of each, as ``met`` ascends
+        # The first of each component is its least root, as ``roots`` ascends.
+        _, first = np.unique(component, return_index=True)
+        representative = torch.from_numpy(first[component])
+
         moved = torch.arange(len(self._roots))
-        moved[met] = met[torch.from_numpy(first[component])]
+        moved[roots] = roots[representative]
         self._roots = moved[self._roots]
 
     def sum(self, one: Tensor, other: Tensor) -> None:
