@@ -19,7 +19,7 @@ from hqp.compress.training import TrainingRecipe
 from hqp.records import Accuracy, Group, Judged, Policy, Ranking, Recipe, Samples, Statistics, Targets
 from hqp.store import Store
 
-Score = Callable[[Group, Statistics], npt.NDArray[np.float64]]
+Criterion = Callable[[Group, Statistics], npt.NDArray[np.float64]]
 Track = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
 # As in network/accuracy.py, where it is measured; sensitivity and calibration were not compared at other sizes.
@@ -45,8 +45,8 @@ class Job:
     seed: int
     delta_max_pp: float
     targets: Targets
-    # The score function of each ranking of the recipe, and what these must have measured.
-    scores: Mapping[Ranking, Score]
+    # What scores the channels for each ranking of the recipe, and what these must have measured.
+    scores: Mapping[Ranking, Criterion]
     needs: frozenset[str]
     # The device and its environment.
     device: str

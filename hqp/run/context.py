@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,11 +12,11 @@ import numpy.typing as npt
 
 from hqp import documents, transport
 from hqp.errors import HqpError
+from hqp.ledger import Ledger
 from hqp.measure import block, environment
 from hqp.records import (
     DEFAULT_READING,
     Accuracy,
-    Cost,
     Digest,
     Environment,
     Judged,
@@ -181,7 +180,16 @@ class Context:
             "samples": samples.digest,
             "size": size,
         }
-        return self.store.record("judged", key, Judged, lambda: self._judge(file, device, samples, size))
+
+        def judge(ledger: Ledger) -> Accuracy:
+            step = f"accuracy on {samples.split}"
+            with ledger.step(step) as tally:
+                tally.images, tally.passes = len(samples), 1
+                return self._judge(file, device, samples, size, step)
+
+        accuracy, entry = self.store.costed_record("judged", key, Accuracy, judge)
+        (cost,) = entry.costs
+        return Judged(accuracy, cost)
 
     def latency_ms(self, file: Path, device: str) -> float:
         """The median latency of a file on a device, by the paper's protocol: of 100 runs after 10 warm-up runs."""
@@ -207,16 +215,14 @@ class Context:
                 advance(len(indices))
         return np.concatenate(outputs)
 
-    def _judge(self, file: Path, device: str, samples: Samples, size: int) -> Judged:
-        step, began = f"accuracy on {samples.split}", time.perf_counter()
+    def _judge(self, file: Path, device: str, samples: Samples, size: int, step: str) -> Accuracy:
         logits = self.outputs(file, device, samples, size, step)
         if logits.shape[1] < len(samples.classes):
             raise HqpError(
                 f"{file} has {logits.shape[1]} outputs, {samples.dataset} has {len(samples.classes)} classes",
                 "a model trained on that dataset",
             )
-        seconds = round(time.perf_counter() - began, 3)
-        return Judged(Accuracy.of(samples, logits), Cost(step, len(samples), 1, seconds))
+        return Accuracy.of(samples, logits)
 
 
 def data_root() -> Path | None:

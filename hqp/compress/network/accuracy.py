@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from hqp.compress.network import layout
-from hqp.compress.network.batches import Parts
+from hqp.compress.network.batches import FittingBatches
 from hqp.compress.network.evaluation_mode import evaluating, most_at_once
 from hqp.errors import HqpError
 from hqp.records import Accuracy, Samples
@@ -54,8 +54,8 @@ def accuracy(
         return logits
 
     with evaluating(model):
-        parts = Parts(say, most_at_once(model))
-        return _judged(outputs, samples, input_size, batch_size, floor_correct, advance, parts)
+        fitting = FittingBatches(say, most_at_once(model))
+        return _judged(outputs, samples, input_size, batch_size, floor_correct, advance, fitting)
 
 
 def _judged(
@@ -65,7 +65,7 @@ def _judged(
     batch_size: int,
     floor_correct: int | None,
     advance: Callable[[int], None] | None,
-    parts: Parts,
+    fitting: FittingBatches,
 ) -> Accuracy | None:
     floor = floor_correct or 0
     reachable = len(samples)
@@ -74,7 +74,7 @@ def _judged(
         indices = range(start, min(start + batch_size, len(samples)))
         batch = replace(samples, labels=samples.labels[indices.start : indices.stop])
         images = samples.normalised(samples.read(indices, input_size))
-        outputs.append(np.concatenate(parts.each(len(images), partial(logits, images))))
+        outputs.append(np.concatenate(fitting.each(len(images), partial(logits, images))))
         reachable -= len(batch) - Accuracy.of(batch, outputs[-1]).correct
         if advance is not None:
             advance(len(indices))

@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 CPU_OUT_OF_MEMORY = "can't allocate memory"
 
 
-class Parts:
+class FittingBatches:
     """Does batches whole, or where memory does not hold them in parts; the size that fits is kept for the next."""
 
     def __init__(self, say: Callable[[str], None] = lambda line: None, most: int = sys.maxsize) -> None:

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
-from hqp.compress.network.batches import Parts
+from hqp.compress.network.batches import FittingBatches
 from hqp.compress.network.contract import FORWARD_ERRORS
 from hqp.compress.network.evaluation_mode import evaluating
 from hqp.compress.network.layers import Layer, Transposed
@@ -52,7 +52,7 @@ def usage(model: nn.Module, example: Tensor) -> Usage:
     image = example[:1].to(parameter.device, parameter.dtype).contiguous()
     try:
         with evaluating(model), watch.hooked(), watch:
-            Parts().each(1, lambda part: model(image[part]))
+            FittingBatches().each(1, lambda part: model(image[part]))
     except FORWARD_ERRORS as error:
         raise untraceable(error) from error
     if watch.last is None:

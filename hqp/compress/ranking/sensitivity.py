@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from hqp.compress.channels.patches import as_seen
 from hqp.compress.network import layout
-from hqp.compress.network.batches import Parts, lacks_memory
+from hqp.compress.network.batches import FittingBatches, lacks_memory
 from hqp.compress.network.contract import FORWARD_ERRORS
 from hqp.compress.network.evaluation_mode import evaluating, most_at_once
 from hqp.compress.network.layers import Layer, Transposed, layers
@@ -64,14 +64,14 @@ def sensitivities(model: nn.Module, batches: Batches, say: Callable[[str], None]
     once = usage(model, first).once
     measured = {name: layer for name, layer in measured_layers(model).items() if name in once}
     sums = {name: torch.zeros(2, filters(layer), dtype=torch.float64) for name, layer in measured.items()}
-    images_seen, parts, reached = 0, Parts(say, most_at_once(model)), set[str]()
+    images_seen, fitting, reached = 0, FittingBatches(say, most_at_once(model)), set[str]()
     order = layout.fitted(model, first)
     with evaluating(model), _frozen(model), _Taps(measured) as taps:
         for images, labels in batches:
             # Channels last: the channels of a patch lie side by side, and depthwise products run over them.
             laid_out = _like(model, images).contiguous(memory_format=order)
             work = partial(_measured, model, taps, laid_out, labels)
-            for found in parts.each(len(images), work):
+            for found in fitting.each(len(images), work):
                 reached |= found.keys()
                 for name, values in found.items():
                     sums[name] += values

@@ -14,7 +14,7 @@ from hqp.compress.channels.groups import Removal
 from hqp.compress.channels.recover import Moments, Reference
 from hqp.compress.job import Job, calibration_batches, calibration_count
 from hqp.compress.network import layout
-from hqp.compress.network.batches import Parts
+from hqp.compress.network.batches import FittingBatches
 from hqp.compress.quantisation.int8 import divergence
 from hqp.ledger import Ledger, Tally
 from hqp.records import Group, Recovered, Recovery, Variant
@@ -27,12 +27,12 @@ STEP = "recovery"
 Variants = dict[Variant, tuple[nn.Module, Moments]]
 
 
-class Passes:
+class CalibrationPasses:
     """Passes over images of ``calibration``, which it counts; batches that memory does not hold are halved."""
 
     def __init__(self, job: Job, tally: Tally) -> None:
         self.job, self._tally = job, tally
-        self._order, self._parts = torch.contiguous_format, Parts(job.warn)
+        self._order, self._fitting = torch.contiguous_format, FittingBatches(job.warn)
 
     def lay_out(self, model: nn.Module) -> nn.Module:
         """The network, its weights laid out as the images are from now on."""
@@ -43,7 +43,7 @@ class Passes:
         """What ``work`` gives for one pass: batches of float32 (n, 3, size, size)."""
         self._tally.passes += 1
         self._tally.images += calibration_count(self.job, count)
-        return self._parts.anew(lambda: self._batches(count), work)
+        return self._fitting.anew(lambda: self._batches(count), work)
 
     def _batches(self, count: int) -> Iterator[Tensor]:
         for _, images in calibration_batches(self.job, count):
@@ -61,7 +61,7 @@ def recovered(
 ) -> tuple[nn.Module, Recovered]:
     """The model without these channels, recovered, and by which variant; ``reference`` is of the model itself."""
     with ledger.step(STEP) as tally, job.track(STEP, 0):
-        passes = Passes(job, tally)
+        passes = CalibrationPasses(job, tally)
         variants = _variants(passes, found, model, removal, how, reference)
         divergences: dict[Variant, float] = {}
         if len(variants) > 1:
@@ -76,7 +76,12 @@ def recovered(
 
 
 def _variants(
-    passes: Passes, found: Sequence[Group], model: nn.Module, removal: Removal, how: Recovery, reference: Reference
+    passes: CalibrationPasses,
+    found: Sequence[Group],
+    model: nn.Module,
+    removal: Removal,
+    how: Recovery,
+    reference: Reference,
 ) -> Variants:
     """The model without these channels by each variant that the recipe allows; without batch norms these are fewer."""
     variants: Variants = {}
@@ -102,7 +107,7 @@ def _variants(
 def measured(job: Job, found: Sequence[Group], model: nn.Module, how: Recovery, ledger: Ledger) -> Reference:
     """What a network of the trained one's shape gives on calibration images."""
     with ledger.step(STEP) as tally:
-        passes = Passes(job, tally)
+        passes = CalibrationPasses(job, tally)
         passes.lay_out(model)
         names = recover.losing(job.model, found)
         with job.track(STEP, calibration_count(job, how.images)) as advance:
@@ -118,7 +123,7 @@ def moves_moments(how: Recovery) -> bool:
     return not {"relative", "absolute"}.isdisjoint(how.variants)
 
 
-def _logits(passes: Passes, model: nn.Module, how: Recovery) -> Tensor:
+def _logits(passes: CalibrationPasses, model: nn.Module, how: Recovery) -> Tensor:
     """The logits of the images that variants are compared on, float32 (n, classes)."""
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hqp.compress.channels import finding, groups, recover
 from hqp.compress.exporting import count, export
-from hqp.compress.job import Score
+from hqp.compress.job import Criterion
 from hqp.compress.network import contract, plain, usage
 from hqp.compress.ranking import collect, steps
 from hqp.compress.ranking.sensitivity import sensitivities
@@ -42,7 +42,7 @@ class Trial:
     seconds: float
 
 
-def trial(build: Callable[[int], nn.Module], input_size: int, score: Score) -> Trial:
+def trial(build: Callable[[int], nn.Module], input_size: int, score: Criterion) -> Trial:
     """What becomes of the network that ``build`` makes for ten classes, whose random weights are always the same.
 
     It passes when the tenth of its filters that ``score`` puts first is gone, physically, the layers behind are
@@ -81,7 +81,7 @@ def trial(build: Callable[[int], nn.Module], input_size: int, score: Score) -> T
 
 
 def _pruned(
-    network: nn.Module, images: Tensor, found: tuple[Group, ...], score: Score, filters: int
+    network: nn.Module, images: Tensor, found: tuple[Group, ...], score: Criterion, filters: int
 ) -> tuple[nn.Module, int]:
     """The network without a tenth of its filters, the layers behind refitted, and how many are gone."""
     measured = sensitivities(network, [(images, torch.arange(len(images)))])

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hqp.compress.network import contract, layout
-from hqp.compress.network.batches import Parts
+from hqp.compress.network.batches import FittingBatches
 from hqp.compress.training import optimizer, state
 from hqp.compress.training.images import Images, augmented, batch
 from hqp.compress.training.recipe import TrainingRecipe
@@ -53,7 +53,7 @@ class Course:
     recipe: TrainingRecipe
     seed: int
     teacher: Teacher | None
-    parts: Parts
+    fitting: FittingBatches
     order: torch.memory_format
 
 
@@ -121,7 +121,9 @@ def fit(
         raise HqpError(f"{len(images)} images are fewer than one batch", f"a batch of at most {len(images)}")
     order = _layout(model, recipe.sizes)
     momenta = optimizer.set_batch_norm_momentum(model, recipe.batch_norm_momentum)
-    course = Course(model, optimizer.optimizer_of(model, recipe), images, recipe, seed, teacher, Parts(say), order)
+    course = Course(
+        model, optimizer.optimizer_of(model, recipe), images, recipe, seed, teacher, FittingBatches(say), order
+    )
     seconds = _train(course, state, on_step)
     for module, momentum in momenta:
         module.momentum = momentum
@@ -150,7 +152,7 @@ def _train(course: Course, path: Path | None, on_step: Callable[[Step], None]) -
     name = fingerprint(course.images, course.recipe, course.seed)
     done, seconds = 0, 0.0
     if path is not None:
-        done, seconds = state.restore(path, name, course.model, course.optimizer, course.parts.say)
+        done, seconds = state.restore(path, name, course.model, course.optimizer, course.fitting.say)
     with _deterministic():
         for epoch in range(done, len(course.recipe.sizes)):
             start = time.perf_counter()
@@ -196,7 +198,7 @@ def _train_batch(course: Course, inputs: Tensor, labels: Tensor) -> float:
         return float(loss.detach())
 
     course.optimizer.zero_grad(set_to_none=True)
-    loss = sum(course.parts.each(len(inputs), add_gradients))
+    loss = sum(course.fitting.each(len(inputs), add_gradients))
     course.optimizer.step()
     return loss
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hqp.compress.channels.finding import find_groups
 from hqp.compress.channels.recover import grams, moments
 from hqp.compress.network.accuracy import accuracy
-from hqp.compress.network.batches import Parts
+from hqp.compress.network.batches import FittingBatches
 from hqp.compress.ranking.sensitivity import sensitivities
 from hqp.compress.search.recovery import measured, recovered
 from hqp.compress.training import Images, TrainingRecipe, fit
@@ -85,7 +85,7 @@ def test_a_validation_pass_goes_on_with_smaller_batches() -> None:
 def test_gram_matrices_are_begun_anew_with_smaller_batches() -> None:
     batches = torch.randn(26, 3, 6, 6, generator=torch.Generator().manual_seed(1)).split(16)
     hungry, said = Hungry(5, ERRORS[0]), list[str]()
-    found = Parts(said.append).anew(lambda: batches, lambda parts: grams(hungry, ["conv", "head"], parts))
+    found = FittingBatches(said.append).anew(lambda: batches, lambda parts: grams(hungry, ["conv", "head"], parts))
     expected = grams(Hungry(99, ERRORS[0]), ["conv", "head"], batches)
     for name in ("conv", "head"):
         torch.testing.assert_close(found[name], expected[name], rtol=1e-5, atol=1e-5)
@@ -96,7 +96,7 @@ def test_gram_matrices_are_begun_anew_with_smaller_batches() -> None:
 def test_what_batch_norms_see_is_measured_with_smaller_batches() -> None:
     images = torch.randn(16, 3, 6, 6, generator=torch.Generator().manual_seed(1))
     hungry, whole = (nn.Sequential(nn.BatchNorm2d(3), Hungry(most, ERRORS[0])).eval() for most in (4, 99))
-    found = Parts().anew(lambda: [images], lambda parts: moments(hungry, parts))
+    found = FittingBatches().anew(lambda: [images], lambda parts: moments(hungry, parts))
     expected = moments(whole, images.split(4))
     assert all(torch.equal(one, other) for one, other in zip(found["0"], expected["0"], strict=True))
 
@@ -148,6 +148,6 @@ def test_another_error_is_no_lack_of_memory() -> None:
         raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        Parts().each(4, broken)
+        FittingBatches().each(4, broken)
     with pytest.raises(RuntimeError, match="shapes"):
-        Parts().anew(lambda: [torch.zeros(4)], lambda parts: broken(slice(len(next(parts)))))
+        FittingBatches().anew(lambda: [torch.zeros(4)], lambda parts: broken(slice(len(next(parts)))))
