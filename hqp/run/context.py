@@ -146,6 +146,8 @@ class Context:
             return opened
         key = {
             "model": sha256_of(file),
+            # Of another file than the artefact where the runtime opens another export; weights may lie beside it.
+            "opened": sha256_of(opened),
             "device": asdict(declared),
             # Engines are made for a processor, a driver and a power state.
             "environment": self.environment(device).digest,
@@ -211,7 +213,9 @@ class Context:
         ):
             for start in range(0, len(samples), EVALUATION_BATCH):
                 indices = range(start, min(start + EVALUATION_BATCH, len(samples)))
-                outputs.append(session.outputs(samples.normalised(samples.read(indices, size))))
+                logits = session.outputs(samples.normalised(samples.read(indices, size)))
+                _require_one_each(logits, len(indices), device)
+                outputs.append(logits)
                 advance(len(indices))
         return np.concatenate(outputs)
 
@@ -229,6 +233,13 @@ def data_root() -> Path | None:
     """The folder that ``HQP_DATA`` names, in which datasets are looked for."""
     root = os.environ.get("HQP_DATA")
     return Path(root) if root else None
+
+
+def _require_one_each(logits: npt.NDArray[np.float32], images: int, device: str) -> None:
+    """Sees that a session gave a row of outputs for each image: what runs elsewhere may be cut off."""
+    if logits.ndim != 2 or len(logits) != images:
+        wrong = f"the runtime of device '{device}' gave outputs of shape {logits.shape} for {images} images"
+        raise HqpError(wrong, f"({images}, classes)")
 
 
 def _as_read(samples: Samples, reading: Reading) -> Samples:

@@ -146,6 +146,16 @@ def test_what_a_runtime_opens_is_made_once_before_the_first_session(far: Far, tm
     assert far.built == [file]
 
 
+def test_outputs_that_were_cut_off_are_no_accuracy(far: Far, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.onnx").write_bytes(b"model")
+    context = Context(Store(tmp_path))
+    samples = context.samples("signs", "selection", 16, first=8)
+    assert context.outputs(tmp_path / "a.onnx", "board", samples, 16, "step").shape == (8, 3)
+    monkeypatch.setattr(FarSession, "outputs", lambda self, images: images.mean(axis=(2, 3))[:5])
+    with pytest.raises(HqpError, match=r"device 'board' gave outputs of shape \(5, 3\) for 8 images; \(8, classes\)"):
+        context.outputs(tmp_path / "a.onnx", "board", samples, 16, "step")
+
+
 def test_an_engine_is_of_its_file_device_environment_and_runtime(
     far: Far, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
