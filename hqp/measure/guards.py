@@ -38,9 +38,6 @@ HOT_MARGIN_C = 5.0
 # Sensors of the processor, as their drivers are named; a disk at its limit slows no inference.
 PROCESSOR_SENSORS = ("cpu", "core", "k10", "zen", "soc")
 
-# Boards tell -256 °C of a sensor that is switched off.
-OFF_C = -200.0
-
 # Bits of a Raspberry Pi's firmware: under-voltage, clock capped, throttled, soft temperature limit, as of now.
 FIRMWARE_LIMITED_NOW = 0xF
 
@@ -287,12 +284,11 @@ def _critical_c(host: Host, zone: str) -> float | None:
 
 
 def _degrees_c(told: str) -> float | None:
-    """What a file of a zone says, in thousandths of a degree; a sensor that is off, or fails, says nothing."""
+    """What a file of a zone says, in thousandths of a degree; a sensor that fails says nothing."""
     try:
-        degrees = int(told) / 1e3
+        return int(told) / 1e3
     except ValueError:
         return None
-    return degrees if degrees > OFF_C else None
 
 
 def throttlings(host: Host) -> int:
