@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hqp.records import Pruning, Ranking, Recipe, Recovery
-from hqp.run.compress import prepared_job
 from hqp.run.context import Context
 from hqp.run.inputs.request import Request
+from hqp.run.job import prepared_job
 from hqp.store import Store
 from hqp.suite import Model
 

@@ -1,0 +1,162 @@
+"""What the engine is given for a request."""
+
+from __future__ import annotations
+
+import functools
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hqp import catalog
+from hqp.errors import HqpError, NotInstalled
+from hqp.records import Accuracy, Judged, Ranking, Recipe, Samples
+from hqp.run.context import Context
+from hqp.run.engine import engine_digest
+from hqp.run.inputs import expected
+from hqp.run.inputs.request import Request, resolve
+from hqp.run.inputs.subject import Subject, identity, subject, trained
+from hqp.run.training_recipe import recipe_of
+
+if TYPE_CHECKING:
+    from hqp.compress.job import Job
+
+# The versions that can change an artefact's bytes.
+TOOLS = ("torch", "torchvision", "timm", "onnx", "onnxruntime", "numpy")
+
+
+def prepared_job(context: Context, request: Request, recipe: Recipe) -> Job:
+    """What the engine is given for a request, with another recipe than that of the request's method."""
+    asked = resolve(request, context.plugins)
+    require_engine()
+    found = subject(context, asked)
+    return job_of(context, found, recipe, data_of(context, found))
+
+
+def job_of(context: Context, found: Subject, recipe: Recipe, named: dict[str, Any]) -> Job:
+    """All that the engine is given: the model and its images as values, what measures and judges as functions.
+
+    ``named`` is what ``data_of`` gives.
+    """
+    from hqp.compress.job import Job
+
+    request = found.request
+    judge = context.plugins.judge(request.device)
+    calibration = samples_of(context, found, "calibration")
+    selection = samples_of(context, found, "selection")
+
+    def evaluate(file: Path) -> Judged:
+        return context.judged(file, judge, selection, found.size)
+
+    def test(file: Path) -> Judged:
+        return context.judged(file, judge, certifying(context, found), found.size)
+
+    def outputs(file: Path, count: int) -> npt.NDArray[np.float32]:
+        return context.outputs(file, judge, calibration.first(count), found.size, "distance from FP32")
+
+    rankings = recipe.pruning.rankings if recipe.pruning else ()
+    criteria = {ranking: context.plugins.load("criteria", ranking.criterion) for ranking in rankings}
+    scores, needs = {}, set()
+    for ranking, criterion in criteria.items():
+        scores[ranking] = functools.partial(criterion.score, **dict(ranking.options))
+        needs |= _needs(criterion, ranking)
+    return Job(
+        model=trained(found, len(selection.classes), context.progress.say),
+        key=named,
+        recipe=recipe,
+        policy=context.policy(request.device),
+        input_size=found.size,
+        calibration=calibration,
+        selection=selection,
+        train_images=len(context.unread(request.dataset, "train", found.reading)),
+        train=lambda: samples_of(context, found, "train"),
+        training=recipe_of(found.asked.model, request.dataset),
+        seed=request.seed,
+        delta_max_pp=request.delta_max_pp,
+        targets=request.targets,
+        scores=scores,
+        needs=frozenset(needs),
+        device=f"{request.device}-{context.environment(judge).digest}",
+        evaluate=evaluate,
+        test=test,
+        outputs=outputs,
+        latency_ms=functools.partial(_latency_ms, context, request.device),
+        store=context.store,
+        track=context.progress.track,
+        warn=context.progress.say,
+        told=functools.partial(tell_trained, context, request),
+    )
+
+
+def _latency_ms(context: Context, device: str, file: Path) -> float:
+    """The latency of a file on a device, which no stand-in can tell.
+
+    Raises:
+        HqpError: the device has a stand-in.
+    """
+    judge = context.plugins.judge(device)
+    if judge != device:
+        wrong = f"how fast a file is on {device} is asked, and {judge} stands in for it"
+        raise HqpError(wrong, "a method that asks for no times, and no target in ms", "hqp bench on the device")
+    return context.latency_ms(file, device)
+
+
+def _needs(criterion: Any, ranking: Ranking) -> set[str]:
+    """What a ranking must have measured: what its criterion needs, and times where it ranks by them."""
+    by_time = {"latency"} if ("per", "us") in ranking.options else set()
+    return by_time | set(criterion.needs)
+
+
+def data_of(context: Context, found: Subject) -> dict[str, Any]:
+    """What names the trained weights, the images and the engine."""
+    calibration, selection = (samples_of(context, found, split) for split in ("calibration", "selection"))
+    return {
+        **identity(found),
+        "calibration": calibration.digest,
+        "selection": selection.digest,
+        "engine": engine_digest(),
+        "versions": _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    """The versions of those tools that are installed."""
+    found = {}
+    for name in TOOLS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def samples_of(context: Context, found: Subject, split: str) -> Samples:
+    """A split of the request's dataset, as the network sees its images."""
+    return context.samples(found.request.dataset, split, found.size, reading=found.reading)
+
+
+def certifying(context: Context, found: Subject) -> Samples:
+    """The images of ``test`` that certify."""
+    request = found.request
+    return context.samples(request.dataset, "test", found.size, reading=found.reading, first=request.test_images)
+
+
+def require_engine() -> None:
+    """Sees that all is installed that the engine is built on.
+
+    Raises:
+        NotInstalled: something is not.
+    """
+    import hqp.compress
+
+    absent = catalog.missing(hqp.compress)
+    if absent:
+        raise NotInstalled("compressing a model", absent, "compress")
+
+
+def tell_trained(context: Context, request: Request, trained: Accuracy) -> None:
+    """Shows the trained model's top-1, and refuses another than the user expects."""
+    context.tell(request.model.name, expected.shown(trained), loud=True)
+    expected.require_expected(trained, request.expect_top1)
