@@ -53,7 +53,7 @@ def test_the_results_hold_every_case_with_its_raw_samples(first_run: Any, projec
     assert results["question"] == "Coloured squares: HQP keeps the bound."
     sidecar = measured[HQP]["sidecar"]
     assert 0 < sidecar["filters"]["kept"] < sidecar["filters"]["total"]
-    assert sidecar["parameters"] < sidecar["fp32_parameters"]
+    assert sidecar["file"]["parameters"] < sidecar["fp32_file"]["parameters"]
     assert measured[HQP]["fp32_accuracy"] == measured[FP32]["accuracy"]
     assert measured[FP32]["accuracy"]["total"] == 2048
     shown = {(row["gate"], row["case"]["method"]) for row in results["judgements"] if not row["bound"]}
