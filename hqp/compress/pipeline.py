@@ -148,7 +148,11 @@ def give_back(draft: Draft) -> None:
         pruning = job.recipe.pruning
         assert pruning is not None
         in_runtime = Bound(candidates.trained_on_selection, job.delta_max_pp, pruning.confidence)
-        return in_runtime.holds(candidates.on_selection(draft.by_step[step]))
+        candidate = draft.by_step[step]
+        judged = candidates.on_selection(candidate)
+        held = judged.correct >= in_runtime.floor and in_runtime.holds(judged)
+        draft.note("file", candidate, in_runtime.drop(judged), held)
+        return held
 
     draft.shipped = bound.give_back(holds, draft.accepted) if job.recipe.give_back else draft.accepted
     draft.shipped = targets.stop(draft, holds)

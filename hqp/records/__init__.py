@@ -53,12 +53,14 @@ from hqp.records.sidecar import (
     Choices,
     Filters,
     ImagesUsed,
+    Judge,
     ModelFile,
     Network,
     Origin,
     Settings,
     Sidecar,
     Spent,
+    Tried,
 )
 
 __all__ = [
@@ -95,6 +97,7 @@ __all__ = [
     "Group",
     "ImagesUsed",
     "Interpolation",
+    "Judge",
     "Judged",
     "Judgement",
     "LayerPrecision",
@@ -128,6 +131,7 @@ __all__ = [
     "Spent",
     "Statistics",
     "Targets",
+    "Tried",
     "Variant",
     "Verdict",
     "digest_of",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from hqp.records.artifact import Calibrated, Certificate, Cost, Exported, Recovered
 from hqp.records.canonical import Digest
 from hqp.records.data import Accuracy
 from hqp.records.method import Policy, Recipe, Targets
-from hqp.records.ranges import Count, Deviation, Pixels, Points, Some
+from hqp.records.ranges import Count, Deviation, Pixels, Points, Share, Some
 from hqp.records.reading import Reading
 
 
@@ -114,6 +114,25 @@ class Accuracies:
     shipped: Accuracy | None
 
 
+Judge = Literal["module", "file", "certificate"]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate that was judged on the way to the file: at which θ, what it lost, and whether that was allowed.
+
+    ``judged`` says how: a ``module`` in PyTorch and a ``file`` in the runtime, both on ``selection``, or a file for its
+    ``certificate`` on ``test``. ``drop_pp`` is absent where the pass ended before its end, as soon as the bound was
+    certain to break, and ``upper_pp`` where the drop itself is what is bounded.
+    """
+
+    judged: Judge
+    sparsity: Share
+    drop_pp: float | None
+    upper_pp: float | None
+    held: bool
+
+
 @dataclass(frozen=True)
 class Spent:
     """What making the artefact took, and what quantisation-aware training is estimated to take."""
@@ -151,7 +170,7 @@ class Sidecar:
 
     ``file`` is the model that is shipped, and ``fp32_file`` the trained one as it was exported. ``notes`` are sentences
     that the user should know: that the file breaks the bound, or why nothing was removed. ``exports`` are the other
-    formats that it was written in.
+    formats that it was written in, and ``tried`` the candidates that were judged, in this order.
     """
 
     SCHEMA: ClassVar[int] = 2
@@ -170,6 +189,7 @@ class Sidecar:
     spent: Spent
     origin: Origin
     exports: tuple[Exported, ...] = ()
+    tried: tuple[Tried, ...] = ()
 
     @property
     def compression_ratio(self) -> float:

@@ -50,6 +50,7 @@ def sidecar_of(context: Context, found: Subject, draft: Draft, used: Sequence[Sa
         notes=(*draft.notes, *_standing_in(context, request)),
         spent=Spent(steps=candidates.ledger.costs, qat=draft.qat),
         origin=_origin(context, request, job),
+        tried=tuple(draft.tried),
     )
 
 

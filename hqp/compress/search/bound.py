@@ -19,6 +19,10 @@ from hqp.stats.paired import HALF_AN_IMAGE, drop_interval, drop_pp
 FIRST_PROBE = 32
 
 
+# The points of top-1 that were lost, and their upper limit.
+Drop = tuple[float, float | None]
+
+
 @dataclass(frozen=True)
 class Bound:
     """How much accuracy a candidate may lose, of what the trained model has where both are judged alike.
@@ -38,15 +42,20 @@ class Bound:
         floor = floor_correct(self.trained.correct, self.trained.total, self.delta_max_pp, self.confidence)
         object.__setattr__(self, "floor", floor)
 
+    def drop(self, candidate: Accuracy) -> Drop:
+        """The points that a candidate lost, and their upper limit, which is absent without a confidence."""
+        if self.confidence is None:
+            return 100 * (self.trained.top1 - candidate.top1), None
+        drop = drop_pp(self.trained.correct_images, candidate.correct_images, self.confidence)
+        return drop.value, drop.upper
+
     def holds(self, candidate: Accuracy) -> bool:
         """Whether the upper limit of the drop is within Δmax, of a candidate that is not below the floor.
 
         Without a confidence the floor has said all there is.
         """
-        if self.confidence is None:
-            return True
-        drop = drop_pp(self.trained.correct_images, candidate.correct_images, self.confidence)
-        return drop.upper <= self.delta_max_pp
+        _, upper_pp = self.drop(candidate)
+        return upper_pp is None or upper_pp <= self.delta_max_pp
 
 
 def floor_correct(trained_correct: int, total: int, delta_max_pp: float, confidence: float | None = None) -> int:

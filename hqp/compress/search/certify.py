@@ -60,9 +60,11 @@ def _tested(draft: Draft, step: int, alpha: float, number: int) -> Certificate:
     The limit is one-sided at 1 - α.
     """
     delta_max_pp = draft.job.delta_max_pp
-    trained, tested = draft.candidates.trained_on_test, draft.candidates.on_test(draft.by_step[step])
+    candidate = draft.by_step[step]
+    trained, tested = draft.candidates.trained_on_test, draft.candidates.on_test(candidate)
     drop = drop_pp(trained.correct_images, tested.correct_images, 1 - 2 * alpha)
     holds = drop.upper <= delta_max_pp
+    draft.note("certificate", candidate, (drop.value, drop.upper), holds)
     # More images show what is so; a drop that is measured above Δmax hardly is.
     within_reach = not holds and drop.value <= delta_max_pp
     needed = samples_to_decide(drop, delta_max_pp, tested.total) if within_reach else None

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hqp.compress.channels import groups
 from hqp.compress.job import Job
-from hqp.compress.search.bound import Bound
+from hqp.compress.search.bound import Bound, Drop
 from hqp.compress.search.candidate import Candidate
 from hqp.compress.search.candidates import Candidates
-from hqp.records import Accuracy, Certificate, Cost, Ranking
+from hqp.records import Accuracy, Certificate, Cost, Judge, Ranking, Tried
 
 
 @dataclass
@@ -32,6 +33,8 @@ class Draft:
     notes: tuple[str, ...] = ()
     # What quantisation-aware training would take.
     qat: Cost | None = None
+    # The candidates that were judged, in this order.
+    tried: list[Tried] = field(default_factory=list)
 
     @property
     def job(self) -> Job:
@@ -52,4 +55,12 @@ class Draft:
         """Whether a candidate's module keeps the bound on ``selection``, judged in PyTorch."""
         assert self.bound is not None
         judged = self.candidates.validated(candidate, self.bound.floor)
-        return judged is not None and self.bound.holds(judged)
+        held = judged is not None and self.bound.holds(judged)
+        self.note("module", candidate, self.bound.drop(judged) if judged else None, held)
+        return held
+
+    def note(self, judged: Judge, candidate: Candidate, drop: Drop | None, held: bool) -> None:
+        """Keeps what was seen of a candidate, for whoever wants to know how the file was found."""
+        removed = groups.filters_removed(self.candidates.groups, candidate.removal)
+        drop_pp, upper_pp = drop or (None, None)
+        self.tried.append(Tried(judged, removed / self.job.filters, drop_pp, upper_pp, held))

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from hqp.compress.search.candidate import Candidate
-from hqp.compress.search.candidates import Candidates
+from hqp.compress.search.candidates import Candidates, Channels
 from hqp.compress.search.certify import certify, path
 from hqp.compress.search.draft import Draft
-from hqp.records import Accuracy, Cost, Judged, Targets
+from hqp.records import Accuracy, Cost, Group, Judged, Member, Targets, Tried
 from hqp.stats.paired import drop_pp
 
 TOTAL = 4000
@@ -22,8 +22,14 @@ TEST = Cost("accuracy on test", TOTAL, 1, 2.5)
 MakeAccuracy = Callable[..., Accuracy]
 
 
+FILTERS = 100
+GROUP = Group("a", FILTERS, (Member("a", "filter", tuple((channel,) for channel in range(FILTERS))),))
+
+
 class Named(Candidates):
     """The file of the candidate without channels 0 to k - 1 is named k, that of the trained model dense."""
+
+    channels = Channels((GROUP,), (GROUP,))
 
     def fp32(self, candidate: Candidate) -> Path:
         return Path("dense")
@@ -52,6 +58,7 @@ def certified(make_accuracy: MakeAccuracy) -> Callable[..., Draft]:
         hits = {Path("dense"): lost(0), **{Path(str(step)): lost(images) for step, images in losing.items()}}
         job: Any = SimpleNamespace(
             recipe=SimpleNamespace(alpha=alpha),
+            filters=FILTERS,
             delta_max_pp=1.5,
             test=lambda file: Judged(make_accuracy(hits[file]), TEST),
             targets=Targets(latency_ms=latency_ms),
@@ -110,6 +117,9 @@ def test_what_selection_does_not_accept_is_shipped_where_test_shows_that_it_hold
     certified: Callable[..., Draft],
 ) -> None:
     draft = certified(40, {34: 20, 40: 30, 42: 40, 44: 58, 46: 0})
+    upper = {images: drop_pp(lost(0), lost(images), 0.9).upper for images in (20, 58)}
+    assert draft.tried[0] == Tried("certificate", 0.34, 0.5, upper[20], True)
+    assert draft.tried[-1] == Tried("certificate", 0.44, 1.45, upper[58], False)
     assert draft.shipped == 42 and draft.certificate is not None, "46 comes after one that does not hold"
     assert (draft.certificate.drop_pp, draft.certificate.candidates) == (1.0, 4)
 
@@ -166,6 +176,7 @@ def simulated(make_accuracy: MakeAccuracy, seed: int, accepted: int, true_drops:
     hits = {step: chance > true_drops(step) for step in range(accepted + 11)}
     job: Any = SimpleNamespace(
         recipe=SimpleNamespace(alpha=0.05),
+        filters=FILTERS,
         delta_max_pp=1.5,
         test=lambda file: Judged(make_accuracy(lost(0) if file == Path("dense") else hits[int(str(file))]), TEST),
         targets=Targets(),
