@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from hqp import documents, onnx_rules
 from hqp.compress.job import Job, calibration_batches, calibration_count
 from hqp.compress.quantisation import calibrate, qdq
 from hqp.errors import HqpError
-from hqp.ledger import Ledger
+from hqp.ledger import Ledger, Tally
 from hqp.records import Calibrated, Calibration, Policy, Quantization
 
 FILE, CHOICE = "model.onnx", "choice.json"
@@ -55,23 +55,31 @@ def write_nearest(
 ) -> None:
     """Writes the INT8 file of each calibration into the folder, and keeps the nearest to FP32 alone."""
     with ledger.step(STEP) as tally:
-        files = {name: folder / f"{name}.onnx" for name in how.calibrations}
+        files: dict[Calibration, Path] = {name: folder / f"{name}.onnx" for name in how.calibrations}
         for name, file in files.items():
             qdq.quantize(plain, file, calibrated.by_calibration[name], policy)
             onnx_rules.check(file, symmetric_only=policy.symmetric)
-        divergences: dict[Calibration, float] = {}
         # Of a single one there is nothing to compare.
-        if len(files) > 1:
-            images = calibration_count(job, min(how.compared, how.images))
-            exact = job.outputs(plain, images)
-            divergences = {name: divergence(exact, job.outputs(file, images)) for name, file in files.items()}
-            tally.passes = 1 + len(files)
-            tally.images = images * tally.passes
-        nearest = min(how.calibrations, key=lambda name: divergences.get(name, 0.0))
-        files[nearest].replace(folder / FILE)
-        for name in files.keys() - {nearest}:
-            files[name].unlink()
+        divergences = _divergences(job, how, plain, files, tally) if len(files) > 1 else {}
+        nearest = min(files, key=lambda name: divergences.get(name, 0.0))
+        files.pop(nearest).replace(folder / FILE)
+        for file in files.values():
+            file.unlink()
         documents.write(folder / CHOICE, Calibrated(nearest, divergences))
+
+
+def _divergences(
+    job: Job, how: Quantization, plain: Path, files: Mapping[Calibration, Path], tally: Tally
+) -> dict[Calibration, float]:
+    """How far from FP32 each file is, in the device's runtime on calibration images."""
+    images = calibration_count(job, min(how.compared, how.images))
+    exact = job.outputs(plain, images)
+    divergences: dict[Calibration, float] = {}
+    for name, file in files.items():
+        divergences[name] = divergence(exact, job.outputs(file, images))
+    tally.passes = 1 + len(files)
+    tally.images = images * tally.passes
+    return divergences
 
 
 def divergence(exact: Array, found: Array) -> float:

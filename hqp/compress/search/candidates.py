@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +30,7 @@ from hqp.compress.ranking.collect import Sensitivities
 from hqp.compress.search import passes, recovery, tuning
 from hqp.compress.search.candidate import TRAINED, Candidate, Quantised, Tuning
 from hqp.compress.search.passes import Validation
+from hqp.compress.search.recovery import Whole
 from hqp.ledger import Ledger
 from hqp.records import Accuracy, Calibrated, Group, Judged, Recovered, Recovery, digest_of
 from hqp.store import STATES, Entry
@@ -130,9 +131,9 @@ class Candidates:
 
     def _recover(self, candidate: Candidate, how: Recovery, ledger: Ledger) -> tuple[nn.Module, Recovered]:
         assert candidate.recovery is not None
-        reference = self.reference(candidate.recovery)
-        model, removal = self.job.model, candidate.removal
-        return recovery.recovered(self.job, self.groups, model, removal, how, reference, ledger)
+        # Measured as the whole recipe wants it, also where one of its variants is made again.
+        whole = Whole(self.job.model, self.groups, self.reference(candidate.recovery))
+        return recovery.recovered(self.job, whole, candidate.removal, how, ledger)
 
     def reference(self, how: Recovery) -> Reference:
         """What the trained model gives on calibration images, which recovery holds candidates against."""
@@ -144,8 +145,8 @@ class Candidates:
 
     def _reference_file(self, how: Recovery) -> Path:
         def build(folder: Path, ledger: Ledger) -> None:
-            reference = recovery.measured(self.job, self.groups, self.job.model, how, ledger)
-            tensors.save(recover.packed(reference), folder / REFERENCE)
+            whole = recovery.measured(self.job, self.groups, self.job.model, how, ledger)
+            tensors.save(recover.packed(whole.reference), folder / REFERENCE)
 
         key = {
             **self.job.key,
@@ -180,8 +181,8 @@ class Candidates:
         base, how = self.grown(trained.before), candidate.recovery
         if how is None:
             return groups.remove(base, candidate.removal, self.groups)
-        reference = recovery.measured(self.job, self.groups, base, how, ledger)
-        return recovery.recovered(self.job, self.groups, base, candidate.removal, how, reference, ledger)[0]
+        whole = recovery.measured(self.job, self.groups, base, how, ledger)
+        return recovery.recovered(self.job, whole, candidate.removal, how, ledger)[0]
 
     def _with_weights(self, candidate: Candidate, file: Path) -> nn.Module:
         from safetensors.torch import load_file
@@ -305,16 +306,11 @@ class Candidates:
         images = calibration_count(self.job, pruning.images if pruning else None)
 
         def build(folder: Path, ledger: Ledger) -> None:
-            found = passes.sensitivities(self.job, self.module(candidate), images, ledger)
-            for kind, by_layer in vars(found).items():
-                whole = {layer: values.contiguous() for layer, values in by_layer.items()}
-                tensors.save(whole, folder / f"{kind}.safetensors")
+            module = self.module(candidate)
+            passes.save(passes.sensitivities(self.job, module, images, ledger), folder)
 
-        from safetensors.torch import load_file
-
-        place = self._entry("sensitivity", {**self.key(candidate), "images": images}, build)
-        kinds = (field.name for field in fields(Sensitivities))
-        return Sensitivities(**{kind: load_file(place / f"{kind}.safetensors") for kind in kinds})
+        key = {**self.key(candidate), "images": images}
+        return passes.load(self._entry("sensitivity", key, build))
 
     # --- the store and the ledger ---------------------------------------------------------------------------------
 

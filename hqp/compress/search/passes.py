@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from hqp.compress.job import Job, calibration_batches
+from hqp.compress.network import tensors
 from hqp.compress.network.accuracy import accuracy
 from hqp.compress.ranking import sensitivity
 from hqp.compress.ranking.collect import Sensitivities
@@ -29,6 +31,26 @@ def sensitivities(job: Job, model: nn.Module, images: int, ledger: Ledger) -> Se
         found = sensitivity.sensitivities(model, _labelled(job, images, advance), job.warn)
         tally.images, tally.passes = images, 1
     return found
+
+
+def save(found: Sensitivities, folder: Path) -> None:
+    """Writes sensitivities, a file for each kind of them."""
+    for kind, by_layer in vars(found).items():
+        # What is a view of something larger cannot be written as it is.
+        whole = {layer: values.contiguous() for layer, values in by_layer.items()}
+        tensors.save(whole, _file(folder, kind))
+
+
+def load(folder: Path) -> Sensitivities:
+    """What ``save`` wrote."""
+    from safetensors.torch import load_file
+
+    kinds = [field.name for field in fields(Sensitivities)]
+    return Sensitivities(**{kind: load_file(_file(folder, kind)) for kind in kinds})
+
+
+def _file(folder: Path, kind: str) -> Path:
+    return folder / f"{kind}.safetensors"
 
 
 def _labelled(job: Job, count: int, advance: Callable[[int], None]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -51,7 +51,8 @@ def training_steps(job: Job, ledger: Ledger) -> None:
         for indices, images in itertools.islice(batches, STEPS):
             labels = torch.from_numpy(job.calibration.labels[indices.start : indices.stop])
             optimizer.zero_grad(set_to_none=True)
-            F.cross_entropy(training_logits(model(torch.from_numpy(images))), labels).backward()
+            logits = training_logits(model(torch.from_numpy(images)))
+            F.cross_entropy(logits, labels).backward()
             optimizer.step()
             tally.images += len(indices)
             advance(1)

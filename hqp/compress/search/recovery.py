@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -50,62 +51,71 @@ class CalibrationPasses:
             yield torch.from_numpy(images).contiguous(memory_format=self._order)
 
 
-def recovered(
-    job: Job,
-    found: Sequence[Group],
-    model: nn.Module,
-    removal: Removal,
-    how: Recovery,
-    reference: Reference,
-    ledger: Ledger,
-) -> tuple[nn.Module, Recovered]:
-    """The model without these channels, recovered, and by which variant; ``reference`` is of the model itself."""
+@dataclass(frozen=True)
+class Whole:
+    """A network with all its channels, the groups of them that may go, and what it gives on calibration images."""
+
+    model: nn.Module
+    groups: Sequence[Group]
+    reference: Reference
+
+
+def recovered(job: Job, whole: Whole, removal: Removal, how: Recovery, ledger: Ledger) -> tuple[nn.Module, Recovered]:
+    """The network without these channels, recovered, and by which variant."""
     with ledger.step(STEP) as tally, job.track(STEP, 0):
         passes = CalibrationPasses(job, tally)
-        variants = _variants(passes, found, model, removal, how, reference)
-        divergences: dict[Variant, float] = {}
-        if len(variants) > 1:
-            exact = reference.logits.numpy()
-            for variant, (smaller, moments) in variants.items():
-                recover.normalise_by(smaller, moments)
-                divergences[variant] = divergence(exact, _logits(passes, smaller, how).numpy())
+        variants = _variants(passes, whole, removal, how)
+        # Of a single one there is nothing to compare.
+        divergences = _divergences(passes, whole, variants, how) if len(variants) > 1 else {}
         nearest = min(variants, key=lambda variant: divergences.get(variant, 0.0))
         smaller, moments = variants[nearest]
+        # Comparing has left the moments of the variant that came last.
         recover.normalise_by(smaller, moments)
     return smaller, Recovered(nearest, divergences)
 
 
-def _variants(
-    passes: CalibrationPasses,
-    found: Sequence[Group],
-    model: nn.Module,
-    removal: Removal,
-    how: Recovery,
-    reference: Reference,
-) -> Variants:
-    """The model without these channels by each variant that the recipe allows; without batch norms these are fewer."""
+def _divergences(passes: CalibrationPasses, whole: Whole, variants: Variants, how: Recovery) -> dict[Variant, float]:
+    """How far from the whole network each variant is."""
+    exact = whole.reference.logits.numpy()
+    divergences: dict[Variant, float] = {}
+    for variant, (smaller, moments) in variants.items():
+        recover.normalise_by(smaller, moments)
+        logits = _logits(passes, smaller, how)
+        divergences[variant] = divergence(exact, logits.numpy())
+    return divergences
+
+
+def _variants(passes: CalibrationPasses, whole: Whole, removal: Removal, how: Recovery) -> Variants:
+    """The network without these channels by each variant that is allowed; without batch norms these are fewer."""
     variants: Variants = {}
     if "none" in how.variants:
-        plain = passes.lay_out(groups.remove(model, removal, found))
+        plain = passes.lay_out(groups.remove(whole.model, removal, whole.groups))
         variants["none"] = plain, recover.own_moments(plain)
-        if how.variants == ("none",):
-            return variants
-    gone = groups.removed(found, removal)
-    fitted = passes.lay_out(groups.remove(model, removal, found))
-    recover.refit(model, fitted, gone, reference.grams)
-    variants["least_squares"] = fitted, recover.own_moments(fitted)
-    if reference.moments and moves_moments(how):
-        seen = passes.over(how.images, partial(recover.moments, fitted))
-        # Where each batch was of one image, there is no variance to take.
-        if seen:
-            variants["relative"] = fitted, recover.moved(fitted, reference.moments, seen, gone)
-            variants["absolute"] = fitted, seen
+    if how.variants != ("none",):
+        variants |= _fitted(passes, whole, removal, how)
     allowed: Variants = {variant: variants[variant] for variant in how.variants if variant in variants}
+    # A recipe that moves batch norms alone still fits what has none.
     return allowed or {"least_squares": variants["least_squares"]}
 
 
-def measured(job: Job, found: Sequence[Group], model: nn.Module, how: Recovery, ledger: Ledger) -> Reference:
-    """What a network of the trained one's shape gives on calibration images."""
+def _fitted(passes: CalibrationPasses, whole: Whole, removal: Removal, how: Recovery) -> Variants:
+    """The variants that are fitted by least squares: one module, whose batch norms are to have these moments."""
+    reference, gone = whole.reference, groups.removed(whole.groups, removal)
+    fitted = passes.lay_out(groups.remove(whole.model, removal, whole.groups))
+    recover.refit(whole.model, fitted, gone, reference.grams)
+    variants: Variants = {"least_squares": (fitted, recover.own_moments(fitted))}
+    if not (reference.moments and moves_moments(how)):
+        return variants
+    seen = passes.over(how.images, partial(recover.moments, fitted))
+    # Where each batch was of one image, there is no variance to take.
+    if seen:
+        variants["relative"] = fitted, recover.moved(fitted, reference.moments, seen, gone)
+        variants["absolute"] = fitted, seen
+    return variants
+
+
+def measured(job: Job, found: Sequence[Group], model: nn.Module, how: Recovery, ledger: Ledger) -> Whole:
+    """A network of the trained one's shape, with what it gives on calibration images."""
     with ledger.step(STEP) as tally:
         passes = CalibrationPasses(job, tally)
         passes.lay_out(model)
@@ -115,7 +125,8 @@ def measured(job: Job, found: Sequence[Group], model: nn.Module, how: Recovery, 
         moments: Moments = {}
         if moves_moments(how) and recover.own_moments(model):
             moments = passes.over(how.images, partial(recover.moments, model))
-        return Reference(grams, moments, _logits(passes, model, how))
+        logits = _logits(passes, model, how)
+    return Whole(model, found, Reference(grams, moments, logits))
 
 
 def moves_moments(how: Recovery) -> bool:

@@ -132,8 +132,8 @@ def test_the_engine_recovers_with_smaller_batches() -> None:
         warn=said.append,
     )
     found, how, ledger = find_groups(model, job.example), Recovery(), Ledger()
-    reference = measured(job, found, model, how, ledger)
-    same = recovered(job, found, model, {}, how, reference, ledger)[0].state_dict()
+    whole = measured(job, found, model, how, ledger)
+    same = recovered(job, whole, {}, how, ledger)[0].state_dict()
     assert said == 2 * [f"out of memory: batches of {size} images from here on" for size in (10, 5)]
     assert all(torch.equal(value, same[name]) for name, value in model.state_dict().items()), "nothing was removed"
 
