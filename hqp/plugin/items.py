@@ -149,8 +149,11 @@ class GateItem(SuiteItem):
         self.user_properties[:] = _properties(judgement)
         if judgement.verdict is None:
             pytest.skip(judgement.skipped or "nothing to judge")
-        if judgement.verdict.outcome != "pass":
-            raise GateFailed(f"{judgement.verdict.outcome}: {judgement.verdict.reason}")
+        outcome, told = judgement.verdict.outcome, f"{judgement.verdict.outcome}: {judgement.verdict.reason}"
+        if outcome == "inconclusive" and self.run.suite.inconclusive == "skip":
+            pytest.skip(told)
+        if outcome != "pass":
+            raise GateFailed(told)
 
 
 def _properties(judgement: Judgement) -> list[tuple[str, object]]:

@@ -85,8 +85,10 @@ def _design_effect(groups: Sequence[Sequence[float]], value: float, share: float
     beyond = np.array([np.count_nonzero(np.asarray(group) > value) for group in groups], dtype=np.float64)
     if len(groups) < 2:
         return 1.0
-    expected: npt.NDArray[np.float64] = counts * (1 - share)
-    scatter = float(np.mean((beyond - expected) ** 2 / (expected * share))) * len(groups) / (len(groups) - 1)
+    # Around what they are on average, since of equal times none or all lie beyond.
+    expected: npt.NDArray[np.float64] = counts * beyond.sum() / counts.sum()
+    binomial = counts * share * (1 - share)
+    scatter = float(np.mean((beyond - expected) ** 2 / binomial)) * len(groups) / (len(groups) - 1)
     # The scatter of few processes is itself not known well: Korn, Graubard, Survey Methodology 24 (1998), 193-201.
     unsure = float(stdtrit(len(groups) - 1, 1 - tail) / ndtri(1 - tail))
     return max(1.0, scatter * unsure**2)

@@ -73,3 +73,54 @@ def test_where_the_artefact_is_missing_it_says_what_brings_it(make_measurement: 
     verdict = latency_regression.check(make_measurement(baseline=rerun), margin=0.05)
     assert (verdict.outcome, verdict.estimate) == ("inconclusive", None)
     assert verdict.reason == "artefact missing: there is no files/bb.onnx; try: git checkout -- files/bb.onnx"
+
+
+def times(make_latency: MakeLatency, ratio: float, processes: int = 20) -> PairedLatency:
+    """Processes that all measured one ratio, but for little."""
+    return make_latency([[3.0]] * processes, [[3.0 * ratio * (1 + 1e-4 * number)] for number in range(processes)])
+
+
+@pytest.mark.parametrize(
+    ("again", "outcome", "reason"),
+    [
+        (1.10, "fail", "1.10x (90% interval 1.10 to 1.10) the time of the baseline's artefact is above 1.05x, "
+                       "confirmed in fresh processes: 1.10x (90% interval 1.10 to 1.10); if it is "
+                       "meant, hqp baseline update"),
+        (1.01, "inconclusive", "1.10x (90% interval 1.10 to 1.10) the time of the baseline's artefact is above 1.05x, "
+                               "but fresh processes gave 1.01x (90% interval 1.01 to 1.01); about rounds=5 in the "
+                               "suite would decide"),
+    ],
+)  # fmt: skip
+def test_a_failure_stands_where_its_confirmation_fails_too(
+    make_measurement: Make, make_latency: MakeLatency, again: float, outcome: str, reason: str
+) -> None:
+    rerun = Rerun("b" * 64, latency=times(make_latency, 1.1), confirmation=times(make_latency, again))
+    verdict = latency_regression.check(make_measurement(baseline=rerun), margin=0.05)
+    assert (verdict.outcome, verdict.reason) == (outcome, reason)
+
+
+def test_what_could_not_be_confirmed_is_inconclusive(make_measurement: Make, make_latency: MakeLatency) -> None:
+    rerun = Rerun("b" * 64, latency=times(make_latency, 1.1), confirmation=times(make_latency, 1.1, 3))
+    verdict = latency_regression.check(make_measurement(baseline=rerun), margin=0.05)
+    assert verdict.outcome == "inconclusive"
+    assert "is above 1.05x, which could not be confirmed; " in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("control", "margin", "outcome"),
+    [
+        (1.0, 0.05, "fail"),
+        (1.2, 0.05, "inconclusive"),  # the same file differs from itself by more than the candidate does
+        (1 / 1.2, 0.05, "inconclusive"),  # whichever way
+        (1.02, 0.05, "fail"),  # by less than the margin: it widens nothing
+        (1.2, 0.15, "pass"),  # it never narrows: what is within the margin that was asked for passes
+        (1.0, 0.15, "pass"),
+    ],
+)
+def test_a_control_may_widen_the_margin_and_never_narrows_it(
+    make_measurement: Make, make_latency: MakeLatency, control: float, margin: float, outcome: str
+) -> None:
+    rerun = Rerun("b" * 64, latency=times(make_latency, 1.1), control=times(make_latency, control, 6))
+    verdict = latency_regression.check(make_measurement(baseline=rerun), margin=margin)
+    assert verdict.outcome == outcome
+    assert ("the baseline beside itself measured" in verdict.reason) == (outcome == "inconclusive")

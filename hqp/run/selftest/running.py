@@ -31,7 +31,8 @@ PERCENTS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0)
 class Asked:
     """What is tried: slow-downs in percent, ``runs`` of each and no trial begun after ``minutes``; 0 is no limit.
 
-    ``busy`` processes use a core each beside the trials. Blocks in which the machine was disturbed are dropped, or kept.
+    ``busy`` processes use a core each beside the trials. Blocks in which the machine was disturbed are dropped, unless
+    ``keeps_disturbed``.
     """
 
     device: str

@@ -31,7 +31,8 @@ class Trial:
     """One run of the gate on a file beside itself, or beside one that is slower by a share ``asked`` for.
 
     ``slower`` is the share that was measured when the slower file was made; ``busy`` processes ran beside it on
-    purpose, and ``keeps_disturbed`` says that blocks which the guard would have dropped counted. ``seconds`` is what it all took, the confirmation and its control among it.
+    purpose, and ``keeps_disturbed`` says that blocks which the guard would have dropped counted. ``seconds`` is what it
+    all took, the confirmation and its control among it.
     """
 
     schema_version: int
