@@ -96,6 +96,7 @@ def sidecar_of(**changes: Any) -> Sidecar:
         settings=Settings("hqp", Recipe(), seed=0, delta_max_pp=1.5, targets=Targets()),
         file=ModelFile("b" * 64, 8_000_000, parameters=7_900_000, macs=210_000_000),
         fp32_file=ModelFile("e" * 64, 44_800_000, parameters=11_200_000, macs=334_000_000),
+        weights_sha256="9" * 64,
         filters=Filters(total=4800, kept=3600, inner=1920, inner_kept=960),
         choices=Choices("fisher", 30, 30, None, Calibrated("kl", {"kl": 0.01, "minmax": 0.02}), Policy()),
         accuracy=Accuracies(dense, kept, kept),

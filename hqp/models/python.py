@@ -48,7 +48,7 @@ def bind(argument: str) -> Architecture:
     if not callable(function):
         raise _no_such_function(module, place, name)
     return Architecture(
-        _builder(function, argument),
+        builder_of(function, argument),
         _input_size(module, place),
         digest=_digest(module),
         training=getattr(module, "training", {}),
@@ -65,7 +65,7 @@ def _no_such_function(module: ModuleType, place: str, name: str) -> HqpError:
     return HqpError(wrong, f"def {name}(num_classes)")
 
 
-def _builder(function: Callable[..., nn.Module], name: str) -> Callable[[int], nn.Module]:
+def builder_of(function: Callable[..., nn.Module], name: str) -> Callable[[int], nn.Module]:
     """The function as one of the number of classes, which it may take by name, by place or not at all.
 
     Raises:

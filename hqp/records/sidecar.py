@@ -168,9 +168,10 @@ class Origin:
 class Sidecar:
     """What an artefact is, how it was made, and how good it is.
 
-    ``file`` is the model that is shipped, and ``fp32_file`` the trained one as it was exported. ``notes`` are sentences
-    that the user should know: that the file breaks the bound, or why nothing was removed. ``exports`` are the other
-    formats that it was written in, and ``tried`` the candidates that were judged, in this order.
+    ``file`` is the model that is shipped, and ``fp32_file`` the trained one as it was exported. ``weights_sha256``
+    is the digest of ``weights.safetensors``, what is shipped before it was quantised, as PyTorch has it. ``notes`` are
+    sentences that the user should know: that the file breaks the bound, or why nothing was removed. ``exports`` are the
+    other formats that it was written in, and ``tried`` the candidates that were judged, in this order.
     """
 
     SCHEMA: ClassVar[int] = 2
@@ -181,6 +182,7 @@ class Sidecar:
     settings: Settings
     file: ModelFile
     fp32_file: ModelFile
+    weights_sha256: Digest
     filters: Filters
     choices: Choices
     accuracy: Accuracies

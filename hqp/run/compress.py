@@ -22,7 +22,7 @@ from hqp.run.inputs.request import Request, Resolved, resolve
 from hqp.run.inputs.subject import Subject, subject
 from hqp.run.job import certifying, data_of, job_of, require_engine, samples_of, tell_trained
 from hqp.run.sidecar import sidecar_of
-from hqp.store import Store
+from hqp.store import Store, sha256_of
 
 if TYPE_CHECKING:
     from hqp.compress.search.draft import Draft
@@ -76,13 +76,24 @@ def _key(context: Context, found: Subject, data: dict[str, Any]) -> dict[str, An
 
 
 def _write(folder: Path, context: Context, found: Subject, draft: Draft) -> None:
-    """Puts the three files of an artefact into a folder."""
+    """Puts the files of an artefact into a folder."""
     used = [draft.job.calibration, draft.job.selection]
     if draft.certificate:
         used.append(certifying(context, found))
     shutil.copyfile(draft.file, folder / artifacts.MODEL)
-    documents.write(folder / artifacts.SIDECAR, sidecar_of(context, found, draft, used))
+    _write_weights(folder / artifacts.WEIGHTS, draft)
+    sidecar = sidecar_of(context, found, draft, used, sha256_of(folder / artifacts.WEIGHTS))
+    documents.write(folder / artifacts.SIDECAR, sidecar)
     documents.write_bytes(folder / artifacts.LAYERS, documents.list_to_json(_layers(draft)).encode())
+
+
+def _write_weights(file: Path, draft: Draft) -> None:
+    """Writes the weights that are shipped as they were before they were quantised."""
+    from hqp.compress.channels import groups
+    from hqp.compress.exporting import pruned_weights
+
+    removed = groups.removed(draft.candidates.groups, draft.final.removal)
+    pruned_weights.write(file, draft.candidates.module(draft.final), removed, draft.job.example)
 
 
 def _layers(draft: Draft) -> tuple[LayerRecord, ...]:

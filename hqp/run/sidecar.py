@@ -11,6 +11,7 @@ from hqp import catalog
 from hqp.records import (
     Accuracies,
     Choices,
+    Digest,
     Filters,
     ImagesUsed,
     ModelFile,
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from hqp.compress.search.draft import Draft
 
 
-def sidecar_of(context: Context, found: Subject, draft: Draft, used: Sequence[Samples]) -> Sidecar:
+def sidecar_of(
+    context: Context, found: Subject, draft: Draft, used: Sequence[Samples], weights_sha256: Digest
+) -> Sidecar:
     """What ``hqp.json`` says of a finished draft; ``used`` are the splits whose images took part."""
     from hqp.compress.search.candidate import TRAINED
 
@@ -43,6 +46,7 @@ def sidecar_of(context: Context, found: Subject, draft: Draft, used: Sequence[Sa
         settings=_settings(request, job),
         file=model_file(draft.file),
         fp32_file=model_file(candidates.fp32(TRAINED)),
+        weights_sha256=weights_sha256,
         filters=_filters(draft),
         choices=_choices(draft),
         accuracy=_accuracy(draft),

@@ -47,7 +47,7 @@ def artefacts(project: Path, run: Any) -> dict[str, Path]:
 
 def test_an_artefact_is_a_model_its_sidecar_and_its_layers(artefacts: dict[str, Path]) -> None:
     for method, out in artefacts.items():
-        assert {path.name for path in out.iterdir()} == {"model.onnx", "hqp.json", "layers.json"}
+        assert {path.name for path in out.iterdir()} == {"model.onnx", "hqp.json", "layers.json", "weights.safetensors"}
         sidecar = json.loads((out / "hqp.json").read_text())
         assert (sidecar["settings"]["method"], sidecar["settings"]["delta_max_pp"]) == (method, 3.0)
         assert sidecar["file"]["size_bytes"] == (out / "model.onnx").stat().st_size
@@ -298,6 +298,6 @@ def test_whatever_is_damaged_in_the_store_is_made_anew_and_the_same_bytes_are_sh
     told = re.findall(r"\.hqp/(\w+)/\w+ is damaged \(.*\); it is made anew\n", done.stderr)
     needed = {"artifacts", "images", "sensitivity", "shown", "exported", "ranges", "quantized", "validation", "judged"}
     assert needed <= set(told)
-    for file in ("model.onnx", "layers.json"):
+    for file in ("model.onnx", "layers.json", "weights.safetensors"):
         assert (beside / "out" / file).read_bytes() == (artefacts["hqp"] / file).read_bytes()
     assert json.loads((beside / "out/hqp.json").read_text())["filters"] == json.loads(sidecar)["filters"]

@@ -56,6 +56,7 @@ def made(tmp_path: Path, make_sidecar: Callable[..., Sidecar]) -> Artifact:
     folder.mkdir()
     (folder / artifacts.MODEL).write_bytes(b"network")
     (folder / artifacts.LAYERS).write_text("[]\n")
+    (folder / artifacts.WEIGHTS).write_bytes(b"weights")
     sidecar = make_sidecar(file__sha256=sha256_of(folder / artifacts.MODEL))
     documents.write(folder / artifacts.SIDECAR, sidecar)
     return Artifact(str(folder), sidecar)
@@ -89,7 +90,7 @@ def test_an_export_has_a_folder_of_its_name_with_the_sidecar(
     assert folders[0] == folders[1] and written == [Path(made.path) / artifacts.MODEL]
     delivery.deliver(folders[0], tmp_path / "out", force=False)
     files = {file.relative_to(tmp_path / "out").as_posix() for file in (tmp_path / "out").rglob("*") if file.is_file()}
-    own = {"model.onnx", "hqp.json", "layers.json"}
+    own = {"model.onnx", "hqp.json", "layers.json", "weights.safetensors"}
     assert files == own | {"copy/model.one", "copy/parts/rest", "copy/hqp.json"}
     sidecar = artifacts.read(tmp_path / "out").sidecar
     digests = {name: sha256_of(tmp_path / "out/copy" / name) for name in ("model.one", "parts/rest")}
@@ -136,7 +137,7 @@ def test_a_user_gets_the_exports_he_names_beside_the_artefact(project: Path, run
     assert "exported as openvino: top-1 as" in done.stdout
     out = project / "out/exported"
     names = {file.relative_to(out).as_posix() for file in out.rglob("*") if file.is_file()}
-    own = {"model.onnx", "hqp.json", "layers.json"}
+    own = {"model.onnx", "hqp.json", "layers.json", "weights.safetensors"}
     assert names == own | {"openvino/model.xml", "openvino/model.bin", "openvino/hqp.json"}
     (told,) = json.loads((out / "openvino/hqp.json").read_text())["exports"]
     assert (told["name"], told["images"]) == ("openvino", 100)

@@ -128,10 +128,14 @@ def remove(model: nn.Module, channels: Mapping[str, Sequence[int]], groups: Sequ
         UnknownName: there is no such group.
         HqpError: a channel that the group does not have, or all that it has.
     """
-    lost = removed(groups, channels)
+    return shrunk(model, removed(groups, channels))
+
+
+def shrunk(model: nn.Module, removed: Removed) -> nn.Module:
+    """A copy of the model without these filters, inputs and normalised channels of its layers."""
     smaller = copied(model)
     for name, part in parts(smaller).items():
-        gone = _gone(name, lost)
+        gone = _gone(name, removed)
         if any(gone.values()):
             shrink(part, gone)
     _count_heads(model, smaller)

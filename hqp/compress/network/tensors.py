@@ -15,14 +15,14 @@ from torch import Tensor
 REFUSED = re.compile(r"os error (\d+)")
 
 
-def save(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Writes contiguous tensors that share no memory.
+def save(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Writes contiguous tensors that share no memory, with text beside them.
 
     Raises:
         OSError: the system refuses it.
     """
     try:
-        save_file(dict(tensors), path)
+        save_file(dict(tensors), path, dict(metadata) if metadata else None)
     except SafetensorError as error:
         refused = REFUSED.search(str(error))
         if refused is None:

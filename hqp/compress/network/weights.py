@@ -19,9 +19,10 @@ COUNTS = ("num_batches_tracked", "n_averaged")
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def write(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Writes a state dict as safetensors, each tensor with memory of its own."""
-    tensors.save({name: value.detach().cpu().clone().contiguous() for name, value in state.items()}, path)
+def write(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Writes a state dict as safetensors, each tensor with memory of its own, with text beside them."""
+    owned = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
+    tensors.save(owned, path, metadata)
 
 
 def named_as(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ from hqp.compress.channels.recover import Reference
 from hqp.compress.exporting import export
 from hqp.compress.job import Job, calibration_count, spread_images
 from hqp.compress.network import tensors, weights
-from hqp.compress.network.layers import layers
+from hqp.compress.network.layers import give_biases
 from hqp.compress.quantisation import int8
 from hqp.compress.ranking.collect import Sensitivities
 from hqp.compress.search import passes, recovery, tuning
@@ -188,11 +188,7 @@ class Candidates:
         from safetensors.torch import load_file
 
         smaller, state = groups.remove(self.job.model, candidate.removal, self.groups), load_file(file)
-        for name, layer in layers(smaller).items():
-            bias = state.get(f"{name}.bias")
-            # Recovery gave it one.
-            if bias is not None and layer.bias is None:
-                layer.bias = nn.Parameter(bias)
+        give_biases(smaller, state)
         smaller.load_state_dict(state)
         return smaller
 

@@ -1,4 +1,7 @@
-"""Artefact directories: ``model.onnx``, the sidecar ``hqp.json``, the per-layer record ``layers.json``."""
+"""Artefact directories: ``model.onnx``, the sidecar ``hqp.json``, the per-layer record ``layers.json``, and weights.
+
+``weights.safetensors`` are those of the pruned network before it was quantised.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from hqp.errors import Damaged, HqpError, command
 from hqp.records import Artifact, Sidecar
 from hqp.store import sha256_of
 
-MODEL, SIDECAR, LAYERS = "model.onnx", "hqp.json", "layers.json"
-FILES = (MODEL, SIDECAR, LAYERS)
+MODEL, SIDECAR, LAYERS, WEIGHTS = "model.onnx", "hqp.json", "layers.json", "weights.safetensors"
+FILES = (MODEL, SIDECAR, LAYERS, WEIGHTS)
 
 # What makes an artefact anew that is none.
 FIX = "hqp compress MODEL --method hqp --out DIR"
