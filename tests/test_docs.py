@@ -76,7 +76,7 @@ def follow(page: str, folder: Path, programs: list[str]) -> list[str]:
     text = (DOCS / page).read_text(encoding="utf-8")
     commands = [shlex.split(found["words"]) for found in COMMAND.finditer(text)]
     assert [words[0] for words in commands] == ["pip", *programs]
-    return [run(["-m", *words], folder) for words in commands[1:]]
+    return [run(words[1:] if words[0] == "python" else ["-m", *words], folder) for words in commands[1:]]
 
 
 def test_one_s_own_model_is_compressed_and_gated(tmp_path: Path) -> None:
@@ -84,9 +84,10 @@ def test_one_s_own_model_is_compressed_and_gated(tmp_path: Path) -> None:
     photos(tmp_path / "photos", "train", 200)
     photos(tmp_path / "photos", "val", 500)
     run(["-c", TRAIN], tmp_path)
-    said = follow("own-model.md", tmp_path, ["hqp", "hqp", "pytest", "hqp"])
-    assert "next: hqp bench out/mine" in said[0]
-    assert "gates: 2 passed" in said[2] and (tmp_path / "baselines").is_dir()
+    said = follow("own-model.md", tmp_path, ["hqp", "hqp", "python", "pytest", "hqp"])
+    assert "exported as openvino" in said[0] and "next: hqp bench out/mine" in said[0]
+    assert said[2].startswith("Net(")
+    assert "gates: 2 passed" in said[3] and (tmp_path / "baselines").is_dir()
 
 
 def test_a_first_suite_passes_and_is_reported(tmp_path: Path) -> None:
