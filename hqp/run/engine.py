@@ -19,8 +19,10 @@ from hqp.records import Digest, Recipe, digest_of
 PACKAGE = Path(hqp.__file__).parent
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
-# What makes a model and its file, and what makes the record of its layers.
-MAKERS = (PACKAGE / "compress/pipeline.py", PACKAGE / "compress/exporting/layer_record.py")
+# What makes a model and its file, what writes its weights, and what makes the record of its layers.
+MAKERS = tuple(
+    PACKAGE / "compress" / name for name in ("pipeline.py", "exporting/pruned_weights.py", "exporting/layer_record.py")
+)
 
 
 def engine_digest() -> Digest:
