@@ -54,7 +54,8 @@ def _require_precision(made: Artifact, name: str, device: Device) -> None:
     precision = made.sidecar.settings.recipe.asks_for
     if precision not in device.precisions:
         wrong = f"{made.path} is {precision.upper()}, which device '{name}' lacks"
-        raise HqpError(wrong, "an artefact that was made for it", command("hqp", "compress", "--device", name))
+        made_for_it = command("hqp", "compress", made.sidecar.network.source, "--device", name, "--out", "DIR")
+        raise HqpError(wrong, "an artefact that was made for it", made_for_it)
 
 
 def _fp32_of(made: Artifact, given: Sequence[Artifact]) -> Artifact | None:

@@ -72,7 +72,7 @@ def job_of(context: Context, found: Subject, recipe: Recipe, named: dict[str, An
         selection=selection,
         train_images=len(context.unread(request.dataset, "train", found.reading)),
         train=lambda: samples_of(context, found, "train"),
-        training=recipe_of(found.asked.model, request.dataset),
+        training=recipe_of(found.asked.model, found.asked.dataset, request.dataset),
         seed=request.seed,
         delta_max_pp=request.delta_max_pp,
         targets=request.targets,

@@ -104,7 +104,7 @@ def train(
     """
     plugin = catalog.load("models", model)
     threads = threads or usable_cores()
-    recipe = recipe or recipe_of(plugin, dataset)
+    recipe = recipe or recipe_of(plugin, catalog.load("datasets", dataset), dataset)
     console = console or Console(stderr=True)
     run = Training(model, dataset, out, seed, resume, skip_unreadable, threads, console, recipe, plugin)
     for step in STEPS:

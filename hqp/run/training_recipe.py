@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from hqp import catalog
 from hqp.errors import HqpError, UnknownName
 
 if TYPE_CHECKING:
@@ -16,8 +15,10 @@ if TYPE_CHECKING:
 FINITE = ConfigDict(allow_inf_nan=False)
 
 
-def recipe_of(model: Any, dataset: str) -> TrainingRecipe:
+def recipe_of(model: Any, dataset: Any, name: str) -> TrainingRecipe:
     """The default recipe, changed by ``training`` of the model, of the dataset, and ``training_on`` of this pair.
+
+    ``name`` is the dataset's, by which ``training_on`` knows it.
 
     Raises:
         HqpError: one of them is no dict, or a field's name or type is wrong.
@@ -27,8 +28,8 @@ def recipe_of(model: Any, dataset: str) -> TrainingRecipe:
     own, of_pair = getattr(model, "training", {}), getattr(model, "training_on", {})
     places = {
         "training of the model": own,
-        "training of the dataset": getattr(catalog.load("datasets", dataset), "training", {}),
-        "training_on of the model": of_pair.get(dataset, {}) if isinstance(of_pair, Mapping) else of_pair,
+        "training of the dataset": getattr(dataset, "training", {}),
+        "training_on of the model": of_pair.get(name, {}) if isinstance(of_pair, Mapping) else of_pair,
     }
     fields: dict[str, Any] = {}
     for place, stated in places.items():

@@ -107,7 +107,10 @@ def test_an_artefact_in_a_precision_that_a_device_lacks_is_not_measured_there(
 ) -> None:
     done = run("-m", "hqp", "bench", str(artefacts["hqp"]), "--device", "half_board")
     wrong = f"{artefacts['hqp']} is INT8, which device 'half_board' lacks; an artefact that was made for it"
-    assert (done.returncode, done.stderr) == (2, f"hqp: error: {wrong}; try: hqp compress --device half_board\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"hqp: error: {wrong}; try: hqp compress squarenet --device half_board --out DIR\n",
+    )
 
 
 def test_algorithm_1_ends_within_the_bound(artefacts: dict[str, Path]) -> None:

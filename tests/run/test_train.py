@@ -163,12 +163,15 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_model_s_own_recipe_is_taken_unless_another_is_given() -> None:
-    assert recipe_of(TINY, "noise") == TrainingRecipe(phases=((8, 1), (12, 2)), batch=8)
-    assert recipe_of(TINY, "flipped") == TrainingRecipe(phases=((4, 1),), batch=8, flip=True)
-    assert recipe_of(SimpleNamespace(), "noise") == TrainingRecipe()
+    def recipe_for(model: Any, dataset: str) -> TrainingRecipe:
+        return recipe_of(model, catalog.load("datasets", dataset), dataset)
+
+    assert recipe_for(TINY, "noise") == TrainingRecipe(phases=((8, 1), (12, 2)), batch=8)
+    assert recipe_for(TINY, "flipped") == TrainingRecipe(phases=((4, 1),), batch=8, flip=True)
+    assert recipe_for(SimpleNamespace(), "noise") == TrainingRecipe()
     particular = SimpleNamespace(training=TINY.training, training_on={"flipped": {"phases": ((6, 2),)}})
-    assert recipe_of(particular, "flipped") == TrainingRecipe(phases=((6, 2),), batch=8, flip=True)
-    assert recipe_of(particular, "noise") == recipe_of(TINY, "noise")
+    assert recipe_for(particular, "flipped") == TrainingRecipe(phases=((6, 2),), batch=8, flip=True)
+    assert recipe_for(particular, "noise") == recipe_for(TINY, "noise")
     recipe = TrainingRecipe(phases=((8, 1),), batch=4)
     card = train("tiny", "noise", Path("a"), recipe=recipe, threads=1, console=Console(file=io.StringIO()))
     assert (card.input_size, card.recipe.batch) == (8, 4)
@@ -183,7 +186,7 @@ def test_a_misspelt_name_is_refused_before_anything_is_rendered(model: str, data
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large", "mobilenet_v3_small"])
 def test_the_shipped_models_have_a_recipe_that_ends_at_the_dataset_s_size(name: str) -> None:
-    assert recipe_of(catalog.find("models", name), "signs").sizes[-1] == signs.native_size
+    assert recipe_of(catalog.find("models", name), signs, "signs").sizes[-1] == signs.native_size
 
 
 @pytest.mark.parametrize(
@@ -203,10 +206,12 @@ def test_the_shipped_models_have_a_recipe_that_ends_at_the_dataset_s_size(name: 
 )
 def test_a_recipe_that_is_none_is_refused_with_its_place(stated: Any, said: str) -> None:
     with pytest.raises(HqpError) as refused:
-        recipe_of(SimpleNamespace(training=stated), "noise")
+        recipe_of(SimpleNamespace(training=stated), SimpleNamespace(), "noise")
     assert str(refused.value).startswith(said)
     with pytest.raises(HqpError, match="training_on of the model"):
-        recipe_of(SimpleNamespace(training_on=stated if stated == "epochs" else {"noise": stated}), "noise")
+        recipe_of(
+            SimpleNamespace(training_on=stated if stated == "epochs" else {"noise": stated}), SimpleNamespace(), "noise"
+        )
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_training() -> None:

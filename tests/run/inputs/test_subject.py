@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +104,23 @@ def compress(capsys: Any, model: str, *words: str, out: str = "out") -> tuple[in
 
 def sidecar(out: str = "out") -> Any:
     return json.loads((Path(out) / "hqp.json").read_text())
+
+
+def test_compressing_asks_the_catalogue_once_for_each_name(
+    repository: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: Counter[tuple[str, str]] = Counter()
+    real = catalog.load
+
+    def load(kind: str, name: str) -> Any:
+        asked[kind, name] += 1
+        return real(kind, name)
+
+    monkeypatch.setattr(catalog, "load", load)
+    code, said = compress(capsys, "net.py:build", "--weights", "two.pt")
+    assert code == 0, said
+    assert {kind for kind, _ in asked} == {"models", "datasets", "methods", "devices", "runtimes"}
+    assert set(asked.values()) == {1}
 
 
 def test_a_foreign_model_on_photographs_becomes_an_artefact(repository: Path, capsys: Any) -> None:
