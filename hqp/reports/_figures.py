@@ -35,6 +35,13 @@ MOST_SAMPLES = 20_000
 # Between the rows of a figure that has one a case.
 ROW_INCHES = 0.34
 
+# How a candidate was judged on its way: in which words, with which mark and in which colour.
+JUDGES = {
+    "module": ("pruned, in PyTorch on 'selection'", "o", "accent"),
+    "file": ("the file, in the runtime on 'selection'", "s", "inconclusive"),
+    "certificate": ("the file, in the runtime on 'test'", "D", "pass"),
+}
+
 STYLE: dict[str, Any] = {
     "axes.edgecolor": PALETTE["muted"],
     "axes.grid": True,
@@ -155,6 +162,20 @@ def samples(results: Results, model: str) -> Any:
     return figure
 
 
+def pruning_path(results: Results, model: str) -> Any:
+    """What each judged candidate lost, by the share of its filters that are gone; a cross was not within the bound.
+
+    Above a mark stands its upper limit; a cross at the top ended before its pass did, certain to break the bound.
+    """
+    measured = [row for row in _measured(results, model) if row.sidecar.tried]
+    figure, rows = _figure(max(1, len(measured)), 2.4)
+    for axes, row in zip(rows, measured, strict=False):
+        _draw_path(axes, row)
+    if not measured:
+        rows[0].set_axis_off()
+    return figure
+
+
 def costs(results: Results, model: str) -> Any:
     """What making each artefact took, step by step, beside quantisation-aware training of the same model."""
     measured = [row for row in _measured(results, model) if row.sidecar.spent.steps]
@@ -181,6 +202,7 @@ def costs(results: Results, model: str) -> Any:
 FIGURES: dict[str, Draw] = {
     "accuracy-latency": accuracy_and_latency,
     "speedups": speedups,
+    "pruning-path": pruning_path,
     "samples": samples,
     "costs": costs,
 }
@@ -241,6 +263,27 @@ def _draw_samples(axes: Any, row: Measurement, whole: bool) -> None:
     axes.set_ylim(bottom=0)
     axes.grid(False)
     axes.tick_params(labelsize="small")
+
+
+def _draw_path(axes: Any, row: Measurement) -> None:
+    delta_max_pp = row.sidecar.settings.delta_max_pp
+    # What was given up early has no drop: it stands above the line that it would have crossed.
+    top = 2 * delta_max_pp
+    for judged, (name, marker, colour) in JUDGES.items():
+        tried = [one for one in row.sidecar.tried if one.judged == judged]
+        for one in tried:
+            drop = top if one.drop_pp is None else one.drop_pp
+            limit = drop if one.upper_pp is None else one.upper_pp
+            held = marker if one.held else "x"
+            axes.plot([100 * one.sparsity] * 2, [drop, min(limit, top)], color=PALETTE[colour], linewidth=0.8)
+            axes.plot([100 * one.sparsity], [drop], held, color=PALETTE[colour], markersize=5)
+        if tried:
+            axes.plot([], [], marker, color=PALETTE[colour], markersize=5, label=name)
+    axes.axhline(delta_max_pp, color=PALETTE["fail"], linestyle="--", linewidth=1)
+    axes.set_title(f"{row.case.method}, {row.case.device}")
+    axes.set_xlabel("θ, % of the filters")
+    axes.set_ylabel("top-1 lost, pp")
+    axes.legend(loc="upper left", fontsize="small")
 
 
 def _step_legend(axes: Any, names: Sequence[str]) -> None:

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from hqp import cli, documents
-from hqp.records import Case, Measurement, Results
+from hqp.records import Case, Measurement, Results, Tried
 from hqp.run.plot import draw
 
-FIGURES = ("accuracy-latency", "speedups", "samples", "costs")
+FIGURES = ("accuracy-latency", "speedups", "pruning-path", "samples", "costs")
 
 
 @pytest.fixture
 def results(tmp_path: Path, make_measurement: Callable[..., Measurement], make_results: Callable[..., Results]) -> Path:
     path = tmp_path / "signs.json"
-    documents.write(path, make_results(make_measurement(case=Case("nets/a$b$.py:build", "hqp", "cpu_openvino"))))
+    case = Case("nets/a$b$.py:build", "hqp", "cpu_openvino")
+    measured = make_measurement(case=case)
+    tried = (
+        Tried("module", 0.6, None, None, False),
+        Tried("module", 0.5, 0.4, 0.9, True),
+        Tried("file", 0.5, 0.5, 1.0, True),
+        Tried("certificate", 0.5, 0.6, 1.1, True),
+    )
+    measured = replace(measured, sidecar=replace(measured.sidecar, tried=tried))
+    documents.write(path, make_results(measured))
     return path
 
 
@@ -27,6 +37,7 @@ def test_every_figure_is_an_svg_that_says_what_it_draws(results: Path, tmp_path:
     assert [Path(name).name for name in written] == [f"nets-a-b-.py-build-{name}.svg" for name in FIGURES]
     texts = [ElementTree.parse(name).getroot().itertext() for name in written]
     assert all("hqp" in "".join(one) for one in texts)
+    assert "on 'test'" in (tmp_path / "out" / "nets-a-b-.py-build-pruning-path.svg").read_text(encoding="utf-8")
     again = draw(results, tmp_path / "again", "svg")
     assert [Path(name).read_bytes() for name in written] == [Path(name).read_bytes() for name in again]
 
