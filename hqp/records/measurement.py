@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from hqp.records.artifact import LayerRecord
 from hqp.records.canonical import Digest, digest_of
 from hqp.records.data import Accuracy
 from hqp.records.metric import Metric, metric_named
@@ -135,6 +136,7 @@ class Measurement:
     ``baseline`` is what the artefact of the stored baseline does beside it, where a gate asked for that and a baseline
     was ever recorded. ``skipped_images`` belong to the split that judged, and could not be read.
     ``confirmation`` times the same pair as ``latency`` again, in fresh processes, where a gate failed on ``latency``.
+    ``layers`` is the artefact's per-layer record.
     """
 
     case: Case
@@ -148,6 +150,7 @@ class Measurement:
     baseline: Rerun | None = None
     skipped_images: tuple[str, ...] = ()
     confirmation: PairedLatency | None = None
+    layers: tuple[LayerRecord, ...] = ()
 
     def metric(self, name: str) -> Metric | None:
         """The metric of that name of the whole artefact, or ``None`` where it could not be measured."""

@@ -270,6 +270,31 @@ def _cell(measurement: Measurement, gate: str, judgements: tuple[Judgement, ...]
     return f"({SYMBOLS[shown]})" if shown else ABSENT
 
 
+def layers(measurement: Measurement) -> Section:
+    """The layers of an artefact, before and after compression."""
+    headers = ("layer", "channels", "kept", "S", "S kept", "R", "R kept", "precision")
+    rows = tuple(
+        (
+            layer.layer,
+            str(layer.channels),
+            str(layer.kept_channels),
+            _scientific(layer.sensitivity),
+            _scientific(layer.kept_sensitivity),
+            number(layer.weight_range, 3),
+            number(layer.kept_weight_range, 3),
+            layer.precision,
+        )
+        for layer in measurement.layers
+    )
+    title = f"layers of {measurement.case.method} on {measurement.case.device}"
+    lines = ("S: the mean sensitivity of its filters; R: the range of its weights",)
+    return Section(title, headers, rows, lines, texts=1, model=measurement.case.model)
+
+
+def _scientific(value: float | None) -> str:
+    return ABSENT if value is None else f"{value:.2e}"
+
+
 # --- what follows from it -----------------------------------------------------------------------------------------
 
 

@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass
 from importlib import resources
 
-from hqp.records import Case, Judgement, Results
+from hqp.records import Case, Judgement, Measurement, Results
 from hqp.reports import _figures, _numbers, _sections
 
 suffix = ".html"
 requires = ("jinja2", "matplotlib")
 
-# Beyond so many cases a page shows no samples one by one: nobody looks at hundreds of drawings.
+# Beyond so many cases a page shows nothing of single cases: nobody looks at hundreds of drawings.
 MOST_CASES = 48
 
 # What a browser shows without it: the prologue, the metadata and what the drawing says of its own making.
@@ -47,6 +47,7 @@ class ModelPart:
     name: str
     sections: tuple[_sections.Section, ...]
     figures: tuple[Drawn, ...]
+    layers: tuple[_sections.Section, ...]
 
 
 def render(results: Results) -> str:
@@ -74,13 +75,24 @@ def render(results: Results) -> str:
 def _model(results: Results, model: str) -> ModelPart:
     sections = tuple(section for section in _sections.sections(results) if section.model == model)
     figures = tuple(_drawn(draw, results, model) for draw in _fitting(results))
-    return ModelPart(model, sections, figures)
+    pruned = [row for row in results.measurements if row.case.model == model and _is_pruned(row)]
+    layers = tuple(_sections.layers(row) for row in pruned) if _is_short(results) else ()
+    return ModelPart(model, sections, figures, layers)
+
+
+def _is_pruned(measurement: Measurement) -> bool:
+    return any(layer.kept_channels < layer.channels for layer in measurement.layers)
+
+
+def _is_short(results: Results) -> bool:
+    """Whether a page has room for what is told of each case alone."""
+    return len(results.measurements) <= MOST_CASES
 
 
 def _fitting(results: Results) -> list[_figures.Draw]:
     """The figures that a page of so many cases has room for; ``hqp plot`` draws the others."""
-    short = len(results.measurements) <= MOST_CASES
-    return [draw for draw in _figures.FIGURES.values() if short or draw is not _figures.samples]
+    of_each_case = (_figures.samples, _figures.pruning_path)
+    return [draw for draw in _figures.FIGURES.values() if _is_short(results) or draw not in of_each_case]
 
 
 def _drawn(draw: _figures.Draw, results: Results, model: str) -> Drawn:

@@ -14,6 +14,7 @@ from hqp.measure.stopping import Stopping, is_narrow
 from hqp.records import MOST_PROCESSES, TAIL, Accuracy, Case, Measurement, PairedLatency, Samples, Sidecar
 from hqp.run import probe, worker
 from hqp.run.context import Context
+from hqp.run.inputs import artifacts
 from hqp.run.worker import Pair
 from hqp.stats import sequential
 
@@ -73,6 +74,7 @@ def measure_files(
         fp32_bytes=sidecar.fp32_file.size_bytes,
         metrics=probe.metrics(context, case.device, file),
         skipped_images=_test(context, sidecar, protocol).skipped,
+        layers=artifacts.layers(file.parent),
     )
 
     def clear(latency: PairedLatency) -> bool:

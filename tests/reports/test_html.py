@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hqp.records import Case, Judgement, Measurement, PairedLatency, Results
+from hqp.records import Case, Judgement, LayerRecord, Measurement, PairedLatency, Results
 from hqp.reports import _sections, html
 
 Make = Callable[..., Measurement]
@@ -114,6 +114,20 @@ def test_the_numbers_on_the_page_are_those_of_the_results(opened: Callable[..., 
     assert matrix == [
         ["resnet18", "fp32", "not gated", "not gated"],
         ["resnet18", "hqp", "✓ pass (2)", "✗ fail: speedup"],
+    ]
+
+
+def test_layers_that_lost_channels_are_told_one_by_one(opened: Callable[..., Opened], run: Results) -> None:
+    pruned = LayerRecord("conv1", 64, 40, 1.5e-6, None, 0.5, 0.25, 0.001, 0.0005, "int8")
+    whole = replace(pruned, layer="fc", channels=10, kept_channels=10)
+    dense, fast, slow = run.measurements
+    measured = (replace(dense, layers=(whole,)), replace(fast, layers=(pruned, whole)), slow)
+    page = opened(replace(run, measurements=measured)).page
+    assert page.locator("summary", has_text="layers of").all_inner_texts() == ["layers of hqp on cpu_openvino"]
+    page.locator("summary", has_text="layers of").click()
+    assert rows(page, "layers of") == [
+        ["conv1", "64", "40", "1.50e-06", "–", "0.500", "0.250", "int8"],
+        ["fc", "10", "10", "1.50e-06", "–", "0.500", "0.250", "int8"],
     ]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hqp import documents
 from hqp.errors import Damaged, HqpError, command
-from hqp.records import Artifact, Sidecar
+from hqp.records import Artifact, LayerRecord, Sidecar
 from hqp.store import sha256_of
 
 MODEL, SIDECAR, LAYERS, WEIGHTS = "model.onnx", "hqp.json", "layers.json", "weights.safetensors"
@@ -33,3 +33,13 @@ def read(folder: Path) -> Artifact:
     if not model.is_file() or sha256_of(model) != sidecar.file.sha256:
         raise Damaged(f"{model} is not the file that {SIDECAR} describes", "an artefact as it was written", FIX)
     return Artifact(str(folder), sidecar)
+
+
+def layers(folder: Path) -> tuple[LayerRecord, ...]:
+    """The per-layer record of an artefact.
+
+    Raises:
+        Damaged: it is cut off, or no such record.
+        HqpError: there is none.
+    """
+    return documents.read(folder / LAYERS, tuple[LayerRecord, ...], FIX)

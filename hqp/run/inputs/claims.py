@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hqp import documents, onnx_rules
+from hqp import onnx_rules
 from hqp.errors import Damaged, HqpError
-from hqp.records import Artifact, Certificate, LayerRecord, ModelFile, Sidecar
+from hqp.records import Artifact, Certificate, ModelFile, Sidecar
 from hqp.run.context import Context
 from hqp.run.inputs import artifacts
 from hqp.run.sidecar import model_file
@@ -26,7 +26,7 @@ def require_true(made: Artifact, fp32: Sidecar | None) -> None:
         Damaged: it does; lists all that is told otherwise.
     """
     folder, sidecar = Path(made.path), made.sidecar
-    told = [*_of_model(folder / artifacts.MODEL, sidecar), *_of_layers(folder / artifacts.LAYERS, sidecar)]
+    told = [*_of_model(folder / artifacts.MODEL, sidecar), *_of_layers(folder, sidecar)]
     told += [*_of_fp32(sidecar, fp32), *_of_reading(sidecar), *_of_exports(folder, sidecar)]
     if sidecar.certificate:
         told += _of_certificate(sidecar.certificate, sidecar)
@@ -60,8 +60,8 @@ def _of_file(field: str, claimed: ModelFile, true: ModelFile) -> Told:
         yield f"{field}.{name}", getattr(claimed, name), getattr(true, name)
 
 
-def _of_layers(file: Path, sidecar: Sidecar) -> Told:
-    layers = documents.read(file, tuple[LayerRecord, ...], artifacts.FIX)
+def _of_layers(folder: Path, sidecar: Sidecar) -> Told:
+    layers = artifacts.layers(folder)
     filters = sidecar.filters
     channels = sum(layer.channels for layer in layers)
     kept = sum(layer.kept_channels for layer in layers)
@@ -69,7 +69,7 @@ def _of_layers(file: Path, sidecar: Sidecar) -> Told:
     # The output layer is no part of θ, and loses nothing.
     outputs = channels - filters.total
     if not any(layer.channels == layer.kept_channels == outputs for layer in layers):
-        yield "filters.total", filters.total, f"what {file.name} says"
+        yield "filters.total", filters.total, f"what {artifacts.LAYERS} says"
     yield "filters.kept", filters.kept, kept - outputs
 
     # Which layers hold inner filters is not recorded; that more of them are gone than of all cannot be.
