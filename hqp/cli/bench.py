@@ -2,31 +2,56 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hqp.cli.application import Json, Names, answer, app, rendered
+from hqp.cli.application import Json, answer, app, rendered
+
+MISTAKE = 2
 
 
-@app.command(epilog="Example: hqp bench out/mine --device cpu_openvino")
+@app.command()
 def bench(
-    artefacts: Annotated[list[Path], typer.Argument(metavar="ARTEFACT...", help="Artefact directories.")],
-    device: Annotated[
-        str, typer.Option(help="The device to measure on.", show_default=False, autocompletion=Names("devices"))
+    artefacts: Annotated[
+        list[Path],
+        typer.Argument(metavar="ARTEFACT...", help="Artefact directories, or one that has a folder for each device."),
     ],
+    device: Annotated[
+        str | None, typer.Option(help="The device to measure on; by default the board at hand.", show_default=False)
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(metavar="USER@HOST", help="The board's host, over SSH.", show_default=False)
+    ] = None,
+    suite: Annotated[Path | None, typer.Option(help="The suite whose gates judge.", show_default=False)] = None,
     dataset: Annotated[str | None, typer.Option(help="The artefacts' dataset.", show_default=False)] = None,
+    results: Annotated[Path | None, typer.Option(help="Where the results are written.", show_default=False)] = None,
     json: Json = False,
 ) -> int:
     """Measure finished artefacts on a device."""
+    failed: list[str] = []
 
     def make() -> Any:
+        from hqp import documents
         from hqp.run.bench import bench_artifacts
+        from hqp.run.plugins import HOST_VARIABLE
 
-        return bench_artifacts(artefacts, device, dataset=dataset)
+        if host is not None:
+            # Processes that are started for a measurement have to know it too.
+            os.environ[HOST_VARIABLE] = host
+        benched = bench_artifacts(artefacts, device, dataset=dataset, suite=suite)
+        failed.extend(benched.failed)
+        if results is not None:
+            documents.write(results, benched.results)
+        return benched.results
 
-    return _gated(answer(make, json, lambda results: rendered("table", results)))
+    made = answer(make, json, lambda measured: rendered("table", measured))
+    for line in failed:
+        print(f"hqp: error: {line}", file=sys.stderr)
+    return MISTAKE if failed else _gated(made)
 
 
 def _gated(results: Any) -> int:

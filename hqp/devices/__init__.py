@@ -6,5 +6,6 @@ state beyond what every host reports, asked of the host that the device is on; i
 
 Perhaps it defines ``limit(host) -> str | None`` as well: why numbers taken now are not to be trusted, beyond load, heat
 and lowered clocks, which are watched on every host; and ``elsewhere``, the runtime that drives it from another machine,
-where ``HQP_HOST`` says over SSH where it is.
+where ``HQP_HOST`` says over SSH where it is; and ``recognises(host) -> bool``, whether a host is this kind of device,
+for where none is named.
 """

@@ -30,3 +30,8 @@ def facts(host: Host) -> dict[str, str]:
 def limit(host: Host) -> str | None:
     """What slows the GPU now."""
     return board.limit(host)
+
+
+def recognises(host: Host) -> bool:
+    """Whether the host is this kind of board."""
+    return board.recognises(host)

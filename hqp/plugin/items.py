@@ -41,37 +41,22 @@ class SuiteFile(pytest.File):
         yield CoverageItem.from_parent(self, name="coverage")
 
     def _run(self) -> SuiteRun:
+        from hqp.run import suite_file
         from hqp.run.context import Context
         from hqp.run.reruns import Stored
         from hqp.run.suite import SuiteRun
         from hqp.store import Store
-        from hqp.suite import Suite
 
         config, name = self.config, places.suite_name(self.config, self.path)
         record_command = places.record_command(config, name)
         with places.at_rootdir(config):
-            module = _module(self.path)
-            suite = getattr(module, "suite", None)
-            if not isinstance(suite, Suite):
-                raise HqpError(f"{self.path.name} declares no suite", "suite = Suite(…)", "from hqp import Gate, Suite")
-            question = " ".join((module.__doc__ or self.path.stem).split())
+            question, suite = suite_file.read(self.path)
             context = Context(Store(places.folder(config, "store")))
             stored = Stored(name, places.folder(config, "baselines"), places.folder(config, "artefacts"))
             return SuiteRun(question, suite, context, stored, record_command)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
         return _one_line(excinfo, self.config) or super().repr_failure(excinfo)
-
-
-def _module(path: Path) -> Any:
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location(f"hqp_suite_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise HqpError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _refuse_processes(config: pytest.Config) -> None:

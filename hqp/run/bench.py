@@ -1,28 +1,52 @@
-"""``hqp bench``: finished artefacts, measured on a device."""
+"""``hqp bench``: finished artefacts, measured on a device, and judged where a suite says by what."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from hqp import catalog, transport
 from hqp.errors import HqpError, command
 from hqp.records import Artifact, Case, Device, Measurement, Results
-from hqp.run import judge
+from hqp.run import judge, suite_file
 from hqp.run.context import Context
 from hqp.run.inputs import artifacts, claims
+from hqp.run.judge import ResolvedSuite
 from hqp.run.measuring import Protocol, measure_files
+from hqp.run.plugins import HOST_VARIABLE
+from hqp.run.reruns import Stored
 from hqp.run.results import results
+from hqp.run.suite import SuiteRun
 from hqp.store import Store
 
+BASELINES = Path("baselines")
 
-def bench_artifacts(paths: Sequence[Path], device: str, *, dataset: str | None = None) -> Results:
-    """The measurements of finished artefacts on a device, beside FP32 where one of them is the same model's FP32."""
-    given = tuple(artifacts.read(path) for path in paths)
+
+@dataclass(frozen=True)
+class Benched:
+    """What was measured and judged, and why other cases were not, a line each."""
+
+    results: Results
+    failed: tuple[str, ...]
+
+
+def bench_artifacts(
+    paths: Sequence[Path], device: str | None, *, dataset: str | None = None, suite: Path | None = None
+) -> Benched:
+    """The measurements of finished artefacts on a device, beside FP32 where one of them is the same model's FP32.
+
+    A path may be a folder with one folder of artefacts for each device. Without a ``device`` it is the board at hand.
+    The gates of ``suite`` judge the cases; one that cannot be measured leaves the others as they are.
+    """
     context = Context(Store(Path(".hqp")))
-    declared = context.plugins.device(device)
+    name = device or recognised(context)
+    declared = context.plugins.device(name)
     context.plugins.runtime(declared)
+    given = tuple(artifacts.read(folder) for path in paths for folder in artifacts.below(path, name))
     for made in given:
-        _require_precision(made, device, declared)
+        _require_precision(made, name, declared)
         _require_dataset(context, made, dataset)
     _refuse_twice(given)
 
@@ -31,13 +55,85 @@ def bench_artifacts(paths: Sequence[Path], device: str, *, dataset: str | None =
         fp32 = _fp32_of(made, given)
         claims.require_true(made, fp32.sidecar if fp32 else None)
         claims.require_same_images(context, made)
+    context.environment(name)
+    if suite is not None:
+        return _judged(context, suite, name, given)
+    return _measured_all(context, name, given)
 
-    measurements = []
+
+def recognised(context: Context) -> str:
+    """The device that the host at hand is.
+
+    Raises:
+        HqpError: no device recognises it.
+    """
+    host = transport.host(os.environ.get(HOST_VARIABLE, ""))
+    for name in catalog.names("devices"):
+        recognises = getattr(catalog.find("devices", name), "recognises", None)
+        if recognises is not None and recognises(host):
+            return name
+    wrong = f"no device was named, and {host.name} is no board that one recognises"
+    raise HqpError(wrong, "--device NAME, or --host USER@BOARD", "hqp list devices")
+
+
+@dataclass(eq=False)
+class _ArtefactRun(SuiteRun):
+    """A suite on one device whose artefacts are given, so that nothing is compressed and no torch is needed."""
+
+    device: str = ""
+    given: Mapping[Case, Artifact] = field(default_factory=dict)
+
+    def _resolved(self) -> ResolvedSuite:
+        return ResolvedSuite(judge.resolve_gates(self.suite), {})
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        return tuple(case for case in self.suite.cases() if case.device == self.device)
+
+    def _made(self, case: Case) -> Artifact:
+        if case not in self.given:
+            raise HqpError(f"there is no artefact of {case}", "one of each case of the suite", "nox -s compress")
+        return self.given[case]
+
+
+def _judged(context: Context, suite: Path, device: str, given: Sequence[Artifact]) -> Benched:
+    question, declared = suite_file.read(suite)
+    if device not in declared.devices:
+        raise HqpError(f"{suite} is not for {device}", f"one of its devices: {', '.join(declared.devices)}")
+    # One name for each device: boards are measured side by side.
+    stored = Stored(suite.stem, BASELINES, BASELINES / "files")
+    record = command("hqp", "baseline", "update", "RESULTS")
+    by_case = {_case_of(made, device): made for made in given}
+    run = _ArtefactRun(question, declared, context, stored, record, device=device, given=by_case)
+    failed = []
+    for case in run.cases:
+        try:
+            for bound in run.binding(case):
+                run.judge(case, bound)
+            run.show(case)
+        except (HqpError, OSError) as error:
+            failed.append(f"{case}: {error}")
+    return Benched(run.results(), tuple(failed))
+
+
+def _measured_all(context: Context, device: str, given: Sequence[Artifact]) -> Benched:
+    measurements, failed = [], []
     for number, made in enumerate(given, 1):
-        case = Case(made.sidecar.network.name, made.sidecar.settings.method, device)
-        with context.progress.case(str(case), number, len(given)):
-            measurements.append(_measured(context, case, made, _fp32_of(made, given)))
-    return results("bench", "what these artefacts do on this device", tuple(measurements), ())
+        case = _case_of(made, device)
+        try:
+            with context.progress.case(str(case), number, len(given)):
+                measurements.append(_measured(context, case, made, _fp32_of(made, given)))
+        except HqpError as error:
+            # What is measured of the others in the meantime is kept.
+            if len(given) == 1:
+                raise
+            failed.append(f"{case}: {error}")
+    made_of = results("bench", "what these artefacts do on this device", tuple(measurements), ())
+    return Benched(made_of, tuple(failed))
+
+
+def _case_of(made: Artifact, device: str) -> Case:
+    return Case(made.sidecar.network.name, made.sidecar.settings.method, device)
 
 
 def _require_dataset(context: Context, made: Artifact, named: str | None) -> None:

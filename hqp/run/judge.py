@@ -96,12 +96,21 @@ def resolve(suite: Suite, plugins: Plugins) -> ResolvedSuite:
     }
     if suite.keep and not any(resolved[case].recipe.pruning for case in cases):
         raise HqpError("keep of a suite is set, and none of its methods removes filters", "a method that prunes")
+    return ResolvedSuite(resolve_gates(suite), resolved)
+
+
+def resolve_gates(suite: Suite) -> tuple[Bound, ...]:
+    """The gates of a suite alone, for where its models and methods are not at hand: a board without torch.
+
+    Raises:
+        HqpError: a gate's name or limit is wrong, or it binds no case.
+    """
     bounds = tuple(_bound(suite, gate) for gate in suite.gates)
     _require_one_of_a_name(suite, bounds)
     if any(bound.timed for bound in bounds) and suite.rounds < FEWEST_ROUNDS:
         wrong = f"rounds of the suite is {suite.rounds}, of which no gate on time can decide"
         raise HqpError(wrong, f"{FEWEST_ROUNDS} or more", "rounds=40")
-    return ResolvedSuite(bounds, resolved)
+    return bounds
 
 
 def _require_one_of_a_name(suite: Suite, bounds: tuple[Bound, ...]) -> None:

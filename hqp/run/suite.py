@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hqp.errors import HqpError
 from hqp.gates import BASELINE_LATENCY, LATENCY
-from hqp.records import Case, Judgement, Measurement, Results
+from hqp.records import Artifact, Case, Judgement, Measurement, Results
 from hqp.run import compress, judge, measuring, reruns, results, timing
 from hqp.run.context import Context
 from hqp.run.inputs import artifacts
@@ -38,7 +38,10 @@ class SuiteRun:
     _judged: dict[tuple[str, Case], Judgement] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.resolved = judge.resolve(self.suite, self.context.plugins)
+        self.resolved = self._resolved()
+
+    def _resolved(self) -> ResolvedSuite:
+        return judge.resolve(self.suite, self.context.plugins)
 
     @property
     def bounds(self) -> tuple[Bound, ...]:
@@ -105,13 +108,16 @@ class SuiteRun:
 
     def _measure(self, case: Case) -> Measurement:
         dense_case = replace(case, method=judge.REFERENCE_METHOD)
-        made, reference = (compress.artifact(self.context, self.resolved.cases[one]) for one in (case, dense_case))
+        made, reference = self._made(case), self._made(dense_case)
         self._files[case] = Path(made.path) / artifacts.MODEL
         dense = (reference.sidecar, Path(reference.path) / artifacts.MODEL)
         self._dense[case] = (reference.sidecar.file.sha256, dense[1])
         wanted = self.wanted(case, LATENCY)
         protocol, file = self.protocol(wanted), self._files[case]
         return measuring.measure_files(self.context, case, made.sidecar, file, dense, protocol, wanted.is_clear)
+
+    def _made(self, case: Case) -> Artifact:
+        return compress.artifact(self.context, self.resolved.cases[case])
 
     def _supplied(self, case: Case, bound: Bound) -> Measurement:
         """The measurement of a measured case with what a gate needs of the baseline, rerun when it is first needed."""

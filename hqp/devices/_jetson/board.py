@@ -84,6 +84,10 @@ class Board:
         }
         return {key: value for key, value in told.items() if value}
 
+    def recognises(self, host: Host) -> bool:
+        """Whether a host is this kind of board, in whatever state."""
+        return bool(module.matching(survey(host, COMPATIBLE).get(COMPATIBLE, ""), self.modules))
+
     def limit(self, host: Host) -> str | None:
         """What slows the GPU now: a clock below the one it is locked at."""
         clock = gpu_clock(survey(host, *GPU_CLOCKS))

@@ -19,6 +19,12 @@ FILES = (MODEL, SIDECAR, LAYERS, WEIGHTS)
 FIX = "hqp compress MODEL --method hqp --out DIR"
 
 
+def below(folder: Path, device: str) -> tuple[Path, ...]:
+    """The directories of artefacts that a path stands for: itself, or those under a folder named like the device."""
+    found = tuple(sorted(sidecar.parent for sidecar in (folder / device).glob(f"*/{SIDECAR}")))
+    return found or (folder,)
+
+
 def read(folder: Path) -> Artifact:
     """The artefact in a directory.
 
