@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nox
@@ -13,6 +17,11 @@ nox.options.error_on_missing_interpreters = True
 
 RESULTS = Path(".hqp", "results")
 PYTHON_FILES = ("hqp", "tests", "suites", "noxfile.py", "conftest.py")
+# What boards measure is made elsewhere: a folder for each device, and in it one for each case.
+ARTEFACTS = Path("artefacts")
+BOARDS = ("jetson_nano", "jetson_xavier_nx", "jetson_orin_nano")
+BOARD_MODELS = ("mobilenet_v3_large", "resnet18")
+BOARD_METHODS = ("fp32", "fp16", "q8", "magnitude", "bn_gamma", "hqp")
 # The embedded checkpoints, as `hqp train` makes them.
 TRAINED = ("resnet18", "mobilenet_v3_large", "mobilenet_v3_small")
 # Each of the Python interfaces that the runtime has to speak, and the tests that ask NVIDIA.
@@ -78,6 +87,48 @@ def tensorrt_contract(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Compress, measure and judge: the embedded default, on the built wheel."""
     _run(session, "pytest", "suites/signs.py", "--junitxml", str(RESULTS / "junit.xml"), *session.posargs)
+
+
+@nox.session(requires=["environment"], venv_backend="none", default=False)
+def compress(session: nox.Session) -> None:
+    """Artefacts of the road-sign networks for boards, on a workstation: `nox -s compress -- jetson_nano …`."""
+    for device in session.posargs or BOARDS:
+        for model in BOARD_MODELS:
+            for method in BOARD_METHODS:
+                out = ARTEFACTS / device / f"{model}-{method}"
+                words = ("--dataset", "signs", "--device", device, "--method", method, "--out", str(out))
+                _run(session, "hqp", "compress", model, *words)
+
+
+# A board's own TensorRT is a package of its system.
+@nox.session(name="jetson-bench", venv_params=["--system-site-packages"], default=False)
+def jetson_bench(session: nox.Session) -> None:
+    """Measure and judge artefacts on a board: on it, or `-- --host user@nano`, several hosts side by side."""
+    session.install(".")
+    hosts, words = _hosts(session.posargs)
+    folders = session.bin_paths
+    python = str(Path(folders[0], "python")) if folders else sys.executable
+    # Each in a process of its own; what one board does is no matter to another.
+    processes = [subprocess.Popen([python, "-m", "hqp", *_bench_words(host, words)]) for host in hosts or [""]]
+    worst = max(process.wait() for process in processes)
+    if worst:
+        # A verdict that is no pass is 1, a mistake 2, as everywhere; nox itself knows 1 alone.
+        raise SystemExit(worst)
+
+
+def _hosts(words: list[str]) -> tuple[list[str], list[str]]:
+    """The hosts that ``--host`` names, and the other words."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--host", action="append", default=[])
+    given, others = parser.parse_known_args(words)
+    return given.host, others
+
+
+def _bench_words(host: str, words: list[str]) -> list[str]:
+    name = re.sub(r"[^\w.-]", "_", host) or "here"
+    given = words or [str(ARTEFACTS), "--suite", "suites/jetson_signs.py"]
+    there = ["--host", host] if host else []
+    return ["bench", *given, *there, "--results", str(RESULTS / f"jetson-{name}.json")]
 
 
 @nox.session(requires=["environment"], venv_backend="none", default=False)
