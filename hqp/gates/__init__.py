@@ -6,8 +6,8 @@ A file defines
   suite may set; those without a default must be set;
 * ``limits``: the range of each of them, ``{"max_pp": Limit(0, 50, "why nothing beyond it can ever fail")}``;
 * ``needs``: what must be measured for it beyond the case itself: ``"fp32"``, the same model's FP32 file, which such a
-  gate therefore does not judge; ``"baseline_latency"`` and ``"baseline_accuracy"``, the artefact of the stored baseline
-  rerun beside the case.
+  gate therefore does not judge; ``"fp16"``, FP16 of the same model, timed beside the case; ``"baseline_latency"`` and
+  ``"baseline_accuracy"``, the artefact of the stored baseline rerun beside the case.
 
 * ``timed``, of a gate on time: which pair it judges, ``LATENCY`` (beside FP32) or ``BASELINE_LATENCY``. That pair is
   timed until the gate decides or the suite's rounds are used up, and timed again before the gate fails;

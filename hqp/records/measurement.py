@@ -137,6 +137,7 @@ class Measurement:
     was ever recorded. ``skipped_images`` belong to the split that judged, and could not be read.
     ``confirmation`` times the same pair as ``latency`` again, in fresh processes, where a gate failed on ``latency``.
     ``layers`` is the artefact's per-layer record.
+    ``fp16_latency`` times the artefact beside FP16 of the same model, where a gate asked for that.
     """
 
     case: Case
@@ -151,6 +152,7 @@ class Measurement:
     skipped_images: tuple[str, ...] = ()
     confirmation: PairedLatency | None = None
     layers: tuple[LayerRecord, ...] = ()
+    fp16_latency: PairedLatency | None = None
 
     def metric(self, name: str) -> Metric | None:
         """The metric of that name of the whole artefact, or ``None`` where it could not be measured."""

@@ -17,6 +17,8 @@ from hqp.suite import FEWEST_ROUNDS, Gate, Suite
 
 # What speed-ups and drops are measured against.
 REFERENCE_METHOD = "fp32"
+# What INT8 has to beat where a device computes in FP16.
+HALF_METHOD = "fp16"
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,9 @@ def _bound(suite: Suite, gate: Gate) -> Bound:
         )
     if not any(map(bound.binds, suite.cases())):
         raise HqpError(f"gate '{gate.name}' binds no case of the suite", "a method that it can judge")
+    if HALF_METHOD in bound.plugin.needs and HALF_METHOD not in suite.methods:
+        wrong = f"gate '{gate.name}' compares with {HALF_METHOD}, which the suite lacks"
+        raise HqpError(wrong, f'methods=("{HALF_METHOD}", …)')
     _require_limits(bound)
     return bound
 

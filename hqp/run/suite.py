@@ -120,13 +120,26 @@ class SuiteRun:
         return compress.artifact(self.context, self.resolved.cases[case])
 
     def _supplied(self, case: Case, bound: Bound) -> Measurement:
-        """The measurement of a measured case with what a gate needs of the baseline, rerun when it is first needed."""
+        """The measurement of a measured case with what a gate needs beside it, timed when it is first needed."""
+        if judge.HALF_METHOD in bound.plugin.needs and case.method != judge.HALF_METHOD:
+            self._measured[case] = self._beside_fp16(case)
         if _needs_baseline(bound):
             measured, file, needs = self._measured[case], self._files[case], bound.plugin.needs
             wanted = self.wanted(case, BASELINE_LATENCY)
             protocol, is_clear = self.protocol(wanted), wanted.is_clear
             self._measured[case] = reruns.supply(self.context, self.stored, needs, measured, file, protocol, is_clear)
         return self._measured[case]
+
+    def _beside_fp16(self, case: Case) -> Measurement:
+        """The measurement of a case with its times beside FP16 of the same model."""
+        measured = self._measured[case]
+        if measured.fp16_latency is not None:
+            return measured
+        half = self._made(replace(case, method=judge.HALF_METHOD))
+        reference = (half.sidecar.file.sha256, Path(half.path) / artifacts.MODEL)
+        protocol, file = self.protocol(self.wanted(case, LATENCY)), self._files[case]
+        times = measuring.time_pair(self.context, case.device, reference, file, protocol, "latency beside FP16")
+        return replace(measured, fp16_latency=times)
 
     def _confirmed(self, case: Case, bound: Bound) -> Measurement:
         """The measurement of a case that fails a gate, timed again where the gate judges time."""

@@ -91,19 +91,6 @@ def facts(host):
     return {"board": "half"}
 '''
 
-# What TensorRT takes of a file, made and verified here.
-SIGNED_DEVICE = '''
-"""INT8 that TensorRT takes; onnxruntime here stands for its engine."""
-
-from hqp.records import Device, Policy
-
-policy = Policy("int8", symmetric=True, float_results=True)
-device = Device("onnxruntime", 1, ("fp32", "int8"), policy, "INT8 for TensorRT")
-
-def facts(host):
-    return {"board": "signed"}
-'''
-
 SUITE = '''
 """Coloured squares: HQP keeps the bound."""
 
@@ -131,7 +118,6 @@ ENTRY_POINTS = """
 datasets.squares = own_dataset
 models.squarenet = own_model
 devices.half_board = own_device
-devices.signed_cpu = own_signed_device
 """
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -148,7 +134,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "own_dataset.py").write_text(DATASET)
     (root / "own_model.py").write_text(MODEL)
     (root / "own_device.py").write_text(DEVICE)
-    (root / "own_signed_device.py").write_text(SIGNED_DEVICE)
     (root / "suites").mkdir()
     (root / "suites" / "squares.py").write_text(SUITE)
     plugin = "" if _installed() else " -p hqp.plugin"

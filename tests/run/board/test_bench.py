@@ -40,7 +40,7 @@ def artefacts(project: Path, run: Any) -> Path:
     folder = project / "artefacts"
     for method in ("fp32", "q8"):
         out = folder / "jetson_xavier_nx" / f"squarenet-{method}"
-        words = ("--dataset", "squares", "--device", "signed_cpu", "--method", method, "--out", str(out))
+        words = ("--dataset", "squares", "--device", "jetson_xavier_nx", "--method", method, "--out", str(out))
         done = run("-m", "hqp", "compress", "squarenet", *words)
         assert done.returncode == 0, done.stderr
     (project / "suites" / "board.py").write_text(SUITE)
