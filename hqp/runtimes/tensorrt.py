@@ -76,9 +76,10 @@ def build(trt: ModuleType, file: Path, timing: Path) -> bytes:
             config.set_timing_cache(cache, False)
         plan = network.build(config)
         timing.parent.mkdir(parents=True, exist_ok=True)
-        documents.write_bytes(timing, bytes(config.get_timing_cache().serialize()))
-        # The network is freed last but one, what it configured before it.
-        del config, cache
+        timed = config.get_timing_cache()
+        documents.write_bytes(timing, bytes(timed.serialize()))
+        # What was made of the builder goes before it.
+        del timed, cache, config
     return plan
 
 

@@ -92,9 +92,9 @@ class Execution:
             self._graph = self._cuda.capture(self._stream, self._enqueue)
             self._cuda.launch(self._graph, self._stream)
             self._cuda.wait(self._stream)
-        except HqpError as error:
+        except HqpError as refused:
             self._graph = 0
-            return error.wrong
+            return refused.wrong
         return ""
 
     def _start(self) -> None:
