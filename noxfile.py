@@ -24,10 +24,17 @@ BOARD_MODELS = ("mobilenet_v3_large", "resnet18")
 BOARD_METHODS = ("fp32", "fp16", "q8", "magnitude", "bn_gamma", "hqp")
 # The embedded checkpoints, as `hqp train` makes them.
 TRAINED = ("resnet18", "mobilenet_v3_large", "mobilenet_v3_small")
-# Each of the Python interfaces that the runtime has to speak, and the tests that ask NVIDIA.
-TENSORRT_BINDINGS = ("10.16.1.11", "11.4.0.106")
-TENSORRT_CONTRACT = tuple(
-    f"tests/runtimes/test_tensorrt_{part}.py" for part in ("mutants", "engines", "methods", "bindings")
+# The Python interfaces that the runtime has to speak, and the tests that ask NVIDIA.
+TENSORRT_BINDINGS = (
+    "tensorrt-bindings==8.6.1",
+    "tensorrt-cu13-bindings==10.16.1.11",
+    "tensorrt-cu13-bindings==11.4.0.106",
+)
+TENSORRT_CONTRACT = (
+    "tests/runtimes/test_tensorrt_mutants.py",
+    "tests/runtimes/test_tensorrt_engines.py",
+    "tests/runtimes/test_tensorrt_bindings.py",
+    "tests/run/test_tensorrt_methods.py",
 )
 # What mypy needs to know of the dependencies; torch and the runtimes count as untyped (see pyproject.toml).
 TYPED = ("mypy>=1.14", "nox", "types-psutil", "types-tabulate", "pytest-benchmark", "hypothesis")
@@ -76,9 +83,10 @@ def tensorrt_contract(session: nox.Session) -> None:
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     packages = str(session.run("python", "-c", where, silent=True)).strip()
     wheels = Path(session.cache_dir, session.name).absolute()
-    for version in TENSORRT_BINDINGS:
-        words = ("download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(wheels))
-        session.run("python", "-m", "pip", *words, f"tensorrt-cu13-bindings=={version}")
+    for requirement in TENSORRT_BINDINGS:
+        words = ("download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(wheels), requirement)
+        # A version that has no wheel for this Python is skipped by its test, with that reason.
+        session.run("python", "-m", "pip", *words, success_codes=[0, 1])
     found = {"PYTHONPATH": packages, "HQP_TENSORRT_BINDINGS": str(wheels)}
     _run(session, "pytest", *TENSORRT_CONTRACT, *session.posargs, env=found)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import tempfile
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,6 +13,7 @@ import hqp
 from hqp import catalog
 from hqp.errors import HqpError, NotInstalled
 from hqp.run.inputs import checkpoints
+from hqp.runtimes._tensorrt import nvidia
 
 # Distributions by extra; the empty extra is what every installation has.
 PACKAGES = {
@@ -21,6 +23,7 @@ PACKAGES = {
     "onnxruntime": ("onnxruntime",),
     "timm": ("timm",),
     "jetson": ("tensorrt", "pycuda"),
+    "tensorrt-contract": nvidia.PACKAGES,
 }
 PLUGINS = ("datasets", "models", "runtimes", "devices")
 
@@ -38,7 +41,7 @@ class Finding:
 
 def doctor() -> tuple[Finding, ...]:
     """What is usable here: the machine, packages, plug-ins, checkpoints and data."""
-    return (_machine(), *_packages(), *_plugins(), *_checkpoints(), _data())
+    return (_machine(), *_packages(), *_plugins(), _parser(), *_checkpoints(), _data())
 
 
 def _machine() -> Finding:
@@ -78,6 +81,33 @@ def _usable(kind: str, name: str) -> None:
     plugin = catalog.require(kind, name)
     if hasattr(plugin, "device"):
         catalog.require("runtimes", plugin.device.runtime)
+
+
+def _parser() -> Finding:
+    """NVIDIA's ONNX parser, which needs no GPU; it is asked about a file of one node, so that it is known to answer."""
+    name = "NVIDIA's ONNX parser"
+    if not nvidia.installed():
+        fix = "pip install 'hqp[tensorrt-contract]'"
+        return Finding("parser", name, False, "not installed; files for TensorRT are seen by the lint alone", fix)
+    with tempfile.TemporaryDirectory(prefix="hqp-") as folder:
+        file = Path(folder, "relu.onnx")
+        file.write_bytes(_one_node())
+        try:
+            (answer,) = nvidia.ask([file])
+        except HqpError as error:
+            return Finding("parser", name, False, error.wrong, f"pip install {' '.join(nvidia.PACKAGES)}")
+    refusal = str(answer.refusals[0]) if answer.refusals else ""
+    return Finding("parser", name, not refusal, refusal or "asked about each file that is made for TensorRT")
+
+
+def _one_node() -> bytes:
+    from onnx import TensorProto, helper
+
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2]) for name in ("input", "logits")]
+    graph = helper.make_graph([helper.make_node("Relu", ["input"], ["logits"], "relu")], "one", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def _checkpoints() -> list[Finding]:

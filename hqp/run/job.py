@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hqp import catalog
+from hqp import catalog, onnx_rules
 from hqp.errors import HqpError, NotInstalled
 from hqp.records import Accuracy, Judged, Ranking, Recipe, Samples
 from hqp.run.context import Context
@@ -19,6 +19,7 @@ from hqp.run.inputs import expected
 from hqp.run.inputs.request import Request, resolve
 from hqp.run.inputs.subject import Subject, identity, subject, trained
 from hqp.run.training_recipe import recipe_of
+from hqp.runtimes._tensorrt import nvidia
 
 if TYPE_CHECKING:
     from hqp.compress.job import Job
@@ -48,6 +49,8 @@ def job_of(context: Context, found: Subject, recipe: Recipe, named: dict[str, An
     selection = samples_of(context, found, "selection")
 
     def evaluate(file: Path) -> Judged:
+        if context.plugins.device(request.device).policy.symmetric:
+            _require_for_tensorrt(file)
         return context.judged(file, judge, selection, found.size)
 
     def test(file: Path) -> Judged:
@@ -88,6 +91,16 @@ def job_of(context: Context, found: Subject, recipe: Recipe, named: dict[str, An
         warn=context.progress.say,
         told=functools.partial(tell_trained, context, request),
     )
+
+
+def _require_for_tensorrt(file: Path) -> None:
+    """Passes a file that TensorRT takes, before a board is asked: the lint says so, and NVIDIA's parser where it is.
+
+    Raises:
+        HqpError: one of them finds a fault; with the node and the reason.
+    """
+    onnx_rules.check(file, symmetric_only=True)
+    nvidia.require_parsed(file)
 
 
 def _latency_ms(context: Context, device: str, file: Path) -> float:
