@@ -1,7 +1,8 @@
 """The pytest plug-in: one test per case and gate that binds it, and one coverage test per suite.
 
 A ``.py`` file that declares a suite is one where it stands in a folder named ``suites`` or is asked for by name. It is
-collected into ``suites/signs.py::CASE::GATE``.
+collected into ``suites/signs.py::CASE::GATE``. ``-m "compressed(gate='speedup')"`` selects by gate, model, method
+or device.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hqp.errors import HqpError
-from hqp.plugin.items import RUNS, SuiteFile, SuiteItem
+from hqp.plugin import benchmarks
+from hqp.plugin.items import FILES, SuiteFile, SuiteItem
 from hqp.plugin.places import OPTIONS, is_suite, results_file
 
 if TYPE_CHECKING:
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 
 MISTAKE = 2
 
-# Each suite's results, and what could not be written of them.
-RESULTS = pytest.StashKey[list["Results"]]()
+# Each suite's results, by the node id of its file, and what could not be written of them.
+RESULTS = pytest.StashKey[dict[str, "Results"]]()
 UNWRITTEN = pytest.StashKey[list[str]]()
 
 
@@ -36,6 +38,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for name, (default, text) in OPTIONS.items():
         group.addoption(f"--hqp-{name}", metavar="DIR", help=f"{text} (default: {default})")
         parser.addini(f"hqp_{name}", text)
+    partial = "cases that are deselected are not missed by a suite's coverage test"
+    group.addoption("--hqp-partial", action="store_true", help=partial)
+    parser.addini("hqp_partial", partial, type="bool", default=False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker of what suites ask for, which ``--strict-markers`` wants to know."""
+    # Not `hqp`: -k looks into the names of markers too, and `-k hqp` chooses a method.
+    text = "compressed(gate, model, method, device): a gate on a case of a suite, or the suite's coverage."
+    config.addinivalue_line("markers", text)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -56,23 +68,26 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     if session.config.option.collectonly:
         return
     wanted = {item.run for item in session.items if isinstance(item, SuiteItem)}
-    for run in session.config.stash.get(RUNS, []):
-        if run in wanted:
+    for file in session.config.stash.get(FILES, []):
+        if file.run in wanted:
             try:
-                documents.require_place(results_file(session.config, run.name), "--hqp-store DIR")
+                documents.require_place(results_file(session.config, file.run.name), "--hqp-store DIR")
             except HqpError as error:
                 pytest.exit(f"hqp: error: {error}", returncode=MISTAKE)
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
+# pytest-benchmark writes its files as a wrapper of this hook, too, and must have the cases before.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
     """What was measured is written, also where the run was interrupted."""
     from hqp import documents
 
     stash = session.config.stash
-    made = [run.results() for run in stash.get(RUNS, [])]
-    stash[RESULTS] = [results for results in made if results.measurements]
-    stash[UNWRITTEN] = []
-    for results in stash[RESULTS]:
+    made = {file.nodeid: file.run.results() for file in stash.get(FILES, [])}
+    measured = {file: results for file, results in made.items() if results.measurements}
+    stash[RESULTS], stash[UNWRITTEN] = measured, []
+    benchmarks.hand_over(session.config, measured)
+    for results in measured.values():
         path = results_file(session.config, results.suite)
         try:
             documents.write(path, results)
@@ -81,6 +96,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             # The tables are printed all the same: they are all that is left of the run.
             stash[UNWRITTEN].append(f"hqp: error: {error.filename or path} was not written: {error.strerror}")
             session.exitstatus = MISTAKE
+    yield
 
 
 def _summarise_job(results: Results) -> None:
@@ -99,7 +115,7 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     from hqp.run.results import shown
 
     unwritten = config.stash.get(UNWRITTEN, [])
-    for results in config.stash.get(RESULTS, []):
+    for results in config.stash.get(RESULTS, {}).values():
         terminalreporter.section(f"suite {results.suite}")
         terminalreporter.write_line(_legible(catalog.load("reports", "table").render(results)))
         if not unwritten:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from hqp.run.judge import Bound
     from hqp.run.suite import SuiteRun
 
-RUNS = pytest.StashKey[list["SuiteRun"]]()
+# The suites that were collected.
+FILES = pytest.StashKey[list["SuiteFile"]]()
 
 
 class GateFailed(Exception):
@@ -34,7 +36,7 @@ class SuiteFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         _refuse_processes(self.config)
         self.run = self._run()
-        self.config.stash.setdefault(RUNS, []).append(self.run)
+        self.config.stash.setdefault(FILES, []).append(self)
         for case in self.run.cases:
             if self.run.binding(case):
                 yield CaseCollector.from_parent(self, name=str(case), case=case)
@@ -127,11 +129,14 @@ class GateItem(SuiteItem):
     def __init__(self, *, case: Case, bound: Bound, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.case, self.bound = case, bound
+        self.add_marker(pytest.mark.compressed(gate=bound.gate.name, **asdict(case)))
 
     def check(self) -> None:
+        from hqp.run.figures import figures
+
         judgement = self.run.judge(self.case, self.bound)
         # In place of those of an earlier try.
-        self.user_properties[:] = _properties(judgement)
+        self.user_properties[:] = [*_properties(judgement), *figures(self.run.measure(self.case)).items()]
         if judgement.verdict is None:
             pytest.skip(judgement.skipped or "nothing to judge")
         outcome, told = judgement.verdict.outcome, f"{judgement.verdict.outcome}: {judgement.verdict.reason}"
@@ -147,12 +152,17 @@ def _properties(judgement: Judgement) -> list[tuple[str, object]]:
         return []
     properties: list[tuple[str, object]] = [("outcome", verdict.outcome), ("reason", verdict.reason)]
     if verdict.estimate is not None:
-        properties.append(("estimate", verdict.estimate.value))
+        told = asdict(verdict.estimate)
+        properties += [("estimate", told.pop("value")), *told.items()]
     return properties + [(name, limit) for name, limit in verdict.limits.items()]
 
 
 class CoverageItem(SuiteItem):
-    """Every case of the suite and of its baselines was measured."""
+    """Every case that the suite plans, and every case of its baselines, was measured."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.add_marker(pytest.mark.compressed(gate=self.name))
 
     def check(self) -> None:
         run = self.run
@@ -160,9 +170,28 @@ class CoverageItem(SuiteItem):
             # Cases that a gate binds were measured for it, unless they were deselected or skipped.
             if not run.binding(case):
                 run.show(case)
-        missing = run.unmeasured()
-        if missing:
-            raise GateFailed(
-                f"in the baseline but not measured: {', '.join(missing)}; run all, or, where they are gone for good, "
+        planned, lost = run.unmeasured()
+        self.user_properties[:] = [("planned", len(run.cases)), ("measured", len(run.cases) - len(planned))]
+        if self._is_partial():
+            chosen = {item.case for item in self.session.items if isinstance(item, GateItem) and item.run is run}
+            planned = tuple(case for case in planned if case in chosen)
+        missing = []
+        if planned:
+            missing.append(
+                f"{len(planned)} of {len(run.cases)} planned cases were not measured: {_named(planned)}; run all, "
+                "or pytest --hqp-partial where they are deselected on purpose"
+            )
+        if lost:
+            missing.append(
+                f"in the baseline, and no cases of the suite: {_named(lost)}; where they are gone for good, "
                 f"take the suite's baselines out of version control and {run.record_command}"
             )
+        if missing:
+            raise GateFailed("; ".join(missing))
+
+    def _is_partial(self) -> bool:
+        return bool(self.config.getoption("--hqp-partial") or self.config.getini("hqp_partial"))
+
+
+def _named(cases: tuple[Case, ...]) -> str:
+    return ", ".join(map(str, cases))

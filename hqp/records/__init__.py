@@ -13,6 +13,7 @@ from hqp.records.limit import Limit
 from hqp.records.measurement import (
     MOST_PROCESSES,
     TAIL,
+    Against,
     Block,
     Case,
     Environment,
@@ -76,6 +77,7 @@ __all__ = [
     "WHOLE",
     "Accuracies",
     "Accuracy",
+    "Against",
     "Artifact",
     "Baseline",
     "BaselineEntry",

@@ -195,6 +195,23 @@ class Judgement:
 
 
 @dataclass(frozen=True)
+class Against:
+    """The baseline that the cases of a device were judged against: its file, its date, and the commit it stands in.
+
+    ``commit`` is ``None`` where the file is in none, or is no longer as it was committed.
+    """
+
+    device: str
+    path: str
+    date: str
+    commit: str | None
+
+    def __str__(self) -> str:
+        stands = f"commit {self.commit}" if self.commit else "not committed"
+        return f"{self.device}: {self.path} of {self.date}, {stands}"
+
+
+@dataclass(frozen=True)
 class Results:
     """A run of a suite, from which every report can be made anew."""
 
@@ -209,3 +226,4 @@ class Results:
     machine: dict[str, str]
     measurements: tuple[Measurement, ...]
     judgements: tuple[Judgement, ...]
+    against: tuple[Against, ...] = ()

@@ -373,6 +373,7 @@ def _origin(results: Results) -> Section:
         **results.machine,
         "made with": ", ".join(f"{package} {' and '.join(found)}" for package, found in sorted(versions.items())),
         "environments": ", ".join(f"{device} {digest}" for device, digest in environments.items()),
+        "baselines": "; ".join(map(str, results.against)),
         "HQP": results.hqp_version,
         "date": results.date,
         "command": results.command,

@@ -10,14 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hqp import baselines
-from hqp.errors import command
+from hqp import baselines, transport
+from hqp.errors import HqpError, command
 from hqp.measure.stopping import is_narrow
-from hqp.records import Accuracy, Baseline, Case, Measurement, PairedLatency, Rerun
-from hqp.run import measuring
+from hqp.records import Accuracy, Against, Baseline, Case, Measurement, PairedLatency, Rerun
+from hqp.run import measuring, results
 from hqp.run.context import Context
 from hqp.run.measuring import Protocol
 from hqp.store import fault_of_file
+
+# git answers at once; a lock of another process must not hold up a report.
+GIT_S = 20.0
 
 LATENCY, ACCURACY = "baseline_latency", "baseline_accuracy"
 
@@ -34,6 +37,14 @@ class Stored:
         """The suite's baseline on a device: that of this environment, or else the latest of any other."""
         return baselines.latest(self.root, device, self.suite, context.environment(device))
 
+    def against(self, context: Context, device: str) -> Against | None:
+        """Which baseline ``baseline`` gives, and the commit in which its file stands as it is."""
+        baseline = self.baseline(context, device)
+        if baseline is None:
+            return None
+        path = baselines.path_of(self.root, device, baseline.environment, self.suite)
+        return Against(device, str(results.shown(path)), baseline.date, commit_of(path))
+
     def cases(self, context: Context, devices: tuple[str, ...]) -> tuple[Case, ...]:
         """The cases of all baselines of the suite; of devices that the suite has no more, those recorded last."""
         recorded = baselines.devices(self.root, self.suite)
@@ -45,6 +56,20 @@ class Stored:
         """The file of a digest, or ``None`` where no place holds it as it was recorded."""
         place = self.files / baselines.file_name(sha256)
         return place if fault_of_file(place, sha256) is None else context.store.kept(sha256)
+
+
+def commit_of(path: Path) -> str | None:
+    """The last commit that changed a file; ``None`` where it is in none, or was changed since."""
+
+    def git(*words: str) -> str:
+        return transport.run(["git", "-C", str(path.parent), *words, "--", path.name], timeout_s=GIT_S).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain")
+        return None if changed else git("log", "-1", "--format=%h") or None
+    except HqpError:
+        # No git, or no repository: the file is in no commit.
+        return None
 
 
 def supply(

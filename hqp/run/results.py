@@ -8,11 +8,15 @@ from pathlib import Path
 
 import hqp
 from hqp.measure import environment
-from hqp.records import Judgement, Measurement, Results
+from hqp.records import Against, Judgement, Measurement, Results
 
 
 def results(
-    name: str, question: str, measurements: tuple[Measurement, ...], judgements: tuple[Judgement, ...]
+    name: str,
+    question: str,
+    measurements: tuple[Measurement, ...],
+    judgements: tuple[Judgement, ...],
+    against: tuple[Against, ...] = (),
 ) -> Results:
     """A run's measurements and judgements, with the machine, the command and the time."""
     return Results(
@@ -25,6 +29,7 @@ def results(
         machine=environment.machine(),
         measurements=measurements,
         judgements=judgements,
+        against=against,
     )
 
 

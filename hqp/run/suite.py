@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hqp.errors import HqpError
 from hqp.gates import BASELINE_LATENCY, LATENCY
-from hqp.records import Artifact, Case, Judgement, Measurement, Results
+from hqp.records import Against, Artifact, Case, Judgement, Measurement, Results
 from hqp.run import compress, judge, measuring, reruns, results, timing
 from hqp.run.context import Context
 from hqp.run.inputs import artifacts
@@ -169,15 +169,23 @@ class SuiteRun:
         verdicts = [judgement.verdict for judgement in self._judged.values() if judgement.gate in timed]
         return sum(verdict is not None and verdict.outcome == "fail" for verdict in verdicts)
 
-    def unmeasured(self) -> tuple[str, ...]:
-        """The ids of baseline cases that this run did not measure."""
+    def unmeasured(self) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+        """The planned cases that were not measured, and those of the suite's baselines that are planned no more."""
+        planned = tuple(case for case in self.cases if case not in self._measured)
         recorded = self.stored.cases(self.context, self.suite.devices)
-        return tuple(str(case) for case in recorded if case not in self._measured)
+        return planned, tuple(case for case in recorded if case not in self.cases)
 
     def results(self) -> Results:
         """All that was measured and judged so far, with what the gates would have said of cases they do not bind."""
         judgements = (*self._judged.values(), *self._shown())
-        return results.results(self.name, self.question, tuple(self._measured.values()), judgements)
+        measured = tuple(self._measured.values())
+        return results.results(self.name, self.question, measured, judgements, self._against())
+
+    def _against(self) -> tuple[Against, ...]:
+        """The baselines whose artefacts were rerun, or whose counts were taken, by device."""
+        devices = {measured.case.device for measured in self._measured.values() if measured.baseline is not None}
+        used = (self.stored.against(self.context, device) for device in sorted(devices))
+        return tuple(filter(None, used))
 
     def _shown(self) -> list[Judgement]:
         """One judgement per unbound case and gate: two gates of a name may both leave a case unbound."""

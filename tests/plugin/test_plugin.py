@@ -163,10 +163,10 @@ def pytest_collection_modifyitems(items):
     for item in items:
         item.add_marker(pytest.mark.skip(reason="not today"))
 """
-# What pytest-forked and pytest-xdist set, whether or not they are installed.
-OPTION = """
+# What pytest-forked sets, whether or not it is installed.
+FORKED = """
 def pytest_configure(config):
-    config.option.{name} = 2
+    config.option.forked = True
 """
 
 
@@ -178,22 +178,61 @@ def test_a_skip_marker_skips(run: Run, project: Path) -> None:
 
 
 def test_without_pytest_s_capture_items_run(run: Run) -> None:
-    code, output = run("suites", "-p", "no:capture", "-k", "coverage")
+    code, output = run("suites", "-p", "no:capture", "-k", "coverage", "--hqp-partial")
     assert (code, "1 passed" in output) == (0, True), output
 
 
-@pytest.mark.parametrize(
-    ("option", "said"),
-    [
-        ("forked", "suites cannot run under --forked: what a child measures is lost; try: pytest without --forked"),
-        ("numprocesses", "suites cannot run under xdist: cases side by side disturb each other; try: pytest -n 0"),
-    ],
-)
-def test_what_spreads_items_over_processes_is_refused(run: Run, project: Path, option: str, said: str) -> None:
-    write(project / "conftest.py", OPTION.format(name=option))
+def test_what_runs_items_in_children_is_refused(run: Run, project: Path) -> None:
+    write(project / "conftest.py", FORKED)
     code, output = run("suites", *COLLECT)
     assert code == 2
-    assert said in output
+    assert "suites cannot run under --forked: what a child measures is lost; try: pytest without --forked" in output
+
+
+def test_under_xdist_measuring_does_not_start_and_says_why(project: Path) -> None:
+    """The real one, of which another file's tests run all the same."""
+    write(project / "suites/test_other.py", "def test_one():\n    pass\n")
+    loaded = () if INSTALLED else ("-p", "hqp.plugin")
+    command = [sys.executable, "-m", "pytest", *loaded, "-n", "1", "suites", "--continue-on-collection-errors"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "suites cannot run under xdist: cases side by side disturb each other; try: pytest -n 0" in done.stdout
+    assert "1 passed, 1 error" in done.stdout
+    assert not (project / ".hqp").exists()
+
+
+# --- what is chosen, and what is missed -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [
+        ("compressed(method='q8')", ["q8-cpu_onnxruntime::size"]),
+        ("compressed(gate='coverage')", ["coverage"]),
+        ("not compressed", []),
+    ],
+)
+def test_a_marker_selects_by_what_a_gate_is_of(run: Run, chosen: str, names: list[str]) -> None:
+    _, output = run(*COLLECT, "--strict-markers", "-m", chosen)
+    assert [name.removeprefix("suites/signs.py::").removeprefix("resnet18-") for name in collected(output)] == names
+
+
+def test_a_name_selects_what_bears_it_alone(run: Run) -> None:
+    assert collected(run(*COLLECT, "-k", "hqp")[1]) == ["suites/signs.py::resnet18-hqp-cpu_onnxruntime::size"]
+
+
+def test_planned_cases_that_were_deselected_are_missed_unless_somebody_said_so(run: Run, project: Path) -> None:
+    code, output = run("suites", "-k", "coverage", "--junitxml", "junit.xml")
+    assert code == 1
+    assert (
+        "2 of 2 planned cases were not measured: resnet18-q8-cpu_onnxruntime, resnet18-hqp-cpu_onnxruntime; run all, "
+        "or pytest --hqp-partial where they are deselected on purpose" in output
+    )
+    assert '<property name="planned" value="2"' in (project / "junit.xml").read_text()
+    write(project / "pytest.ini", "[pytest]\nhqp_partial = true\n")
+    code, output = run("suites", "-k", "coverage")
+    assert (code, "1 passed" in output) == (0, True), output
 
 
 # --- where things are -----------------------------------------------------------------------------------------------
@@ -277,11 +316,24 @@ def test_a_case_of_the_baseline_that_is_skipped_or_deselected_fails_coverage(
 ) -> None:
     cases = [Case("resnet18", method, "cpu_onnxruntime") for method in ("q8", "hqp")]
     baselines.update(project / "baselines", make_results(*(make_measurement(case=case) for case in cases)))
+    words = {"skipped": ("--hqp-partial",), "deselected": ("--deselect", "suites/signs.py::resnet18")}[how]
     if how == "skipped":
         write(project / "conftest.py", SKIPS_GATES)
-    code, output = run("suites", *(("--deselect", "suites/signs.py::resnet18") if how == "deselected" else ()))
+    code, output = run("suites", *words)
     assert (code, "1 failed" in output) == (1, True), output
-    assert f"in the baseline but not measured: {cases[0]}, {cases[1]}; run all" in output
+    assert f"2 of 2 planned cases were not measured: {cases[0]}, {cases[1]}; run all" in output
+    assert "no cases of the suite" not in output
+
+
+def test_a_case_of_the_baseline_that_was_renamed_fails_coverage_of_a_partial_run_too(
+    run: Run, project: Path, make_measurement: Callable[..., Measurement], make_results: Callable[..., Results]
+) -> None:
+    gone = Case("resnet18", "q4", "cpu_onnxruntime")
+    baselines.update(project / "baselines", make_results(make_measurement(case=gone)))
+    code, output = run("suites", "-k", "coverage", "--hqp-partial")
+    assert (code, "1 failed" in output) == (1, True), output
+    assert f"in the baseline, and no cases of the suite: {gone}; where they are gone for good" in output
+    assert "planned cases were not measured" not in output
 
 
 def test_a_case_that_cannot_be_measured_is_tried_once(project: Path) -> None:
@@ -305,7 +357,7 @@ def test_folders_of_the_ini_file_stand_in_the_command_that_records_a_baseline(
     run: Run, project: Path, make_measurement: Callable[..., Measurement], make_results: Callable[..., Results]
 ) -> None:
     write(project / "pytest.ini", "[pytest]\nhqp_baselines = kept\nhqp_artefacts = lfs\n")
-    case = Case("resnet18", "q8", "cpu_onnxruntime")
+    case = Case("resnet18", "q4", "cpu_onnxruntime")
     baselines.update(project / "kept", make_results(make_measurement(case=case)))
     code, output = run("suites", "-k", "coverage")
     assert code == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -121,3 +122,29 @@ def test_cases_of_every_recorded_device_are_known_those_of_a_removed_one_too(
     gone = replace(CASE, device="a_board_that_was_sold")
     record(stored, make_results(measured, replace(measured, case=gone)))
     assert stored.cases(context, (DEVICE,)) == (gone, CASE)
+
+
+def test_the_commit_of_a_baseline_is_told_where_its_file_is_as_committed(tmp_path: Path) -> None:
+    file = tmp_path / "baselines" / "signs.json"
+    put(file, b"{}")
+    assert reruns.commit_of(file) is None, "no repository"
+    git = ("git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@y")
+    for words in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "first")):
+        assert reruns.commit_of(file) is None
+        subprocess.run([*git, *words], check=True)
+    first = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+    assert reruns.commit_of(file) == first.stdout.strip()
+    file.write_text("edited")
+    assert reruns.commit_of(file) is None
+
+
+def test_what_a_run_was_judged_against_is_told(
+    context: Context, stored: Stored, measured: Measurement, make_results: MakeResults
+) -> None:
+    assert stored.against(context, DEVICE) is None
+    record(stored, make_results(measured))
+    against = stored.against(context, DEVICE)
+    assert against is not None
+    assert (against.device, against.date, against.commit) == (DEVICE, "2026-03-01 12:00 UTC", None)
+    assert Path(against.path).is_file() and str(against).endswith("of 2026-03-01 12:00 UTC, not committed")
+    assert str(replace(against, commit="abc1234")).endswith(", commit abc1234")

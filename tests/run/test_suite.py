@@ -27,10 +27,22 @@ def _outcomes(report: Path) -> dict[str, str]:
     return found
 
 
+def _properties(report: Path, test: str) -> dict[str, str]:
+    """What a test of the report recorded of what it judged, by name."""
+    case, _, gate = test.partition("::")
+    (found,) = (
+        row for row in ElementTree.parse(report).iter("testcase")
+        if row.get("name") == gate and str(row.get("classname")).endswith(case)
+    )  # fmt: skip
+    return {str(row.get("name")): str(row.get("value")) for row in found.iter("property")}
+
+
 @pytest.fixture(scope="module")
-def first_run(run: Any) -> Any:
-    """The first run of the suite, with its JUnit report in ``junit.xml``."""
-    return run("-m", "pytest", SUITE, "--junitxml", "junit.xml")
+def first_run(project: Path, run: Any) -> Any:
+    """The first run of the suite, with its JUnit report in ``junit.xml``, beside a test that times something else."""
+    (project / "test_own.py").write_text("def test_sum(benchmark):\n    assert benchmark(sum, [1, 2]) == 3\n")
+    words = ("--benchmark-max-time=0.01", "--benchmark-json", "one.json")
+    return run("-m", "pytest", SUITE, "test_own.py", *words, "--junitxml", "junit.xml")
 
 
 def test_each_gate_of_each_case_is_a_test_of_its_own(first_run: Any, project: Path) -> None:
@@ -42,6 +54,7 @@ def test_each_gate_of_each_case_is_a_test_of_its_own(first_run: Any, project: Pa
         f"{HQP}::latency_regression": "skipped",
         f"{HQP}::accuracy_regression": "skipped",
         "squares::coverage": "passed",
+        "test_own::test_sum": "passed",
     }
     assert "hqp baseline update .hqp/results/squares.json" in first_run.stdout
 
@@ -63,8 +76,35 @@ def test_the_results_hold_every_case_with_its_raw_samples(first_run: Any, projec
 def test_a_second_run_makes_no_artefact_anew(first_run: Any, project: Path, run: Any) -> None:
     before = {path: path.stat().st_mtime_ns for path in (project / ".hqp/artifacts").rglob("model.onnx")}
     assert len(before) >= 3
-    assert run("-m", "pytest", SUITE, "-k", "size").returncode == 0
+    assert run("-m", "pytest", SUITE, "-k", "size", "--benchmark-autosave").returncode == 0
     assert {path: path.stat().st_mtime_ns for path in (project / ".hqp/artifacts").rglob("model.onnx")} == before
+
+
+def test_pytest_benchmark_saves_each_sample_beside_its_own(first_run: Any, project: Path) -> None:
+    properties = _properties(project / "junit.xml", f"{HQP}::size")
+    if properties["blocks"] == "0":
+        pytest.skip("this machine was too busy for one undisturbed block")
+    saved = {row["fullname"]: row for row in json.loads((project / "one.json").read_text())["benchmarks"]}
+    assert saved.keys() <= {"test_own.py::test_sum", *(f"{SUITE}::{case}" for case in (FP32, HQP, MAGNITUDE))}
+    assert saved["test_own.py::test_sum"]["stats"]["rounds"] > 0
+    row = saved[f"{SUITE}::{HQP}"]
+    # What github-action-benchmark plots, what pytest-benchmark compares, and what says which file it was.
+    assert row["stats"]["median"] == pytest.approx(float(properties["median_ms"]) / 1000)
+    assert row["stats"]["rounds"] == len(row["stats"]["data"]) > 0 and row["stats"]["ops"] > 0
+    assert row["extra_info"]["model_sha256"] == properties["model_sha256"]
+    assert (row["group"], row["params"]["method"]) == ("squares", "hqp")
+
+
+def test_pytest_benchmark_compares_two_runs(first_run: Any, project: Path, run: Any) -> None:
+    assert run("-m", "pytest", SUITE, "-k", "size", "--benchmark-json", "two.json").returncode == 0
+    saved = [json.loads(file.read_text())["benchmarks"] for file in (project / "one.json", project / "two.json")]
+    if not all(any(row["group"] == "squares" for row in rows) for rows in saved):
+        pytest.skip("this machine was too busy for one undisturbed block")
+    done = run("-m", "pytest_benchmark", "compare", "one.json", "two.json", "--csv=both.csv")
+    assert done.returncode == 0, done.stderr
+    assert "benchmark 'squares': " in done.stdout
+    compared = [line.split(",")[0] for line in (project / "both.csv").read_text().splitlines() if HQP in line]
+    assert compared == [f"{SUITE}::{HQP}"] * 2
 
 
 def test_the_same_command_in_a_fresh_store_gives_the_same_bytes(first_run: Any, project: Path, run: Any) -> None:
@@ -175,6 +215,7 @@ def test_the_same_artefact_is_no_regression(recorded: Path, project: Path, run: 
     (measured,) = results["measurements"]
     assert measured["baseline"]["latency"]["reference_sha256"] == measured["sidecar"]["file"]["sha256"]
     assert measured["baseline"]["elsewhere"] == []
+    assert [against["device"] for against in results["against"]] == ["cpu_onnxruntime"]
 
 
 def test_a_case_that_was_not_run_fails_coverage(recorded: Path, project: Path, run: Any) -> None:
@@ -183,7 +224,8 @@ def test_a_case_that_was_not_run_fails_coverage(recorded: Path, project: Path, r
     done = run("-m", "pytest", SUITE, "-k", "coverage or size")
     (project / SUITE).write_text(whole)
     assert done.returncode == 1
-    assert f"in the baseline but not measured: {FP32}, {MAGNITUDE}" in done.stdout
+    assert f"1 of 2 planned cases were not measured: {FP32}; run all" in done.stdout
+    assert f"in the baseline, and no cases of the suite: {MAGNITUDE}; where they are gone for good" in done.stdout
 
 
 def test_a_partial_run_replaces_no_whole_baseline(recorded: Path, run: Any) -> None:
