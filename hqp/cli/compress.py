@@ -57,6 +57,10 @@ Export = Annotated[
     str | None,
     typer.Option(metavar="NAMES", help="Other formats to write beside it: openvino, say.", show_default=False),
 ]
+Alpha = Annotated[
+    float | None,
+    typer.Option(help="How often the certificate may be wrong; by default as the method says.", show_default=False),
+]
 RequireCertificate = Annotated[
     bool, typer.Option("--require-certificate", help="Exit with 1 where 'test' does not certify the artefact.")
 ]
@@ -91,6 +95,7 @@ def compress(
     target_macs: TargetMacs = None,
     target_sparsity: TargetSparsity = None,
     export: Export = None,
+    alpha: Alpha = None,
     require_certificate: RequireCertificate = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the artefact in the directory.")] = False,
     json: Json = False,
@@ -109,7 +114,7 @@ def compress(
         kept = tuple(keep or ())
         names = tuple(name.strip() for name in (export or "").split(",") if name.strip())
         asked = (chosen, dataset, method, device, delta_max, seed, input_size, reading, kept, targets)
-        return run(Request(*asked, expect_top1=expect_top1), out, force=force, exports=names)
+        return run(Request(*asked, expect_top1=expect_top1, alpha=alpha), out, force=force, exports=names)
 
     made = answer(make, json, lambda made: _made(made, device, require_certificate))
     certificate = made.sidecar.certificate

@@ -8,19 +8,29 @@ from hqp.records import Accuracy, Estimate, Measurement, Outcome
 from hqp.stats import noninferiority, paired, power
 
 
-def drop(measurement: Measurement, reference: Accuracy, name: str, max_pp: float) -> tuple[Outcome, str, Estimate]:
+def drop(
+    measurement: Measurement,
+    reference: Accuracy,
+    name: str,
+    max_pp: float,
+    *,
+    confidence: float = noninferiority.CONFIDENCE,
+    about: str = "",
+) -> tuple[Outcome, str, Estimate]:
     """Whether top-1 lies at most ``max_pp`` points below that of ``reference``, which messages call ``name``.
+
+    ``about`` says what the interval at ``confidence`` does not take into account, or more than others do.
 
     Raises:
         HqpError: the two accuracies are of different images.
     """
     candidate = measurement.accuracy
     _require_same_images(measurement, reference, name)
-    estimate = paired.drop_pp(reference.correct_images, candidate.correct_images, noninferiority.CONFIDENCE)
+    estimate = paired.drop_pp(reference.correct_images, candidate.correct_images, confidence)
     outcome = noninferiority.at_most(estimate, max_pp)
     places = _wording.decimals(estimate, max_pp)
     limit = f"{max_pp:.{places}f} pp"
-    reason = f"top-1 drop {_wording.interval(estimate, ' pp', places)} "
+    reason = f"top-1 drop {_wording.interval(estimate, ' pp', places, about)} "
     if outcome == "pass":
         reason += f"is within {limit}"
     elif outcome == "fail":

@@ -23,10 +23,11 @@ def decimals(estimate: Estimate, limit: float) -> int:
     return next(told_apart, DECIMALS[-1])
 
 
-def interval(estimate: Estimate, unit: str, places: int) -> str:
-    """``2.41x (90% interval 2.38 to 2.45)``."""
+def interval(estimate: Estimate, unit: str, places: int, about: str = "") -> str:
+    """``2.41x (90% interval 2.38 to 2.45)``; what is to be known of the interval follows its bounds."""
     bounds = f"{estimate.lower:.{places}f} to {estimate.upper:.{places}f}"
-    return f"{estimate.value:.{places}f}{unit} ({100 * estimate.confidence:.0f}% interval {bounds})"
+    known = f", {about}" if about else ""
+    return f"{estimate.value:.{places}f}{unit} ({100 * estimate.confidence:.4g}% interval {bounds}{known})"
 
 
 def rounded(value: float, direction: Callable[[float], int]) -> str:

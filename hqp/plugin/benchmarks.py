@@ -47,7 +47,7 @@ def _timed(file: str, suite: str, measurement: Measurement) -> Any:
     from pytest_benchmark import stats
 
     case, sidecar = measurement.case, measurement.sidecar
-    told = {"device": case.device, "model_sha256": sidecar.model_sha256, **measurement.environment.facts}
+    told = {"device": case.device, "model_sha256": sidecar.file.sha256, **measurement.environment.facts}
     named = {"model": case.model, "method": case.method, "device": case.device}
     made: Any = stats.Metadata
     timed = made(

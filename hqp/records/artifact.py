@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hqp.records.canonical import Digest
 from hqp.records.data import Accuracy
 from hqp.records.method import VARIANTS, Calibration, Precision, Variant
-from hqp.records.ranges import Count, Seconds, Share, Some
+from hqp.records.ranges import Count, Seconds, Share, Some, SumOfChances
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,10 @@ class Exported:
     cosine: float
 
 
+# How often all certificates of a checkpoint by the same images may be wrong together, as often as one of them alone.
+LEVEL = 0.05
+
+
 @dataclass(frozen=True)
 class Certificate:
     """What ``images`` of ``test`` say of the file that is shipped, in absolute points of top-1.
@@ -106,7 +110,8 @@ class Certificate:
     ``certified``: with probability at least 1 - ``alpha`` the drop is within Δmax. Nothing else is certified: these
     images picked the file from ``candidates``, so ``upper_pp``, the one-sided limit of ``drop_pp`` at that level, may
     flatter. Where it is above Δmax, ``images_needed`` is about how many images would certify the file, if any number
-    would.
+    would. It is the ``use``-th certification of the checkpoint by these images, as far as the store knows, and those
+    before it spent ``spent_before`` of the level in all.
     """
 
     alpha: float
@@ -117,13 +122,28 @@ class Certificate:
     images: int
     images_needed: int | None
     candidates: int
+    use: Some = 1
+    spent_before: SumOfChances = 0.0
 
     def __str__(self) -> str:
         measured = f"measured {self.drop_pp:.2f}, limit {self.upper_pp:.2f}"
-        images = f"by {self.images:,} images of 'test'"
+        images = f"by {self.images:,} images of 'test'{self._again()}"
         if self.certified:
             promise = f"with probability {1 - self.alpha:.0%} the drop is within {self.delta_max_pp:.2f} pp"
             picked = " (not corrected for the choice of the step)" if self.candidates > 1 else ""
             return f"certified: {promise}; {measured}{picked}, {images}"
         more = f"about {self.images_needed:,} images would" if self.images_needed else "more images would hardly"
         return f"not certified: {measured}, {images}; {more} show the drop to be within {self.delta_max_pp:.2f} pp"
+
+    def _again(self) -> str:
+        """That these images certified before, and what is left of the level."""
+        if self.use == 1:
+            return ""
+        spent = self.spent_before + self.alpha
+        # Sums of decimals: what is below a thousandth of a percent is nothing.
+        left = round(LEVEL - spent, 5)
+        rest = f"{left:.2%} is left" if left > 0 else "nothing is left; --alpha spends less each time"
+        return (
+            f", use {self.use} of them for this checkpoint: all are right together with probability"
+            f" {max(0.0, 1 - spent):.0%} at least, and of a level of {LEVEL:.0%} {rest}"
+        )

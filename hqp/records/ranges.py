@@ -24,6 +24,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """How many times as large."""
 
+SumOfChances = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""A sum of probabilities, which bounds that of any of them, and may exceed 1."""
+
 Points = Annotated[float, Field(gt=0, le=100)]
 """A bound in absolute points of top-1."""
 

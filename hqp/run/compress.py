@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,8 @@ import numpy as np
 
 from hqp import documents
 from hqp.errors import HqpError, command
-from hqp.records import Artifact, LayerRecord
-from hqp.run import delivery
+from hqp.records import Artifact, LayerRecord, Recipe, digest_of
+from hqp.run import certifications, delivery
 from hqp.run import exports as exporting
 from hqp.run.context import Context
 from hqp.run.engine import criteria_digest
@@ -44,8 +44,12 @@ def artifact(context: Context, asked: Resolved) -> Artifact:
         from hqp.compress import pipeline, plan
 
         job = job_of(context, found, asked.recipe, data)
+        # Before the images are looked at: a run that is killed after that has used them, too.
+        use = _noted(context, asked.recipe, key)
         with context.progress.whole(plan.expected(job)) as begin:
             draft = pipeline.run(job, begin)
+        if draft.certificate:
+            draft.certificate = replace(draft.certificate, use=use.number, spent_before=use.before)
         _write(folder, context, found, draft)
 
     folder = context.store.make("artifacts", key, build)
@@ -53,6 +57,13 @@ def artifact(context: Context, asked: Resolved) -> Artifact:
     tell_trained(context, request, made.sidecar.accuracy.fp32)
     context.store.keep(folder / artifacts.MODEL, made.sidecar.file.sha256)
     return made
+
+
+def _noted(context: Context, recipe: Recipe, key: dict[str, Any]) -> certifications.Place:
+    """Which use of the images that certify an artefact is; the first where nothing is certified."""
+    if recipe.alpha is None:
+        return certifications.Place(1, 0.0)
+    return certifications.noted(context.store, key["checkpoint"], key["test"], digest_of(key), recipe.alpha)
 
 
 def _key(context: Context, found: Subject, data: dict[str, Any]) -> dict[str, Any]:

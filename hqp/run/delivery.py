@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hqp import catalog, documents
 from hqp.errors import HqpError, command
-from hqp.records import Spent
+from hqp.records import Sidecar, Spent
 from hqp.run.inputs import artifacts
 
 
@@ -46,7 +46,10 @@ def is_taken(out: Path) -> bool:
 
 
 def is_same(made: Path, out: Path) -> bool:
-    """Whether ``out`` holds the artefact in the directory ``made``: the same to the byte, but for what it cost."""
+    """Whether ``out`` holds the artefact in the directory ``made``: the same to the byte, but for what it cost.
+
+    How often its images had certified before is of the store that it was made in, and no part of it.
+    """
     files = _files(made)
     compared = [file for file in files if Path(file).name != artifacts.SIDECAR]
     equal, _, _ = filecmp.cmpfiles(made, out, compared, shallow=False)
@@ -60,8 +63,13 @@ def _sidecars_agree(made: Path, out: Path) -> bool:
         one, other = (artifacts.read(folder).sidecar for folder in (made, out))
     except HqpError:
         return False
-    free = Spent(steps=(), qat=None)
-    return replace(one, spent=free) == replace(other, spent=free)
+    return _timeless(one) == _timeless(other)
+
+
+def _timeless(sidecar: Sidecar) -> Sidecar:
+    """The sidecar without what depends on when it was made."""
+    first = replace(sidecar.certificate, use=1, spent_before=0.0) if sidecar.certificate else None
+    return replace(sidecar, spent=Spent(steps=(), qat=None), certificate=first)
 
 
 def deliver(made: Path, out: Path, *, force: bool) -> None:

@@ -14,11 +14,11 @@ def figures(measurement: Measurement) -> Figures:
     """What was measured of a case; what could not be is absent."""
     sidecar, accuracy, dense = measurement.sidecar, measurement.accuracy, measurement.fp32_accuracy
     told: Figures = {
-        "model_sha256": sidecar.model_sha256,
+        "model_sha256": sidecar.file.sha256,
         "environment": measurement.environment.digest,
-        "model_bytes": sidecar.model_bytes,
+        "model_bytes": sidecar.file.size_bytes,
         "fp32_bytes": measurement.fp32_bytes,
-        "sparsity": sidecar.sparsity,
+        "sparsity": sidecar.filters.sparsity,
         "images": accuracy.total,
         "correct": accuracy.correct,
         "top1": accuracy.top1,

@@ -25,6 +25,9 @@ from hqp.suite import Model
 
 NO_TARGETS = Targets()
 
+# How often a certificate may be wrong: less takes more images than a test split has, more certifies nothing.
+LEAST_ALPHA, MOST_ALPHA = 1e-6, 0.5
+
 
 @dataclass(frozen=True)
 class Request:
@@ -33,7 +36,8 @@ class Request:
     ``keep`` are name patterns of layers that lose no filter, beside those of the method's recipe. ``targets`` are where
     pruning stops short of the bound. The first ``test_images`` of ``test`` certify, all of them where it is ``None``.
     ``expect_top1`` is what the trained model's top-1 must be about, in percent. ``exact_precision`` refuses a device
-    that would put another precision in the place of the method's.
+    that would put another precision in the place of the method's. ``alpha`` is how often the certificate may be wrong,
+    by default as often as the method's recipe says.
     """
 
     model: Model
@@ -49,6 +53,7 @@ class Request:
     test_images: int | None = None
     expect_top1: float | None = None
     exact_precision: bool = False
+    alpha: float | None = None
 
     @property
     def weights(self) -> Path:
@@ -83,7 +88,7 @@ def resolve(request: Request, plugins: Plugins) -> Resolved:
         _require_text(name)
     model = plugins.load("models", request.model.source)
     dataset = plugins.load("datasets", request.dataset)
-    asked = _with_kept_layers(plugins.load("methods", request.method).recipe, request)
+    asked = _with_kept_layers(_at_level(plugins.load("methods", request.method).recipe, request), request)
     rankings = asked.pruning.rankings if asked.pruning else ()
     criteria = {ranking: plugins.load("criteria", ranking.criterion) for ranking in rankings}
     device = plugins.device(request.device)
@@ -99,6 +104,18 @@ def _require_text(name: str) -> None:
     shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     if shown != name:
         raise HqpError(f"'{shown}' is no UTF-8", "a name in UTF-8: it stands in the artefact's documents")
+
+
+def _at_level(recipe: Recipe, request: Request) -> Recipe:
+    """The recipe of a method, certified at the α that is asked for."""
+    if request.alpha is None:
+        return recipe
+    if recipe.alpha is None:
+        raise HqpError(f"{request.method} certifies nothing that --alpha could bound", "a method that does", "hqp list")
+    if not LEAST_ALPHA <= request.alpha <= MOST_ALPHA:
+        right = f"{LEAST_ALPHA:g} to {MOST_ALPHA:g}, how often the certificate may be wrong"
+        raise HqpError(f"--alpha is {request.alpha:g}", right, "--alpha 0.05")
+    return replace(recipe, alpha=request.alpha)
 
 
 def _with_kept_layers(recipe: Recipe, request: Request) -> Recipe:

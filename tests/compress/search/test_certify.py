@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -105,6 +106,16 @@ def test_of_a_single_candidate_the_limit_needs_no_correction(certified: Callable
         "certified: with probability 95% the drop is within 1.50 pp; measured 1.00, limit 1.31,"
         " by 4,000 images of 'test'"
     )
+
+
+def test_images_that_certified_before_say_so_and_what_is_left_of_the_level(certified: Callable[..., Draft]) -> None:
+    found = certified(0, {0: 40}).certificate
+    assert found is not None
+    again = (", by 4,000 images of 'test', use 3 of them for this checkpoint: all are right together with probability "
+             "85% at least, and of a level of 5% nothing is left; --alpha spends less each time")  # fmt: skip
+    assert str(replace(found, use=3, spent_before=0.1)).endswith(again)
+    little = str(replace(found, alpha=0.01, use=3, spent_before=0.02))
+    assert little.endswith("with probability 97% at least, and of a level of 5% 2.00% is left")
 
 
 def test_one_that_does_not_hold_is_given_up_for_the_one_before(certified: Callable[..., Draft]) -> None:

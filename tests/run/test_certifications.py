@@ -1,0 +1,54 @@
+"""The list of certifications: the same request is one use, another one the next, of two processes too."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hqp.errors import Damaged
+from hqp.run.certifications import Place, Use, noted, path_of, read
+from hqp.store import Store
+
+CHECKPOINT, IMAGES = "a" * 64, "b" * 64
+
+
+def use(root: Path, request: str, alpha: float = 0.05, images: str = IMAGES) -> Place:
+    return noted(Store(root), CHECKPOINT, images, request * 64, alpha)
+
+
+def test_a_certification_knows_those_before_it(tmp_path: Path) -> None:
+    assert use(tmp_path, "1") == Place(1, 0.0)
+    assert use(tmp_path, "2", alpha=0.01) == Place(2, 0.05)
+    assert use(tmp_path, "3") == Place(3, pytest.approx(0.06))
+    assert use(tmp_path, "2", alpha=0.01) == Place(2, 0.05), "the same file again looks at nothing new"
+    assert use(tmp_path, "4", images="c" * 64) == Place(1, 0.0), "other images"
+
+
+def test_a_list_that_was_edited_is_refused(tmp_path: Path) -> None:
+    use(tmp_path, "1")
+    path_of(tmp_path, CHECKPOINT, IMAGES).write_text("{}")
+    with pytest.raises(Damaged, match="has schema None"):
+        use(tmp_path, "2")
+
+
+MANY = """
+import sys
+from pathlib import Path
+from hqp.run.certifications import noted
+from hqp.store import Store
+
+for number in range(10):
+    noted(Store(Path(sys.argv[1])), "a" * 64, "b" * 64, sys.argv[2] + format(number, "063x"), 0.05)
+"""
+
+
+def test_two_processes_lose_none(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", MANY, str(tmp_path)]
+    both = [subprocess.Popen([*command, first]) for first in "ef"]
+    assert [process.wait() for process in both] == [0, 0]
+    uses = read(path_of(tmp_path, CHECKPOINT, IMAGES))
+    assert len(uses) == len({use.request for use in uses}) == 20
+    assert all(isinstance(use, Use) for use in uses)
