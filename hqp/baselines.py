@@ -243,8 +243,17 @@ def diff(old: Baseline, new: Baseline) -> tuple[Difference, ...]:
             "two of one suite and device",
         )
     _require_same(old.environment, new.environment, "the second baseline", "record both in one environment")
-    cases = dict.fromkeys(entry.case for entry in (*old.entries, *new.entries))
-    return tuple(difference for case in cases for difference in _differences(case, old.entry(case), new.entry(case)))
+    return changes(old, new)
+
+
+def changes(old: Baseline | None, new: Baseline | None) -> tuple[Difference, ...]:
+    """The same where one of the two may not exist: each of its cases is added or removed then."""
+    entries = [baseline.entries if baseline else () for baseline in (old, new)]
+    cases = dict.fromkeys(entry.case for entry in (*entries[0], *entries[1]))
+    sides = [{entry.case: entry for entry in one} for one in entries]
+    return tuple(
+        difference for case in cases for difference in _differences(case, sides[0].get(case), sides[1].get(case))
+    )
 
 
 def _differences(case: Case, old: BaselineEntry | None, new: BaselineEntry | None) -> list[Difference]:

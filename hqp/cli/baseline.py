@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hqp.cli.application import Baselines, Json, ResultsFile, answer, app, table
+from hqp.errors import HqpError
 
 if TYPE_CHECKING:
     from hqp.baselines import Difference
@@ -20,29 +21,51 @@ Artefacts = Annotated[
     Path | None,
     typer.Option("--artefacts", metavar="DIR", help="Where their artefacts are kept: `files` below the baselines."),
 ]
+Again = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="AGAIN", help="The results of a second run: by default those of the run before.", show_default=False
+    ),
+]
+RunOrNone = Annotated[Path | None, typer.Argument(metavar="RESULTS", help="A results file.", show_default=False)]
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="REVISION", help="The baselines of a revision, for a reviewer.", show_default=False),
+]
 StoreFolder = Annotated[Path, typer.Option("--store", metavar="DIR", help="The store of the run.")]
 
 
 @baseline_app.command("update", epilog="Example: hqp baseline update .hqp/results/signs.json")
 def update_baseline(
     results: ResultsFile,
+    again: Again = None,
     baselines: Baselines = Path("baselines"),
     artefacts: Artefacts = None,
     store: StoreFolder = Path(".hqp"),
     json: Json = False,
 ) -> None:
-    """Make a run's measurements the baselines of its suite, and keep its artefacts beside them."""
+    """Make a run's measurements the baselines of its suite, if a second run agrees, and keep its artefacts beside."""
     from hqp.run.baseline import update
 
-    answer(lambda: update(results, baselines, artefacts, store), json, "\n".join)
+    answer(lambda: update(results, baselines, artefacts, store, again), json, "\n".join)
 
 
-@baseline_app.command("diff", epilog="Example: hqp baseline diff .hqp/results/signs.json")
-def diff_baseline(results: ResultsFile, baselines: Baselines = Path("baselines"), json: Json = False) -> None:
-    """Show in what a run differs from the baselines of its suite."""
-    from hqp.run.baseline import diff
+@baseline_app.command("diff", epilog="Example: hqp baseline diff --since origin/main")
+def diff_baseline(
+    results: RunOrNone = None,
+    baselines: Baselines = Path("baselines"),
+    since: Since = None,
+    json: Json = False,
+) -> None:
+    """Show in what a run differs from the baselines of its suite, or these from those of a revision."""
+    from hqp.run.baseline import changed_since, diff
 
-    answer(lambda: diff(results, baselines), json, readable)
+    def make() -> tuple[Difference, ...]:
+        if (results is None) == (since is None):
+            raise HqpError("a run or a revision is compared", "one of them", "hqp baseline diff --since origin/main")
+        return diff(results, baselines) if results is not None else changed_since(str(since), baselines)
+
+    answer(make, json, readable)
 
 
 # How a reviewer reads each fact of a case: its name, and a value of it.

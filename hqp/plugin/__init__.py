@@ -18,7 +18,7 @@ import pytest
 from hqp.errors import HqpError
 from hqp.plugin import benchmarks
 from hqp.plugin.items import FILES, SuiteFile, SuiteItem
-from hqp.plugin.places import OPTIONS, is_suite, results_file
+from hqp.plugin.places import OPTIONS, folder, is_suite, results_file
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -80,7 +80,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
     """What was measured is written, also where the run was interrupted."""
-    from hqp import documents
+    from hqp.run.results import keep
 
     stash = session.config.stash
     made = {file.nodeid: file.run.results() for file in stash.get(FILES, [])}
@@ -90,7 +90,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
     for results in measured.values():
         path = results_file(session.config, results.suite)
         try:
-            documents.write(path, results)
+            keep(folder(session.config, "store"), results)
             _summarise_job(results)
         except OSError as error:
             # The tables are printed all the same: they are all that is left of the run.

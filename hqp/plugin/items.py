@@ -54,7 +54,7 @@ class SuiteFile(pytest.File):
         with places.at_rootdir(config):
             question, suite = suite_file.read(self.path)
             context = Context(Store(places.folder(config, "store")))
-            stored = Stored(name, places.folder(config, "baselines"), places.folder(config, "artefacts"))
+            stored = Stored(name, places.folder(config, "baselines"), places.artefacts(config))
             return SuiteRun(question, suite, context, stored, record_command)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:

@@ -19,16 +19,28 @@ SUITES_FOLDER = "suites"
 OPTIONS = {
     "store": (".hqp", "where artefacts and results are kept"),
     "baselines": ("baselines", "where baselines are read"),
-    "artefacts": ("files in the baselines", "where the baselines' artefacts are read"),
+    "artefacts": ("files in the baselines", "where the baselines' artefacts are read; https:// reads them there"),
 }
 
 
 def folder(config: pytest.Config, name: str) -> Path:
     """The folder that an option, the ini file or else HQP gives."""
-    given = config.getoption(f"--hqp-{name}") or config.getini(f"hqp_{name}")
+    given = _given(config, name)
     if name == "artefacts" and not given:
         return folder(config, "baselines") / "files"
-    return config.rootpath / str(given or OPTIONS[name][0])
+    return config.rootpath / (given or OPTIONS[name][0])
+
+
+def _given(config: pytest.Config, name: str) -> str:
+    return str(config.getoption(f"--hqp-{name}") or config.getini(f"hqp_{name}") or "")
+
+
+def artefacts(config: pytest.Config) -> str:
+    """The folder or the address of the baselines' artefacts."""
+    from hqp.run.artefact_files import is_address
+
+    given = _given(config, "artefacts")
+    return given if is_address(given) else str(folder(config, "artefacts"))
 
 
 def results_file(config: pytest.Config, suite: str) -> Path:
@@ -41,10 +53,13 @@ def results_file(config: pytest.Config, suite: str) -> Path:
 def record_command(config: pytest.Config, suite: str) -> str:
     """What a user types, where he stands, to make a suite's results its baseline."""
     from hqp import baselines
+    from hqp.run.artefact_files import is_address
     from hqp.run.results import shown
 
     words: list[object] = [*baselines.UPDATE.split(), shown(results_file(config, suite))]
-    for name in OPTIONS:
+    # An address is read only: what is to be served there is uploaded from the default folder.
+    folders = [name for name in OPTIONS if not is_address(_given(config, name))]
+    for name in folders:
         # The command's own defaults are the plug-in's, seen from the rootdir.
         usual = Path.cwd() / OPTIONS["baselines"][0] / "files" if name == "artefacts" else Path.cwd() / OPTIONS[name][0]
         if folder(config, name) != usual:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hqp import baselines, documents
+from hqp import baselines, documents, transport
 from hqp.baselines import Difference
 from hqp.errors import HqpError, Incomparable, command
 from hqp.records import Baseline, Results
+from hqp.run.agreement import disagreements
+from hqp.run.results import before_path_of
 from hqp.store import Store, fault_of_file
+
+# git answers at once; a lock of another process must not hold up a command.
+GIT_S = 20.0
 
 RESULTS_FIX = "pytest suites"
 
@@ -23,17 +28,20 @@ def read_results(path: Path) -> Results:
     return documents.read(path, Results, RESULTS_FIX)
 
 
-def update(results: Path, root: Path, files: Path | None = None, store: Path = Path(".hqp")) -> tuple[str, ...]:
+def update(
+    results: Path, root: Path, files: Path | None = None, store: Path = Path(".hqp"), again: Path | None = None
+) -> tuple[str, ...]:
     """Makes a run's measurements the baselines of its suite, and says in which files they stand.
 
-    Their artefacts are copied from the store to ``files``, by default below ``root``, so that they can be rerun beside
-    later ones on any machine.
+    ``again`` are the results of another run, by default of that before, which must agree. The artefacts are copied from
+    the store to ``files``, by default below ``root``, so that they can be rerun beside later ones on any machine.
 
     Raises:
-        HqpError: a stored baseline has cases that the run did not measure, since a partial run replaces no whole one;
-            the store does not hold an artefact of the run.
+        HqpError: there is no other run, or it does not agree; a stored baseline has cases that the run did not measure,
+            since a partial run replaces no whole one; the store does not hold an artefact of the run.
     """
     read = read_results(results)
+    _require_agreement(read, results, again or before_path_of(store, read.suite))
     for new in baselines.from_results(read):
         stored = baselines.find(root, new.device, new.environment, new.suite)
         lost = [str(entry.case) for entry in stored.entries if new.entry(entry.case) is None] if stored else []
@@ -43,6 +51,16 @@ def update(results: Path, root: Path, files: Path | None = None, store: Path = P
     kept = _artefacts(read, Store(store))
     copied = [_copied(sha256, file, files or root / baselines.FILES) for sha256, file in kept.items()]
     return tuple(str(path) for path in (*baselines.update(root, read), *copied))
+
+
+def _require_agreement(read: Results, results: Path, again: Path) -> None:
+    if not again.is_file():
+        raise HqpError(
+            f"one run is no baseline, and there is no second one at {again}", "two runs that agree", read.command
+        )
+    apart = disagreements(read, read_results(again))
+    if apart:
+        raise HqpError(f"{results} and {again} do not agree: {'; '.join(apart)}", "two runs that do", read.command)
 
 
 def _artefacts(read: Results, store: Store) -> dict[str, Path]:
@@ -66,6 +84,33 @@ def _copied(sha256: str, file: Path, folder: Path) -> Path:
     if fault_of_file(place, sha256) is not None:
         documents.write_bytes(place, file.read_bytes())
     return place
+
+
+def changed_since(revision: str, root: Path) -> tuple[Difference, ...]:
+    """What differs between the baselines of a revision of the repository and those that stand there now, by case.
+
+    Raises:
+        HqpError: git knows no such revision; a baseline of it, or of now, is damaged.
+        Incomparable: a baseline's environment was edited.
+    """
+    now = {str(path.relative_to(root)): path for path in sorted(root.glob("*/*/**/*.json"))}
+    listed = _git(root, "ls-tree", "-r", "--name-only", "--end-of-options", revision)
+    before = [name for name in listed.splitlines() if name.endswith(".json")]
+    found: list[Difference] = []
+    for name in dict.fromkeys((*before, *now)):
+        old = _at(revision, root, name) if name in before else None
+        new = baselines.read(now[name]) if name in now else None
+        found += baselines.diff(old, new) if old and new else baselines.changes(old, new)
+    return tuple(found)
+
+
+def _at(revision: str, root: Path, name: str) -> Baseline:
+    text = _git(root, "show", "--end-of-options", f"{revision}:./{name}")
+    return documents.from_json(text, Baseline, f"{name} of {revision}", "another revision")
+
+
+def _git(root: Path, *words: str) -> str:
+    return transport.run(["git", "-C", str(root), *words], timeout_s=GIT_S).stdout
 
 
 def diff(results: Path, root: Path) -> tuple[Difference, ...]:

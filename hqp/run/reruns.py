@@ -1,7 +1,6 @@
 """The baseline's artefact, rerun beside the candidate in whatever environment this is: stored times are never compared.
 
-Its file lies beside the baselines, ``files/<sha256>.onnx``, or in the store that made it; wherever it comes from, it is
-taken by its digest alone.
+Where its file comes from is told in artefact_files.py.
 """
 
 from __future__ import annotations
@@ -11,13 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hqp import baselines, transport
-from hqp.errors import HqpError, command
+from hqp.errors import HqpError
 from hqp.measure.stopping import is_narrow
-from hqp.records import Accuracy, Against, Baseline, Case, Measurement, PairedLatency, Rerun
-from hqp.run import measuring, results
+from hqp.records import Accuracy, Against, Baseline, Case, Digest, Measurement, PairedLatency, Rerun
+from hqp.run import artefact_files, measuring, results
 from hqp.run.context import Context
 from hqp.run.measuring import Protocol
-from hqp.store import fault_of_file
 
 # git answers at once; a lock of another process must not hold up a report.
 GIT_S = 20.0
@@ -27,11 +25,11 @@ LATENCY, ACCURACY = "baseline_latency", "baseline_accuracy"
 
 @dataclass(frozen=True)
 class Stored:
-    """The baselines of one suite below ``root``, and the folder of their artefacts."""
+    """The baselines of one suite below ``root``, and the folder or the address of their artefacts."""
 
     suite: str
     root: Path
-    files: Path
+    files: str
 
     def baseline(self, context: Context, device: str) -> Baseline | None:
         """The suite's baseline on a device: that of this environment, or else the latest of any other."""
@@ -45,17 +43,19 @@ class Stored:
         path = baselines.path_of(self.root, device, baseline.environment, self.suite)
         return Against(device, str(results.shown(path)), baseline.date, commit_of(path))
 
+    def artefact(self, context: Context, sha256: Digest) -> Path | None:
+        """The file of a digest, or ``None`` where no place holds it as it was recorded."""
+        try:
+            return artefact_files.artefact(context.store, self.files, sha256)
+        except HqpError:
+            return None
+
     def cases(self, context: Context, devices: tuple[str, ...]) -> tuple[Case, ...]:
         """The cases of all baselines of the suite; of devices that the suite has no more, those recorded last."""
         recorded = baselines.devices(self.root, self.suite)
         here = {device: context.environment(device) for device in recorded if device in devices}
         found = [baselines.latest(self.root, device, self.suite, here.get(device)) for device in recorded]
         return tuple(entry.case for baseline in found if baseline for entry in baseline.entries)
-
-    def artefact(self, context: Context, sha256: str) -> Path | None:
-        """The file of a digest, or ``None`` where no place holds it as it was recorded."""
-        place = self.files / baselines.file_name(sha256)
-        return place if fault_of_file(place, sha256) is None else context.store.kept(sha256)
 
 
 def commit_of(path: Path) -> str | None:
@@ -92,9 +92,11 @@ def supply(
         return measurement
     elsewhere = measurement.environment.differing(baseline.environment)
     rerun = measurement.baseline or Rerun(entry.model_sha256, elsewhere)
-    old = stored.artefact(context, entry.model_sha256)
-    if old is None:
-        rerun = replace(rerun, missing=_missing(stored, entry.model_sha256))
+    old: Path | None = None
+    try:
+        old = artefact_files.artefact(context.store, stored.files, entry.model_sha256)
+    except HqpError as missing:
+        rerun = replace(rerun, missing=str(missing))
     if ACCURACY in needs and rerun.accuracy is None:
         if not elsewhere and _same_images(entry.accuracy, measurement.accuracy):
             # Counts of this environment are what a rerun would give; times of this environment never are.
@@ -117,11 +119,3 @@ def supply(
 
 def _same_images(mine: Accuracy, theirs: Accuracy) -> bool:
     return (mine.split_digest, mine.total) == (theirs.split_digest, theirs.total)
-
-
-def _missing(stored: Stored, sha256: str) -> str:
-    place = stored.files / baselines.file_name(sha256)
-    checkout = command("git", "checkout", "--", place)
-    if place.is_file():
-        return f"{place} is another file than its name says; try: git lfs pull, or {checkout}"
-    return f"there is no {place}; try: {checkout}, or git add it where the baseline was recorded"

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import hqp
+from hqp import documents
 from hqp.measure import environment
 from hqp.records import Against, Judgement, Measurement, Results
 
@@ -42,6 +43,20 @@ def _command() -> str:
 def path_of(store: Path, suite: str) -> Path:
     """Where a suite's results stand."""
     return store / "results" / f"{suite}.json"
+
+
+def before_path_of(store: Path, suite: str) -> Path:
+    """Where the results of a suite's run before the last stand."""
+    return store / "results-before" / f"{suite}.json"
+
+
+def keep(store: Path, made: Results) -> Path:
+    """Writes a suite's results in place of those of its last run, which become those of the run before."""
+    path = path_of(store, made.suite)
+    if path.is_file():
+        documents.write_bytes(before_path_of(store, made.suite), path.read_bytes())
+    documents.write(path, made)
+    return path
 
 
 def shown(path: Path) -> Path:

@@ -342,7 +342,7 @@ def test_a_case_that_cannot_be_measured_is_tried_once(project: Path) -> None:
     write(project / "mine.pt", "no weights")
     model = Model("nets/mine.py:build", weights="mine.pt", name="mine")
     suite = Suite((model,), "signs", ("cpu_onnxruntime",), ("q8",), (Gate("size", max_ratio=0.3),))
-    context, stored = Context(Store(project / ".hqp")), Stored("mine", project / "baselines", project / "files")
+    context, stored = Context(Store(project / ".hqp")), Stored("mine", project / "baselines", str(project / "files"))
     made = SuiteRun("Is it small?", suite, context, stored, "hqp baseline update")
     errors = []
     for _ in range(2):
@@ -351,6 +351,16 @@ def test_a_case_that_cannot_be_measured_is_tried_once(project: Path) -> None:
         errors.append(refused.value)
         (project / "mine.pt").unlink(missing_ok=True)
     assert errors[0] is errors[1]
+
+
+def test_an_address_of_artefacts_is_read_only_and_no_folder(
+    run: Run, project: Path, make_measurement: Callable[..., Measurement], make_results: Callable[..., Results]
+) -> None:
+    write(project / "pytest.ini", "[pytest]\nhqp_artefacts = https://example.org/files\n")
+    baselines.update(project / "baselines", make_results(make_measurement(case=Case("gone", "q8", "cpu_openvino"))))
+    code, output = run("suites", "-k", "coverage", "--hqp-partial")
+    assert code == 1
+    assert output.count("hqp baseline update .hqp/results/signs.json\n") == 2
 
 
 def test_folders_of_the_ini_file_stand_in_the_command_that_records_a_baseline(

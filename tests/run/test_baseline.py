@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 from hqp import documents
 from hqp.cli.baseline import readable
 from hqp.errors import HqpError
-from hqp.records import Accuracy, Measurement, Metric, Results, Sidecar
-from hqp.run.baseline import diff, update
+from hqp.records import Accuracy, Environment, Measurement, Metric, PairedLatency, Results, Sidecar
+from hqp.run.agreement import disagreements
+from hqp.run.baseline import changed_since, diff, update
+from hqp.run.results import before_path_of, keep
 
 Make = Callable[..., Measurement]
 
@@ -28,9 +31,10 @@ def results(
     make_sidecar: Callable[..., Sidecar],
     make_results: Callable[..., Results],
 ) -> Path:
-    """The results of a run whose artefact is not kept yet."""
-    path = tmp_path / "results.json"
-    documents.write(path, make_results(make_measurement(sidecar=make_sidecar(file__sha256=DIGEST))))
+    """The results of a run whose artefact is not kept yet, after another that agrees."""
+    measurement = make_measurement(sidecar=make_sidecar(file__sha256=DIGEST))
+    for minute in (58, 59):
+        path = keep(tmp_path / "store", make_results(measurement, date=f"2026-03-01 11:{minute} UTC"))
     return path
 
 
@@ -53,6 +57,64 @@ def test_without_the_artefact_nothing_is_recorded(tmp_path: Path, results: Path)
         "the store of the run, which keeps it; try: --store DIR, or run the suite again"
     )
     assert not (tmp_path / "root").exists()
+
+
+def test_one_run_is_no_baseline(tmp_path: Path, results: Path) -> None:
+    before = before_path_of(tmp_path / "store", "signs")
+    for missing in (before, tmp_path / "other.json"):
+        before.unlink(missing_ok=True)
+        with pytest.raises(HqpError) as refused:
+            update(results, tmp_path / "root", None, tmp_path / "store", None if missing == before else missing)
+        assert str(refused.value) == (
+            f"one run is no baseline, and there is no second one at {missing}; two runs that agree; "
+            "try: pytest suites/signs.py"
+        )
+    with pytest.raises(HqpError, match="do not agree: they are one run"):
+        update(results, tmp_path / "root", None, tmp_path / "store", results)
+    assert not (tmp_path / "root").exists()
+
+
+def test_runs_that_do_not_agree_say_in_what(
+    make_measurement: Make, make_results: Callable[..., Results], make_latency: Callable[..., PairedLatency],
+    make_hits: Callable[..., tuple[Accuracy, Accuracy]], make_sidecar: Callable[..., Sidecar],
+) -> None:  # fmt: skip
+    measured = make_measurement()
+    slower = make_latency([[5.0]] * 10, [[2.2 + 0.001 * block] for block in range(10)])
+    changed = {
+        "is of two environments (governor)": replace(
+            measured, environment=Environment({**measured.environment.facts, "governor": "powersave"})
+        ),
+        "has two artefacts": make_measurement(sidecar=make_sidecar(file__sha256="c" * 64)),
+        "has other images right in each": replace(measured, accuracy=make_hits(201, 100)[1]),
+        "is 2.49 to 2.53 and 2.26 to 2.27 times as fast as its reference": replace(measured, latency=slower),
+        "has 20 and 7 undisturbed blocks, of which it takes 8": replace(
+            measured, latency=replace(measured.latency, blocks=measured.latency.blocks[:7])
+        ),
+    }
+    one = make_results(measured)
+    for said, other in changed.items():
+        found = disagreements(one, make_results(other, date="later"))
+        assert found == (f"resnet18-hqp-cpu_openvino {said}",)
+    assert disagreements(one, make_results(measured, date="later")) == ()
+    assert disagreements(one, make_results(date="later")) == ("resnet18-hqp-cpu_openvino is in one of them only",)
+
+
+def test_a_reviewer_reads_what_changed_since_a_revision(tmp_path: Path, results: Path) -> None:
+    documents.write_bytes(tmp_path / "store/files" / DIGEST, ONNX)
+    root = tmp_path / "root"
+    place = Path(update(results, root, None, tmp_path / "store")[0])
+    git = ("git", "-C", str(root), "-c", "user.name=x", "-c", "user.email=x@y")
+    for words in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "first")):
+        subprocess.run([*git, *words], check=True)
+    assert changed_since("HEAD", root) == ()
+    place.write_text(place.read_text().replace(DIGEST, "c" * 64))
+    assert readable(changed_since("HEAD", root)).split() == [
+        "resnet18-hqp-cpu_openvino", "artefact", DIGEST[:12], "->", "c" * 12,
+    ]  # fmt: skip
+    place.unlink()
+    assert [(one.old, one.new) for one in changed_since("HEAD", root)] == [(DIGEST, None)]
+    with pytest.raises(HqpError, match="'git' failed with exit code 128"):
+        changed_since("nowhere", root)
 
 
 def test_a_reviewer_reads_what_changed_case_by_case(

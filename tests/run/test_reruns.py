@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from hqp import baselines
+from hqp.errors import HqpError
 from hqp.records import Case, Environment, Measurement, Results
-from hqp.run import reruns
+from hqp.run import artefact_files, reruns
 from hqp.run.context import Context
 from hqp.run.measuring import Protocol
 from hqp.run.reruns import Stored
@@ -35,7 +39,7 @@ def context(tmp_path: Path) -> Context:
 
 @pytest.fixture
 def stored(tmp_path: Path) -> Stored:
-    return Stored("signs", tmp_path / "baselines", tmp_path / "elsewhere")
+    return Stored("signs", tmp_path / "baselines", str(tmp_path / "elsewhere"))
 
 
 @pytest.fixture
@@ -55,15 +59,56 @@ def put(path: Path, content: bytes) -> Path:
 
 
 def test_an_artefact_is_taken_by_its_digest_from_wherever_it_lies(context: Context, stored: Stored) -> None:
-    assert stored.artefact(context, DIGEST) is None
+    def artefact() -> Path:
+        return artefact_files.artefact(context.store, stored.files, DIGEST)
+
+    place = Path(stored.files) / f"{DIGEST}.onnx"
+    with pytest.raises(HqpError, match="there is no "):
+        artefact()
     kept = put(context.store.root / "files" / DIGEST, OLD)
-    assert stored.artefact(context, DIGEST) == kept
-    beside = put(stored.files / f"{DIGEST}.onnx", OLD)
-    assert stored.artefact(context, DIGEST) == beside
+    assert artefact() == kept
+    beside = put(place, OLD)
+    assert artefact() == beside
     beside.write_bytes(b"version https://git-lfs.github.com/spec/v1")
-    assert stored.artefact(context, DIGEST) == kept
+    assert artefact() == kept
     kept.write_bytes(b"another")
-    assert stored.artefact(context, DIGEST) is None
+    with pytest.raises(HqpError, match=r"is another file than its name says; try: git lfs pull, or git checkout --"):
+        artefact()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves a folder, and tells nobody."""
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder, and the address on this machine at which it is served."""
+    folder = tmp_path / "release"
+    folder.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def test_an_artefact_is_downloaded_from_an_address_once_and_by_its_digest_alone(
+    context: Context, served: tuple[Path, str]
+) -> None:
+    folder, address = served
+    file = put(folder / f"{DIGEST}.onnx", b"another")
+    with pytest.raises(HqpError, match=f"{address}{DIGEST}.onnx is another file than its name says"):
+        artefact_files.artefact(context.store, address, DIGEST)
+    file.write_bytes(OLD)
+    kept = artefact_files.artefact(context.store, address, DIGEST)
+    assert (kept.read_bytes(), kept.name) == (OLD, DIGEST)
+    file.unlink()
+    assert artefact_files.artefact(context.store, address, DIGEST) == kept
+    with pytest.raises(HqpError, match=r"0000\.onnx cannot be read \(HTTP Error 404: File not found\)"):
+        artefact_files.artefact(context.store, address, "0" * 64)
+    assert not list(context.store.root.glob(".download*"))
 
 
 def supplied(context: Context, stored: Stored, measured: Measurement) -> Measurement:
@@ -96,7 +141,7 @@ def test_counts_of_another_environment_or_of_other_images_are_never_taken(
     rerun = supplied(context, stored, measured).baseline
     assert rerun is not None
     assert (rerun.accuracy, rerun.elsewhere) == (None, elsewhere)
-    place = stored.files / f"{measured.sidecar.file.sha256}.onnx"
+    place = Path(stored.files) / f"{measured.sidecar.file.sha256}.onnx"
     assert rerun.missing == (
         f"there is no {place}; try: git checkout -- {place}, or git add it where the baseline was recorded"
     )
