@@ -360,7 +360,7 @@ def test_an_address_of_artefacts_is_read_only_and_no_folder(
     baselines.update(project / "baselines", make_results(make_measurement(case=Case("gone", "q8", "cpu_openvino"))))
     code, output = run("suites", "-k", "coverage", "--hqp-partial")
     assert code == 1
-    assert output.count("hqp baseline update .hqp/results/signs.json\n") == 2
+    assert "hqp baseline update .hqp/results/signs.json\n" in output and "--artefacts" not in output
 
 
 def test_folders_of_the_ini_file_stand_in_the_command_that_records_a_baseline(
