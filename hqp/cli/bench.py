@@ -31,7 +31,7 @@ def bench(
     results: Annotated[Path | None, typer.Option(help="Where the results are written.", show_default=False)] = None,
     json: Json = False,
 ) -> int:
-    """Measure finished artefacts on a device."""
+    """Measure finished artefacts on a device; what is measured is kept in .hqp/bench.json, one by one."""
     failed: list[str] = []
 
     def make() -> Any:

@@ -79,7 +79,8 @@ class Samples:
 class Accuracy:
     """Top-1 and top-5 counts on a split, and which images were right.
 
-    ``hits`` is the base64 of the packed top-1 correctness, one bit an image in the split's order.
+    ``hits`` is the base64 of the packed top-1 correctness, one bit an image in the split's order. ``without_numbers``
+    counts the images for which an output was infinite or not a number.
     """
 
     split: str
@@ -88,6 +89,7 @@ class Accuracy:
     correct: int
     correct_top5: int
     hits: str
+    without_numbers: int = 0
 
     def __post_init__(self) -> None:
         packed = np.frombuffer(base64.b64decode(self.hits, validate=True), np.uint8)
@@ -105,8 +107,11 @@ class Accuracy:
         rank = (outputs > mine[:, None]).sum(axis=1) + ties.sum(axis=1)
         rank = np.where(np.isfinite(mine), rank, outputs.shape[1])
         hits = rank == 0
+        without_numbers = int((~np.isfinite(outputs)).any(axis=1).sum())
         packed = base64.b64encode(np.packbits(hits).tobytes()).decode()
-        return cls(samples.split, samples.digest, len(labels), int(hits.sum()), int((rank < 5).sum()), packed)
+        return cls(
+            samples.split, samples.digest, len(labels), int(hits.sum()), int((rank < 5).sum()), packed, without_numbers
+        )
 
     @property
     def correct_images(self) -> npt.NDArray[np.bool_]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hqp import catalog, transport
+from hqp import catalog, documents, transport
 from hqp.errors import HqpError, command
 from hqp.records import Artifact, Case, Device, Measurement, Results
 from hqp.run import judge, suite_file
@@ -22,6 +22,8 @@ from hqp.run.suite import SuiteRun
 from hqp.store import Store
 
 BASELINES = Path("baselines")
+# What the last run measured, below the store; a suite's results are in a folder of their own.
+KEPT = "bench.json"
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def _judged(context: Context, suite: Path, device: str, given: Sequence[Artifact
     if device not in declared.devices:
         raise HqpError(f"{suite} is not for {device}", f"one of its devices: {', '.join(declared.devices)}")
     # One name for each device: boards are measured side by side.
-    stored = Stored(suite.stem, BASELINES, BASELINES / "files")
+    stored = Stored(suite.stem, BASELINES, str(BASELINES / "files"))
     record = command("hqp", "baseline", "update", "RESULTS")
     by_case = {_case_of(made, device): made for made in given}
     run = _ArtefactRun(question, declared, context, stored, record, device=device, given=by_case)
@@ -111,6 +113,7 @@ def _judged(context: Context, suite: Path, device: str, given: Sequence[Artifact
             for bound in run.binding(case):
                 run.judge(case, bound)
             run.show(case)
+            _keep(context, run.results())
         except (HqpError, OSError) as error:
             failed.append(f"{case}: {error}")
     return Benched(run.results(), tuple(failed))
@@ -123,17 +126,31 @@ def _measured_all(context: Context, device: str, given: Sequence[Artifact]) -> B
         try:
             with context.progress.case(str(case), number, len(given)):
                 measurements.append(_measured(context, case, made, _fp32_of(made, given)))
+            _keep(context, _results(measurements))
         except HqpError as error:
             # What is measured of the others in the meantime is kept.
             if len(given) == 1:
                 raise
             failed.append(f"{case}: {error}")
-    made_of = results("bench", "what these artefacts do on this device", tuple(measurements), ())
-    return Benched(made_of, tuple(failed))
+    return Benched(_results(measurements), tuple(failed))
 
 
 def _case_of(made: Artifact, device: str) -> Case:
     return Case(made.sidecar.network.name, made.sidecar.settings.method, device)
+
+
+def _results(measured: Sequence[Measurement]) -> Results:
+    return results("bench", "what these artefacts do on this device", tuple(measured), ())
+
+
+def _keep(context: Context, so_far: Results) -> None:
+    """Writes what was measured so far: whatever ends the run, that is not lost."""
+    file = context.store.root / KEPT
+    try:
+        documents.write(file, so_far)
+    except OSError as error:
+        # It is still printed in the end.
+        context.tell(KEPT, f"{error.filename or file} was not written: {error.strerror}", loud=True)
 
 
 def _require_dataset(context: Context, made: Artifact, named: str | None) -> None:

@@ -170,12 +170,8 @@ class Context:
         prepared = self.prepared(file, device)
         return lambda: session(prepared, declared, streams=streams)
 
-    def accuracy(self, file: Path, device: str, samples: Samples, size: int) -> Accuracy:
-        """The accuracy of a file on a split, in the device's runtime."""
-        return self.judged(file, device, samples, size).accuracy
-
     def judged(self, file: Path, device: str, samples: Samples, size: int) -> Judged:
-        """That accuracy with what it took; judged once per file and environment."""
+        """The accuracy of a file on a split in the device's runtime, with what it took; judged once per environment."""
         key = {
             "model": sha256_of(file),
             "environment": self.environment(device).digest,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hqp.errors import HqpError
 from hqp.measure import sampler
 from hqp.measure.block import LEAST_ITERATIONS
 from hqp.measure.sampler import BLOCKS_PER_PROCESS
@@ -85,8 +86,18 @@ def measure_files(
 
 
 def accuracy(context: Context, case: Case, sidecar: Sidecar, file: Path, protocol: Protocol) -> Accuracy:
-    """The accuracy of a file on the images that judge the artefact of ``sidecar``."""
-    return context.accuracy(file, case.device, _test(context, sidecar, protocol), sidecar.network.input_size)
+    """The accuracy of a file on the images that judge the artefact of ``sidecar``.
+
+    Raises:
+        HqpError: the runtime gave no numbers for some of them, of which nothing can be judged, that FP32 does so least.
+    """
+    test = _test(context, sidecar, protocol)
+    counted = context.judged(file, case.device, test, sidecar.network.input_size).accuracy
+    if counted.without_numbers:
+        images = f"{counted.without_numbers:,} of {counted.total:,} images"
+        wrong = f"{file} on {case.device} gives no finite outputs for {images}"
+        raise HqpError(wrong, "a file and a runtime that give numbers", "another method, or hqp doctor")
+    return counted
 
 
 def _test(context: Context, sidecar: Sidecar, protocol: Protocol) -> Samples:

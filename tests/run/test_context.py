@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,8 +17,10 @@ from onnx import TensorProto, helper
 from hqp import catalog, transport
 from hqp.errors import HqpError
 from hqp.measure import PROTOCOL
-from hqp.records import Device, Environment, Policy
+from hqp.records import Case, Device, Environment, Policy, Samples
+from hqp.run import measuring
 from hqp.run.context import Context
+from hqp.run.measuring import Protocol
 from hqp.run.plugins import Plugins
 from hqp.run.worker import guard_of
 from hqp.runtimes import Float32, RuntimeSession
@@ -47,13 +50,58 @@ def test_weights_are_narrow_where_kernels_would_saturate(
     assert (policy.activations, policy.float_results) == (declared.activations, declared.float_results)
 
 
-def test_a_latency_by_a_clock_that_stands_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def save_means(file: Path, last: str = "Identity") -> Path:
+    """A network whose three outputs are the means of an image's channels, after an operation on them."""
     ports = [
         helper.make_tensor_value_info(*port) for port in (("x", TensorProto.FLOAT, (1, 3, 4, 4)), ("y", 1, (1, 3)))
     ]
-    nodes = [helper.make_node("GlobalAveragePool", ["x"], ["a"]), helper.make_node("Flatten", ["a"], ["y"])]
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["x"], ["a"]),
+        helper.make_node("Flatten", ["a"], ["b"]),
+        helper.make_node(last, ["b"], ["y"]),
+    ]
     graph = helper.make_graph(nodes, "mean", ports[:1], ports[1:])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "a.onnx")
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), file)
+    return file
+
+
+def coloured(labels: tuple[int, ...], samples: np.ndarray[Any, Any]) -> Samples:
+    """Images of three classes, each of one colour."""
+
+    def read(indices: Any, size: int) -> np.ndarray[Any, Any]:
+        return np.broadcast_to(samples[list(indices), None, None], (len(indices), size, size, 3)).astype(np.uint8)
+
+    names, unit = ("red", "green", "blue"), (0.5, 0.5, 0.5)
+    return Samples("colours", "test", np.array(labels), names, unit, unit, "e" * 64, read)
+
+
+def test_what_a_runtime_gives_no_numbers_for_is_counted_and_judges_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_sidecar: Any
+) -> None:
+    # The root of the second image's red is not a number; the runtime is a real one.
+    images = coloured((0, 1), np.array([[250, 200, 200], [10, 250, 200]]))
+    context, file = Context(Store(tmp_path / "store")), save_means(tmp_path / "root.onnx", "Sqrt")
+    counted = context.judged(file, "cpu_onnxruntime", images, 4).accuracy
+    assert (counted.without_numbers, counted.total) == (1, 2)
+    monkeypatch.setattr(Context, "samples", lambda *_, **__: images)
+    case = Case("mine", "q8", "cpu_onnxruntime")
+    with pytest.raises(HqpError, match=r"root\.onnx on cpu_onnxruntime gives no finite outputs for 1 of 2 images; "):
+        measuring.accuracy(context, case, make_sidecar(network__input_size=4), file, Protocol())
+
+
+def test_outputs_of_another_shape_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = coloured((0, 1), np.array([[250, 0, 0], [0, 250, 0]]))
+    for shape in ((1, 3), (2, 3, 1), (6,)):
+        session = SimpleNamespace(outputs=lambda _, shape=shape: np.zeros(shape, np.float32))
+        monkeypatch.setattr(Context, "opener", lambda *_, session=session, **__: lambda: nullcontext(session))
+        with pytest.raises(HqpError) as refused:
+            Context(Store(tmp_path)).judged(save_means(tmp_path / "a.onnx"), "cpu_onnxruntime", images, 4)
+        said = f"the runtime of device 'cpu_onnxruntime' gave outputs of shape {shape} for 2 images; (2, classes)"
+        assert str(refused.value) == said
+
+
+def test_a_latency_by_a_clock_that_stands_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_means(tmp_path / "a.onnx")
     context = Context(Store(tmp_path))
     assert np.isfinite(context.latency_ms(tmp_path / "a.onnx", "cpu_onnxruntime"))
     monkeypatch.setattr(time, "perf_counter_ns", lambda: 5)
