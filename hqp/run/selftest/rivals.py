@@ -19,8 +19,8 @@ Rule = Callable[[Samples, Samples], bool]
 PYTEST_BENCHMARK_SHARE = 0.05
 # asv continuous --factor 1.05, beside its own threshold of significance (asv/statistics.py, is_different).
 ASV_FACTOR, ASV_P = 1.05, 0.002
-# Of criterion.rs: significance_level, noise_threshold and confidence_level; its 100,000 resamples are 4,000 here.
-CRITERION_P, CRITERION_NOISE, CRITERION_CONFIDENCE, RESAMPLES = 0.05, 0.01, 0.95, 4000
+# Of criterion.rs: significance_level, noise_threshold, confidence_level, sample_size; of its 100,000 resamples, 4,000.
+CRITERION_P, CRITERION_NOISE, CRITERION_CONFIDENCE, CRITERION_SAMPLES, RESAMPLES = 0.05, 0.01, 0.95, 100, 4000
 
 
 def pytest_benchmark(old: Samples, new: Samples) -> bool:
@@ -38,12 +38,19 @@ def asv(old: Samples, new: Samples) -> bool:
 def criterion(old: Samples, new: Samples) -> bool:
     """Whether a bootstrapped t-test is significant and the change of the mean is above the noise threshold."""
     draw = np.random.default_rng(0)
+    old, new = _averaged(old), _averaged(new)
     pooled = np.concatenate([old, new])
     mixed = [draw.choice(pooled, (RESAMPLES, len(side))) for side in (old, new)]
     unlike = np.abs(_t(*mixed)) > abs(_t(old[np.newaxis], new[np.newaxis])[0])
     means = [draw.choice(side, (RESAMPLES, len(side))).mean(axis=1) for side in (old, new)]
     lower = np.quantile(means[1] / means[0] - 1, (1 - CRITERION_CONFIDENCE) / 2)
     return bool(unlike.mean() < CRITERION_P and lower > CRITERION_NOISE)
+
+
+def _averaged(samples: Samples) -> Samples:
+    """At most 100 samples, each the mean of as many inferences that followed each other."""
+    parts = np.array_split(samples, min(len(samples), CRITERION_SAMPLES))
+    return np.array([part.mean() for part in parts])
 
 
 def _t(old: Samples, new: Samples) -> Samples:

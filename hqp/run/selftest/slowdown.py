@@ -19,13 +19,15 @@ from hqp.run.measuring import Protocol
 from hqp.stats import ratio
 from hqp.store import sha256_of
 
-# How wide the added layers are at first, and how often the width is corrected by what it was measured to cost.
-FIRST_WIDTH, CORRECTIONS = 256, 5
-WIDEST = 4_000_000
-# A slow-down is right when it is so near to the one that was asked for, as a share of that.
-NEAR = 0.1
-# In so many processes a width is tried, and the one that is kept is measured.
+# How wide the added layers are at first, and at most.
+FIRST_WIDTH, WIDEST = 256, 4_000_000
+# A correction goes at most so many times wider or narrower: two costs that noise brought close say little.
+LARGEST_STEP = 8
+# A slow-down is right when it is so near to the one that was asked for, as a share of that; by half it is kept.
+NEAR, KEPT = 0.1, 0.5
+# In so many processes a width is tried one after the other; of the last ones the cost is told.
 TRIED_IN, MEASURED_IN = 3, 10
+TRIALS = (TRIED_IN, TRIED_IN, TRIED_IN, MEASURED_IN, MEASURED_IN, MEASURED_IN)
 
 
 @dataclass(frozen=True)
@@ -100,31 +102,33 @@ def widen(file: Path, to: Path, width: int) -> None:
 
 
 def fitted(cost: Callable[[int, int], float], share: float) -> Width:
-    """The width that costs ``share``: on the line through what the last two widths cost, corrected until it is near.
+    """The width that costs ``share``, corrected by what it was measured to cost until it is near.
 
     ``cost(width, processes)`` is the share of the network's time that a width was measured to add.
 
     Raises:
         HqpError: the layers cost nothing, or no width is near.
     """
-    last, last_cost = 1, cost(1, TRIED_IN)
-    width = FIRST_WIDTH
-    for _ in range(CORRECTIONS):
-        found = cost(width, TRIED_IN)
-        if abs(found - share) <= NEAR * share:
+    narrowest, width = cost(1, TRIED_IN), FIRST_WIDTH
+    tried = Width(1, narrowest)
+    for processes in TRIALS:
+        tried = Width(width, cost(width, processes))
+        if abs(tried.measured - share) > NEAR * share:
+            width = _corrected(tried, narrowest, share)
+        elif processes == MEASURED_IN:
             break
-        by_width = (found - last_cost) / (width - last) if width != last else 0.0
-        if by_width <= 0:
-            # Too little to be told from noise: a wider one tells more.
-            last, last_cost, width = 1, last_cost, min(4 * width, WIDEST)
-            continue
-        last, last_cost = width, found
-        width = int(np.clip(round(width + (share - found) / by_width), 1, WIDEST))
-    measured = cost(width, MEASURED_IN)
-    if not 0.5 * share <= measured <= 1.5 * share:
-        wrong = f"no layer slows the network down by {100 * share:g}%: the nearest, {measured:.2%}"
+    if abs(tried.measured - share) > KEPT * share:
+        wrong = f"no layer slows the network down by {100 * share:g}%: the nearest, {tried.measured:.2%}"
         raise HqpError(wrong, "a slower network, or an idle machine", "hqp selftest --percent 5")
-    return Width(width, measured)
+    return tried
+
+
+def _corrected(tried: Width, narrowest: float, share: float) -> int:
+    """The width that would cost ``share`` if cost grew evenly from that of the narrowest layers to what was tried."""
+    by_width = (tried.measured - narrowest) / max(tried.width - 1, 1)
+    wanted = tried.width + (share - tried.measured) / by_width if by_width > 0 else WIDEST
+    lower, upper = tried.width // LARGEST_STEP, tried.width * LARGEST_STEP
+    return int(np.clip(round(wanted), max(lower, 1), min(upper, WIDEST)))
 
 
 def _cost(context: Context, device: str, file: Path, slowed: Path, processes: int) -> float:
