@@ -99,6 +99,7 @@ def prune_under_bound(draft: Draft) -> None:
     pruning = job.recipe.pruning
     if pruning is None:
         return
+    # In PyTorch, as the candidates of the search: in the runtime an image or two may be judged otherwise.
     trained = candidates.validated(TRAINED)
     if trained is None:
         raise HqpError("the dense model was not judged to its end")
@@ -109,6 +110,7 @@ def prune_under_bound(draft: Draft) -> None:
         by_step = along(candidates, pruning, ranking, statistics)
         accepted = _accepted(draft, by_step, pruning)
         removed = groups.filters_removed(candidates.groups, by_step[accepted].removal)
+        # Of rankings that remove equally many the first is kept.
         if removed > most_removed:
             most_removed = removed
             draft.ranking, draft.by_step, draft.accepted = ranking, by_step, accepted
@@ -147,6 +149,7 @@ def give_back(draft: Draft) -> None:
     def holds(step: int) -> bool:
         pruning = job.recipe.pruning
         assert pruning is not None
+        # Judged anew on the file: what INT8 and the runtime lose is not seen in PyTorch.
         in_runtime = Bound(candidates.trained_on_selection, job.delta_max_pp, pruning.confidence)
         candidate = draft.by_step[step]
         judged = candidates.on_selection(candidate)

@@ -30,10 +30,11 @@ def expected(job: Job) -> dict[str, float]:
     pruning = recipe.pruning
     if pruning is None:
         return {"judge_dense": float(selection), "ship": file}
+    asks_for_sensitivity = "sensitivity" in job.needs
     sensitivity = SENSITIVITY * calibration_count(job, pruning.images)
     return {
         "judge_dense": float(selection),
-        "find_sensitivity": sensitivity if "sensitivity" in job.needs else 0.0,
+        "find_sensitivity": sensitivity if asks_for_sensitivity else 0.0,
         "prune_under_bound": SEARCHED * CANDIDATE * selection * len(pruning.rankings),
         "deepen": _rounds(job, pruning),
         "give_back": file * (GIVEN_BACK if recipe.give_back else 1),

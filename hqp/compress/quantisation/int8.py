@@ -61,6 +61,7 @@ def write_nearest(
             onnx_rules.check(file, symmetric_only=policy.symmetric)
         # Of a single one there is nothing to compare.
         divergences = _divergences(job, how, plain, files, tally) if len(files) > 1 else {}
+        # Of equally near ones the first that the recipe names.
         nearest = min(files, key=lambda name: divergences.get(name, 0.0))
         files.pop(nearest).replace(folder / FILE)
         for file in files.values():

@@ -126,6 +126,7 @@ class Candidates:
             self._module = wanted, module
             return chosen
 
+        # Asked for first, so that it is entered also where the store knows what was chosen.
         self._reference_file(how)
         return self.record("recovered", self.key(wanted), Recovered, choose)
 
@@ -165,6 +166,7 @@ class Candidates:
     def _weights(self, candidate: Candidate, trained: Tuning) -> Path:
         """The file with the weights of a candidate that was trained."""
         key = self.key(candidate)
+        # Beside the entries: it outlives a run that is killed while it builds one.
         state = self.job.store.root / STATES / f"{digest_of(key)[:24]}.pt"
 
         def build(folder: Path, ledger: Ledger) -> None:
@@ -234,6 +236,7 @@ class Candidates:
     def _int8(self, candidate: Candidate, quantised: Quantised) -> Path:
         job, how, policy, plain = self.job, quantised.how, quantised.policy, self.fp32(candidate)
         key = {**self.key(candidate), "quantised": asdict(quantised)}
+        # Ranges are of the file alone; which calibration is nearest also of the device that runs it.
         ranges = self.record("ranges", key, int8.CalibratedRanges, partial(int8.ranges, job, how, policy, plain))
         write = partial(int8.write_nearest, job, how, policy, plain, ranges)
         return self._entry("quantized", {**key, "device": job.device}, write) / int8.FILE
@@ -313,6 +316,7 @@ class Candidates:
     def key(self, candidate: Candidate) -> dict[str, Any]:
         """What names the module of a candidate in the store."""
         wanted = candidate.in_fp32
+        # Asked only where there was a training: it reads the images of ``train``.
         trained = tuning.key(self.job, wanted.tuning.how) if wanted.tuning else None
         return {**self.job.key, "candidate": asdict(wanted), "training": trained}
 

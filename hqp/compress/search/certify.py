@@ -62,6 +62,7 @@ def _tested(draft: Draft, step: int, alpha: float, number: int) -> Certificate:
     delta_max_pp = draft.job.delta_max_pp
     candidate = draft.by_step[step]
     trained, tested = draft.candidates.trained_on_test, draft.candidates.on_test(candidate)
+    # The end of a two-sided interval at 1 - 2α is the one-sided limit at 1 - α.
     drop = drop_pp(trained.correct_images, tested.correct_images, 1 - 2 * alpha)
     holds = drop.upper <= delta_max_pp
     draft.note("certificate", candidate, (drop.value, drop.upper), holds)

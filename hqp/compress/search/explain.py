@@ -73,6 +73,7 @@ def _mildest(draft: Draft) -> str:
     share = targets.sparsity(draft, 1)
     step = f"the mildest pruning step, {share:.1%} of the filters,"
     candidates, mildest = draft.candidates, draft.by_step[1]
+    # The bound held in PyTorch, so it was the file that broke it.
     if draft.accepted:
         loss = _loss(draft.job, candidates.trained_on_selection, candidates.on_selection(mildest))
         return f"{step} quantised {loss}"

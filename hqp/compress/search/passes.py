@@ -65,6 +65,7 @@ def validation(job: Job, model: nn.Module, floor: int | None, ledger: Ledger) ->
     with ledger.step("validation") as tally, job.track("validation", len(job.selection)) as advance:
         tally.passes = 1
 
+        # Only what was seen until the pass was stopped has been spent.
         def count(images: int) -> None:
             tally.images += images
             advance(images)

@@ -59,6 +59,7 @@ def _next(draft: Draft, rounds: Rounds, share: float) -> Candidate | None:
     removals = steps.steps(candidates.groups, ranked, filters, job.policy.channel_multiple, before.removal)
     if not removals:
         return None
+    # The steps after the first are of no use: what is left by then is ranked anew.
     return candidates.without(removals[0], Tuning(before.in_fp32, rounds.fine_tuning))
 
 
@@ -73,6 +74,7 @@ def _statistics(candidates: Candidates, before: Candidate) -> Statistics:
     """What the criteria score a candidate by: in the trained model's shape, but multiply-adds are of what is left."""
     job = candidates.job
     measured = _sensitivities(candidates, before) if "sensitivity" in job.needs else None
+    # Groups name the channels of the trained model, so that is the shape in which scores are wanted.
     grown = candidates.grown(before)
     whole = collect.collect(grown, job.example, measured, channel_time.channel_us(candidates))
     left = collect.collect(candidates.module(before), job.example)

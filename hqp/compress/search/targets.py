@@ -27,7 +27,9 @@ def stop(draft: Draft, holds: Callable[[int], bool]) -> int:
     def enough(given_back: int) -> bool:
         return not _missed(draft, draft.shipped - given_back)
 
+    # The more is given back, the less is reached: by halves to the last that still reaches all.
     fewest = draft.shipped - bound.bisect(enough, 0, draft.shipped + 1)
+    # What is shipped was seen to hold; a file of fewer steps as a rule does too, but INT8 is not monotone.
     if fewest == draft.shipped or holds(fewest):
         return fewest
     if _sparsity_alone(draft.job) is not None:

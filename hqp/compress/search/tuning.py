@@ -21,7 +21,9 @@ def train(job: Job, model: nn.Module, how: FineTuning, state: Path, ledger: Ledg
     with ledger.step("training") as tally, job.track("training", how.epochs * len(images)) as advance:
         device = training.device()
         model.to(device)
+        # The trained model teaches where the pupil is, and comes back for the next candidate.
         teacher = training.Teacher(job.model.to(device), how.teacher) if how.teacher else None
+        # A training that was killed and went on knows better than the watch what it took.
         tally.seconds = training.fit(
             model,
             images,
@@ -71,6 +73,7 @@ def recipe(job: Job, how: FineTuning) -> training.TrainingRecipe:
 
 def _images(job: Job) -> training.Images:
     samples = job.train()
+    # Named by their size too: the same images at another size are another training.
     return training.Images(
         lambda indices: samples.read(indices, job.input_size),
         samples.labels,
