@@ -182,9 +182,10 @@ def _scales(graph: GraphProto) -> Iterator[str]:
             yield f"the scale of {node.name} is computed, not stored"
             continue
         values = numpy_helper.to_array(scale).ravel()
-        wrong = values[~(np.isfinite(values) & (values > 0))]
-        if wrong.size:
-            yield f"a scale of {node.name} is {wrong[0]:g}, not a finite number above 0"
+        usable = np.isfinite(values) & (values > 0)
+        if not usable.all():
+            yield f"a scale of {node.name} is {values[~usable][0]:g}, not a finite number above 0"
+        # A scalar is the scale of all channels, whatever their number.
         tensor = stored.get(node.input[0])
         channels = tensor.dims[scale_axis(node, tensor)] if tensor and scale.dims else 0
         if channels and values.size != channels:
@@ -205,10 +206,15 @@ def _filters(model: ModelProto) -> Iterator[str]:
     """Convolutions whose filters are of another depth than what they read, which ONNX's checker does not see."""
     shapes = static_shapes(model)
     for node in model.graph.node:
-        image, filters = (shapes.get(name, ()) for name in node.input[:2]) if node.op_type == "Conv" else ((), ())
+        if node.op_type != "Conv":
+            continue
+        image, filters = shapes.get(node.input[0]), shapes.get(node.input[1])
+        if image is None or filters is None:
+            continue
         groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
-        if image and filters and image[1] != filters[1] * groups:
-            yield f"the filters of {node.name} read {filters[1] * groups} channels, and it is given {image[1]}"
+        given, read = image[1], filters[1] * groups
+        if given != read:
+            yield f"the filters of {node.name} read {read} channels, and it is given {given}"
 
 
 def _operators(graph: GraphProto) -> Iterator[str]:
@@ -229,10 +235,13 @@ def _activation_scales(graph: GraphProto) -> Iterator[str]:
 def _stored_weights(graph: GraphProto) -> Iterator[str]:
     from onnx import TensorProto
 
-    behind, producers = constants(graph), {name: node for node in graph.node for name in node.output}
+    behind = constants(graph)
+    producers = {name: node for node in graph.node for name in node.output}
     for node in graph.node:
-        quantized = node.op_type in WEIGHTED and _is_dequantized(node.input[0], producers)
-        if quantized and node.input[1] in behind and behind[node.input[1]].data_type != TensorProto.INT8:
+        if node.op_type not in WEIGHTED or not _is_dequantized(node.input[0], producers):
+            continue
+        weights = behind.get(node.input[1])
+        if weights is not None and weights.data_type != TensorProto.INT8:
             yield f"the weights of {node.name} are not stored as INT8"
 
 

@@ -93,8 +93,10 @@ class Accuracy:
 
     def __post_init__(self) -> None:
         packed = np.frombuffer(base64.b64decode(self.hits, validate=True), np.uint8)
-        counted = len(packed) == (self.total + 7) // 8 and int(np.unpackbits(packed).sum()) == self.correct
-        if not (counted and 0 <= self.correct <= self.correct_top5 <= self.total and self.total > 0):
+        bytes_needed = (self.total + 7) // 8
+        as_counted = len(packed) == bytes_needed and int(np.unpackbits(packed).sum()) == self.correct
+        in_order = 0 <= self.correct <= self.correct_top5 <= self.total
+        if not (as_counted and in_order and self.total > 0):
             raise ValueError("counts and hits contradict each other")
 
     @classmethod
@@ -102,21 +104,31 @@ class Accuracy:
         """The accuracy of ``outputs``, logits of shape (n, classes), on the first n images of ``samples``."""
         labels = samples.labels[: len(outputs)]
         mine = outputs[np.arange(len(labels)), labels]
+
         # A rank counts strictly better classes and, of equal ones, those before: ties cannot flatter.
-        ties = (outputs == mine[:, None]) & (np.arange(outputs.shape[1]) < labels[:, None])
-        rank = (outputs > mine[:, None]).sum(axis=1) + ties.sum(axis=1)
+        better = outputs > mine[:, None]
+        comes_before = np.arange(outputs.shape[1]) < labels[:, None]
+        tied = (outputs == mine[:, None]) & comes_before
+        rank = better.sum(axis=1) + tied.sum(axis=1)
+        # An output that is no number is worse than all others.
         rank = np.where(np.isfinite(mine), rank, outputs.shape[1])
+
         hits = rank == 0
-        without_numbers = int((~np.isfinite(outputs)).any(axis=1).sum())
-        packed = base64.b64encode(np.packbits(hits).tobytes()).decode()
         return cls(
-            samples.split, samples.digest, len(labels), int(hits.sum()), int((rank < 5).sum()), packed, without_numbers
+            split=samples.split,
+            split_digest=samples.digest,
+            total=len(labels),
+            correct=int(hits.sum()),
+            correct_top5=int((rank < 5).sum()),
+            hits=base64.b64encode(np.packbits(hits).tobytes()).decode(),
+            without_numbers=int((~np.isfinite(outputs)).any(axis=1).sum()),
         )
 
     @property
     def correct_images(self) -> npt.NDArray[np.bool_]:
         """Whether each image was right, bool of shape (total,)."""
-        return np.unpackbits(np.frombuffer(base64.b64decode(self.hits), np.uint8), count=self.total).astype(bool)
+        packed = np.frombuffer(base64.b64decode(self.hits), np.uint8)
+        return np.unpackbits(packed, count=self.total).astype(bool)
 
     @property
     def top1(self) -> float:

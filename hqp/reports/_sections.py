@@ -247,18 +247,31 @@ def _speed(model: str, measured: list[Measurement], judgements: tuple[Judgement,
         Column("speed-up", _speedup),
         *_metric_columns(measured),
     )
-    rows = tuple(
-        (*row, *(_cell(measurement, gate, judgements) for gate in gates))
-        for row, measurement in zip(_table(columns, measured), measured, strict=True)
+    rows = []
+    for numbers, measurement in zip(_table(columns, measured), measured, strict=True):
+        verdicts = [_cell(measurement, gate, judgements) for gate in gates]
+        rows.append((*numbers, *verdicts))
+    return Section(
+        f"{model}: latency and gates",
+        (*_headers(columns), *gates),
+        tuple(rows),
+        tuple(_how_timed(measured, bool(gates))),
+        ranks=_ranks(columns),
+        model=model,
     )
+
+
+def _how_timed(measured: list[Measurement], gated: bool) -> Iterator[str]:
+    """What the columns of the table mean, and which measurements were disturbed."""
     processes = max(measurement.latency.processes for measurement in measured)
     confidence = f"{100 * noninferiority.CONFIDENCE:.0f}% interval over up to {processes} processes"
-    lines = [f"speed-up: times as fast as FP32, {confidence}"]
-    lines += [LEGEND] if gates else []
-    lines += [f"{row.case}: {len(row.latency.disturbed)} disturbed blocks dropped, {row.latency.disturbed[0]}"
-              for row in measured if row.latency.disturbed]  # fmt: skip
-    title = f"{model}: latency and gates"
-    return Section(title, (*_headers(columns), *gates), rows, tuple(lines), ranks=_ranks(columns), model=model)
+    yield f"speed-up: times as fast as FP32, {confidence}"
+    if gated:
+        yield LEGEND
+    for row in measured:
+        disturbed = row.latency.disturbed
+        if disturbed:
+            yield f"{row.case}: {len(disturbed)} disturbed blocks dropped, {disturbed[0]}"
 
 
 def _cell(measurement: Measurement, gate: str, judgements: tuple[Judgement, ...]) -> str:
@@ -302,16 +315,21 @@ def _verdicts(judgements: tuple[Judgement, ...]) -> Section:
     binding = [judgement for judgement in judgements if judgement.bound]
     counts = Counter(judgement.verdict.outcome for judgement in binding if judgement.verdict)
     skipped = Counter(_common(judgement) for judgement in binding if judgement.verdict is None)
-    counted = [f"{counts['pass']} passed", f"{counts['fail']} failed", f"{counts['inconclusive']} inconclusive"]
-    title = ", ".join([*counted, f"{skipped.total()} skipped"]) if binding else "none binds these cases"
-    lines = []
-    for outcome in ("fail", "inconclusive"):
-        for judgement in binding:
-            if judgement.verdict and judgement.verdict.outcome == outcome:
-                verdict = judgement.verdict
-                lines.append(f"{SYMBOLS[outcome]} {judgement.case}  {verdict.gate}: {verdict.reason}")
+    title = (
+        f"{counts['pass']} passed, {counts['fail']} failed, {counts['inconclusive']} inconclusive,"
+        f" {skipped.total()} skipped"
+    )
+    lines = [*_told(binding, "fail"), *_told(binding, "inconclusive")]
     lines += [f"{ABSENT} {count} skipped: {why}" for why, count in skipped.items()]
-    return Section(f"gates: {title}", lines=tuple(lines))
+    return Section(f"gates: {title if binding else 'none binds these cases'}", lines=tuple(lines))
+
+
+def _told(judgements: list[Judgement], outcome: Outcome) -> Iterator[str]:
+    """A line for each verdict of one outcome, with its reason."""
+    for judgement in judgements:
+        verdict = judgement.verdict
+        if verdict and verdict.outcome == outcome:
+            yield f"{SYMBOLS[outcome]} {judgement.case}  {verdict.gate}: {verdict.reason}"
 
 
 def _common(judgement: Judgement) -> str:
@@ -363,19 +381,24 @@ def _spent(spent: Spent) -> tuple[str, ...]:
 
 
 def _origin(results: Results) -> Section:
-    versions: dict[str, list[str]] = {}
-    for measurement in results.measurements:
-        for package, version in measurement.sidecar.origin.versions.items():
-            if version not in versions.setdefault(package, []):
-                versions[package].append(version)
     environments = {row.case.device: row.environment.digest for row in results.measurements}
     told = {
         **results.machine,
-        "made with": ", ".join(f"{package} {' and '.join(found)}" for package, found in sorted(versions.items())),
+        "made with": _made_with(results.measurements),
         "environments": ", ".join(f"{device} {digest}" for device, digest in environments.items()),
         "baselines": "; ".join(map(str, results.against)),
         "HQP": results.hqp_version,
         "date": results.date,
         "command": results.command,
     }
-    return Section("where this comes from", rows=tuple((key, text) for key, text in told.items() if text))
+    rows = [(key, text) for key, text in told.items() if text]
+    return Section("where this comes from", rows=tuple(rows))
+
+
+def _made_with(measurements: tuple[Measurement, ...]) -> str:
+    """The versions of the packages that made the artefacts, several where artefacts are of several."""
+    versions: dict[str, dict[str, None]] = {}
+    for measurement in measurements:
+        for package, version in measurement.sidecar.origin.versions.items():
+            versions.setdefault(package, {})[version] = None
+    return ", ".join(f"{package} {' and '.join(found)}" for package, found in sorted(versions.items()))

@@ -40,10 +40,13 @@ class Attention(nn.Module):
         if query is not key or query is not value or masked or options.get("is_causal"):
             raise ValueError("attention other than of a batch with itself, without a mask")
         images, tokens, _ = query.shape
-        split = self.qkv(query).reshape(images, tokens, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4)
+        projected = self.qkv(query).reshape(images, tokens, 3, self.num_heads, self.head_dim)
+        # Of shape (3, images, heads, tokens, head_dim).
+        split = projected.permute(2, 0, 3, 1, 4)
         dropout = self.dropout if self.training else 0.0
-        seen = F.scaled_dot_product_attention(split[0], split[1], split[2], dropout_p=dropout)
-        return self.proj(seen.transpose(1, 2).reshape(images, tokens, -1)), None
+        attended = F.scaled_dot_product_attention(split[0], split[1], split[2], dropout_p=dropout)
+        joined = attended.transpose(1, 2).reshape(images, tokens, -1)
+        return self.proj(joined), None
 
 
 def can_unfold(theirs: nn.MultiheadAttention) -> bool:

@@ -48,8 +48,9 @@ def usage(model: nn.Module, example: Tensor) -> Usage:
     Raises:
         HqpError: the model cannot take it, or calls no convolution and no linear layer, or memory does not hold it.
     """
-    watch, parameter = _Watch(model), next(model.parameters(), example)
-    image = example[:1].to(parameter.device, parameter.dtype).contiguous()
+    watch = _Watch(model)
+    like = next(model.parameters(), example)
+    image = example[:1].to(like.device, like.dtype).contiguous()
     try:
         with evaluating(model), watch.hooked(), watch:
             FittingBatches().each(1, lambda part: model(image[part]))
@@ -58,8 +59,14 @@ def usage(model: nn.Module, example: Tensor) -> Usage:
     if watch.last is None:
         raise HqpError("the model has no convolution and no linear layer", "a convolutional network")
     shared = {**watch.borrowed(), **_sharing(model)}
-    once = frozenset(name for name, calls in watch.calls.items() if calls == 1) - shared.keys()
-    return Usage(watch.last, once, watch.called_again(), shared, tuple(_unused(model, watch)))
+    called_once = frozenset(name for name, calls in watch.calls.items() if calls == 1)
+    return Usage(
+        last=watch.last,
+        once=called_once - shared.keys(),
+        again=watch.called_again(),
+        shared=shared,
+        unused=tuple(_unused(model, watch)),
+    )
 
 
 def untraceable(error: Exception) -> HqpError:

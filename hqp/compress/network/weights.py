@@ -42,12 +42,15 @@ def outputs(model: nn.Module, state: Mapping[str, Tensor]) -> int | None:
 
     Then every tensor of another shape has another length, one and the same, in its first dimension.
     """
-    given, lengths = named_as(model, state), set()
+    given = named_as(model, state)
+    # None stands for a shape that differs in more than its first dimension.
+    lengths: set[int | None] = set()
     for name, values in model.state_dict().items():
         theirs = given.get(name, values)
-        if theirs.shape != values.shape:
-            longer = theirs.ndim == values.ndim and theirs.shape[1:] == values.shape[1:]
-            lengths.add(theirs.shape[0] if longer else None)
+        if theirs.shape == values.shape:
+            continue
+        only_longer = theirs.ndim == values.ndim and theirs.shape[1:] == values.shape[1:]
+        lengths.add(theirs.shape[0] if only_longer else None)
     return lengths.pop() if len(lengths) == 1 else None
 
 
@@ -58,18 +61,23 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
         HqpError: names or shapes do not fit, or a value is no weight: NaN, infinite, of an integer or complex kind.
     """
     expected = model.state_dict()
-    given = {key: value for key, value in named_as(model, state).items() if key in expected or not _is_count(key)}
+    named = named_as(model, state)
+    given = {key: value for key, value in named.items() if key in expected or not _is_count(key)}
     given |= _twins(expected, given)
-    absent = expected.keys() - given.keys()
     _require_fit(expected, given, name)
     for key, value in given.items():
         _require_numbers(key, value, expected[key], name)
-    model.load_state_dict({**{key: expected[key] for key in absent}, **given})
+    # Of what is absent, which are counts that only training reads, the model keeps its own.
+    model.load_state_dict({**expected, **given})
+    _require_variances(model, name)
+    model.eval()
+
+
+def _require_variances(model: nn.Module, name: str) -> None:
     for layer, norm in norms(model).items():
         if norm.running_var is not None and bool((norm.running_var < 0).any()):
             key = f"{layer}.running_var"
             raise HqpError(f"{name} holds a negative variance in {key}", "variances of 0 and more")
-    model.eval()
 
 
 def _twins(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -77,13 +85,17 @@ def _twins(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[
 
     So ``safetensors.torch.save_model`` writes weights that two layers share.
     """
-    by_memory = {(expected[name].data_ptr(), expected[name].shape): given[name] for name in given if name in expected}
+    by_memory = {_memory(expected[name]): value for name, value in given.items() if name in expected}
     twins = {}
     for name in expected.keys() - given.keys():
-        memory = expected[name].data_ptr(), expected[name].shape
+        memory = _memory(expected[name])
         if memory in by_memory:
             twins[name] = by_memory[memory]
     return twins
+
+
+def _memory(values: Tensor) -> tuple[int, torch.Size]:
+    return values.data_ptr(), values.shape
 
 
 def _is_count(key: str) -> bool:

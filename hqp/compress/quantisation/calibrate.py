@@ -82,7 +82,9 @@ def distributions(
     images = 0
     with ThreadPoolExecutor(workers) as pool:
         for batch in batches():
-            list(pool.map(observe, range(workers), (batch[worker::workers] for worker in range(workers))))
+            shares = [batch[worker::workers] for worker in range(workers)]
+            # Through a list, so that what a worker raises is raised here.
+            list(pool.map(observe, range(workers), shares))
             images += len(batch)
             if advance is not None:
                 advance(len(batch))
@@ -108,7 +110,8 @@ def _threshold(seen: Distribution, how: Calibration, policy: Policy) -> float:
     if how == "minmax" or not seen.counts.any():
         return seen.largest
     counts = seen.resampled()
-    kept = percentile_bins(counts) if how == "percentile" else kl_bins(counts, _levels(seen, policy))
+    levels = _levels(seen, policy)
+    kept = percentile_bins(counts) if how == "percentile" else kl_bins(counts, levels)
     return seen.largest * kept / BINS
 
 
@@ -152,11 +155,16 @@ class Distribution:
         self.low, self.high = min(self.low, low), max(self.high, high)
         if not self.largest:
             return
-        self._widen(math.frexp(self.largest)[1])
-        magnitudes = np.abs(values).ravel()
-        magnitudes *= np.float32(len(self.counts) / 2.0**self.exponent)
-        self.counts += np.bincount(magnitudes.astype(np.intp), minlength=len(self.counts))
-        self.counts[0] -= values.size - np.count_nonzero(values)
+        _, exponent = math.frexp(self.largest)
+        self._widen(exponent)
+
+        bins = len(self.counts)
+        # In place: these arrays are as large as activations.
+        positions = np.abs(values).ravel()
+        positions *= np.float32(bins / 2.0**self.exponent)
+        self.counts += np.bincount(positions.astype(np.intp), minlength=bins)
+        zeros = values.size - np.count_nonzero(values)
+        self.counts[0] -= zeros
 
     def merge(self, other: Distribution) -> None:
         """Takes in what another saw of the same tensor."""

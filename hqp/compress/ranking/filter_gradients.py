@@ -35,12 +35,13 @@ def filters(layer: Layer | Transposed) -> int:
 def by_gram(layer: Layer | Transposed, output: Tensor) -> bool:
     """Whether the Gram matrix is the cheaper route, in multiply-adds a sample: T² (d + C) for it against T d C."""
     if isinstance(layer, nn.Linear):
-        positions, weights, filters = output[0].numel() // layer.out_features, layer.in_features, layer.out_features
+        positions = output[0].numel() // layer.out_features
+        weights, filters = layer.in_features, layer.out_features
+    elif isinstance(layer, Convolution) and not _is_depthwise(layer):
+        positions = output[0, 0].numel()
+        weights, filters = layer.weight[0].numel(), layer.out_channels // layer.groups
     else:
-        positions, weights = output[0, 0].numel(), layer.weight[0].numel()
-        filters = layer.out_channels // layer.groups
-        if not isinstance(layer, Convolution) or _is_depthwise(layer):
-            return False
+        return False
     return positions * (weights + filters) < weights * filters
 
 
@@ -78,7 +79,9 @@ def _squared_products(layer: Layer, outputs: Tensor, delta: Tensor) -> Tensor:
 def _squares_by_gram(layer: Layer, inputs: Tensor, delta: Tensor) -> Tensor:
     """Σ_i ‖G_f‖² by the Gram matrix of the patches, (n, groups, T, T)."""
     if isinstance(layer, nn.Linear):
-        by_group, parts = _tokens(layer, delta)[:, None], iter([_tokens(layer, inputs)[:, None]])
+        # One group, and all weights in one part.
+        by_group = _tokens(layer, delta)[:, None]
+        parts = iter([_tokens(layer, inputs)[:, None]])
     else:
         by_group = delta.unflatten(1, (layer.groups, -1)).flatten(3).mT
         parts = _kernel_rows(layer, patches(layer, inputs))
@@ -127,7 +130,9 @@ def _is_linear(layer: Layer | Transposed) -> bool:
 
 def _tokens(layer: Layer | Transposed, values: Tensor) -> Tensor:
     """Inputs or outputs of a linear layer or a pointwise convolution, (n, positions, channels)."""
-    return values.flatten(2).mT if isinstance(layer, Convolution) else values.reshape(len(values), -1, values.shape[-1])
+    if isinstance(layer, Convolution):
+        return values.flatten(2).mT
+    return values.reshape(len(values), -1, values.shape[-1])
 
 
 def _of_each(layer: Convolution | Transposed, inputs: Tensor, delta: Tensor) -> Tensor:

@@ -95,29 +95,40 @@ def _percent(share: float) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    """Prints the tables."""
-    from tabulate import tabulate
-
+    """Prints the tables; with other words, what one of its processes does, or another study."""
     if words[:1] == ["memory"]:
         name, size, batch, what = words[1:]
         _print_growth(name, int(size), int(batch), what)
         return 0
     if words[:1] == ["ablation"]:
         return ablation.main(*words[1:])
-    told = environment.machine()
-    print(
-        "the sensitivity pass over one forward and backward pass, on " + ", ".join(f"{k} {v}" for k, v in told.items())
-    )
+    _print_sensitivity()
+    print()
+    _print_pruning()
+    return 0
+
+
+def _print_sensitivity() -> None:
+    from tabulate import tabulate
+
+    machine = ", ".join(f"{key} {value}" for key, value in environment.machine().items())
+    print(f"the sensitivity pass over one forward and backward pass, on {machine}")
     headers = ("model", "input", "batch", "ordinary s", "sensitivity s", "time", "peak memory")
     print(tabulate(list(sensitivity_rows()), headers, disable_numparse=True))
-    rows = [
-        row
-        for file in sorted(Path(".hqp", "results").glob("*.json"))
-        for row in pruning_rows(documents.read(file, Results, fix="run its suite anew"))
-    ]
+
+
+def _print_pruning() -> None:
+    from tabulate import tabulate
+
+    rows: list[Row] = []
+    for file in sorted(Path(".hqp", "results").glob("*.json")):
+        results = documents.read(file, Results, fix="run its suite anew")
+        rows += pruning_rows(results)
+    if not rows:
+        print("no suite was run here: nox -s bench")
+        return
     headers = ("suite", "model", "device", "θ hqp", "θ of the best other", "ratio", "of QAT")
-    print("\n" + (tabulate(rows, headers, disable_numparse=True) if rows else "no suite was run here: nox -s bench"))
-    return 0
+    print(tabulate(rows, headers, disable_numparse=True))
 
 
 if __name__ == "__main__":
