@@ -191,4 +191,4 @@ def _refuse_twice(given: Sequence[Artifact]) -> None:
 def _measured(context: Context, case: Case, made: Artifact, fp32: Artifact | None) -> Measurement:
     reference = (fp32.sidecar, Path(fp32.path) / artifacts.MODEL) if fp32 else None
     model = context.store.keep(Path(made.path) / artifacts.MODEL, made.sidecar.file.sha256)
-    return measure_files(context, case, made.sidecar, model, reference, Protocol())
+    return measure_files(context, case, made, model, reference, Protocol())

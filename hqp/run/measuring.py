@@ -12,7 +12,7 @@ from hqp.measure import sampler
 from hqp.measure.block import LEAST_ITERATIONS
 from hqp.measure.sampler import BLOCKS_PER_PROCESS
 from hqp.measure.stopping import Stopping, is_narrow
-from hqp.records import MOST_PROCESSES, TAIL, Accuracy, Case, Measurement, PairedLatency, Samples, Sidecar
+from hqp.records import MOST_PROCESSES, TAIL, Accuracy, Artifact, Case, Measurement, PairedLatency, Samples, Sidecar
 from hqp.run import probe, worker
 from hqp.run.context import Context
 from hqp.run.inputs import artifacts
@@ -53,17 +53,20 @@ class Protocol:
 def measure_files(
     context: Context,
     case: Case,
-    sidecar: Sidecar,
+    made: Artifact,
     file: Path,
     reference: tuple[Sidecar, Path] | None,
     protocol: Protocol,
     is_clear: Callable[[Measurement], bool] | None = None,
 ) -> Measurement:
-    """Latency and accuracy on ``test`` of a file, beside FP32 where that is at hand, and what the probes measure.
+    """Latency and accuracy on ``test`` of an artefact, beside FP32 where that is at hand, and what the probes measure.
+
+    ``file`` is its model, wherever it is kept.
 
     Timing ends early where ``is_clear`` says of the measurement so far that its verdicts are; without it, where the
     ratio is known well enough.
     """
+    sidecar = made.sidecar
     against = (reference[0].file.sha256, reference[1]) if reference else (sidecar.file.sha256, file)
     untimed = Measurement(
         case=case,
@@ -75,7 +78,7 @@ def measure_files(
         fp32_bytes=sidecar.fp32_file.size_bytes,
         metrics=probe.metrics(context, case.device, file),
         skipped_images=_test(context, sidecar, protocol).skipped,
-        layers=artifacts.layers(file.parent),
+        layers=artifacts.layers(Path(made.path)),
     )
 
     def clear(latency: PairedLatency) -> bool:

@@ -114,7 +114,7 @@ class SuiteRun:
         self._dense[case] = (reference.sidecar.file.sha256, dense[1])
         wanted = self.wanted(case, LATENCY)
         protocol, file = self.protocol(wanted), self._files[case]
-        return measuring.measure_files(self.context, case, made.sidecar, file, dense, protocol, wanted.is_clear)
+        return measuring.measure_files(self.context, case, made, file, dense, protocol, wanted.is_clear)
 
     def _made(self, case: Case) -> Artifact:
         return compress.artifact(self.context, self.resolved.cases[case])
