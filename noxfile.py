@@ -6,6 +6,7 @@ import argparse
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import nox
@@ -95,6 +96,23 @@ def tensorrt_contract(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Compress, measure and judge: the embedded default, on the built wheel."""
     _run(session, "pytest", "suites/signs.py", "--junitxml", str(RESULTS / "junit.xml"), *session.posargs)
+
+
+@nox.session(requires=["environment"], venv_backend="none", default=False)
+def baseline(session: nox.Session) -> None:
+    """The baseline of a suite, from two runs that agree: `nox -s baseline -- suites/pull_request.py`."""
+    suite = Path(session.posargs[0])
+    for _ in range(2):
+        # What this state fails at is its own matter; what it measured is what the next is compared with.
+        _run(session, "pytest", str(suite), success_codes=[0, 1])
+    _run(session, "hqp", "baseline", "update", str(RESULTS / f"{suite.stem}.json"))
+
+
+@nox.session(requires=["environment"], venv_backend="none", default=False)
+def regression(session: nox.Session) -> None:
+    """A suite beside the baselines of another checkout: `nox -s regression -- SUITE ../base/baselines`."""
+    suite, baselines = session.posargs
+    _run(session, "pytest", suite, "--hqp-baselines", baselines, "--junitxml", str(RESULTS / "junit.xml"))
 
 
 @nox.session(requires=["environment"], venv_backend="none", default=False)
@@ -189,6 +207,12 @@ def _wheel(session: nox.Session) -> Path:
     return wheel
 
 
-def _run(session: nox.Session, command: str, *words: str, env: dict[str, str] | None = None) -> None:
+def _run(
+    session: nox.Session,
+    command: str,
+    *words: str,
+    env: dict[str, str] | None = None,
+    success_codes: Sequence[int] = (0,),
+) -> None:
     (folder,) = environment_commands
-    session.run(str(Path(folder, command)), *words, external=True, env=env)
+    session.run(str(Path(folder, command)), *words, external=True, env=env, success_codes=success_codes)
