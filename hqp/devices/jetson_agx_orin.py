@@ -11,7 +11,7 @@ board = Board("Jetson AGX Orin", ("p3701-",))
 # TensorRT pads INT8 channels to the next multiple of 32, so that fewer removed ones gain nothing. It has no rail for
 # the whole module.
 device = Device(
-    runtime="trtexec",
+    runtime="tensorrt",
     threads=1,
     precisions=("fp32", "fp16", "int8"),
     policy=Policy(activations="int8", symmetric=True, float_results=True, channel_multiple=32),
@@ -19,7 +19,7 @@ device = Device(
     stand_in="cpu_onnxruntime",
     rails=ALL,
 )
-# How it is driven from another machine.
+# How it is driven from another machine, which has none of its Python.
 elsewhere = "trtexec"
 
 

@@ -9,7 +9,7 @@ from hqp.transport import Host
 board = Board("Jetson Orin Nano", ("p3767-0003", "p3767-0004", "p3767-0005"))
 # TensorRT pads INT8 channels to the next multiple of 32, so that fewer removed ones gain nothing.
 device = Device(
-    runtime="trtexec",
+    runtime="tensorrt",
     threads=1,
     precisions=("fp32", "fp16", "int8"),
     policy=Policy(activations="int8", symmetric=True, float_results=True, channel_multiple=32),
@@ -17,7 +17,7 @@ device = Device(
     stand_in="cpu_onnxruntime",
     rails=("VDD_IN",),
 )
-# How it is driven from another machine.
+# How it is driven from another machine, which has none of its Python.
 elsewhere = "trtexec"
 
 

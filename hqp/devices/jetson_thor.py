@@ -9,14 +9,14 @@ from hqp.transport import Host
 board = Board("Jetson Thor", ("p3834-",))
 # TensorRT pads INT8 channels to the next multiple of 32, so that fewer removed ones gain nothing.
 device = Device(
-    runtime="trtexec",
+    runtime="tensorrt",
     threads=1,
     precisions=("fp32", "fp16", "int8"),
     policy=Policy(activations="int8", symmetric=True, float_results=True, channel_multiple=32),
     summary="Jetson Thor, TensorRT",
     stand_in="cpu_onnxruntime",
 )
-# How it is driven from another machine.
+# How it is driven from another machine, which has none of its Python.
 elsewhere = "trtexec"
 
 

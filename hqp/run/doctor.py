@@ -8,11 +8,13 @@ import tempfile
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import ModuleType
 
 import hqp
-from hqp import catalog
+from hqp import catalog, transport
 from hqp.errors import HqpError, NotInstalled
 from hqp.run.inputs import checkpoints
+from hqp.run.plugins import Plugins
 from hqp.runtimes._tensorrt import nvidia
 
 # Distributions by extra; the empty extra is what every installation has.
@@ -79,8 +81,23 @@ def _plugin(kind: str, name: str) -> Finding:
 def _usable(kind: str, name: str) -> None:
     """A device is as usable as the runtime it names; what a plug-in is bound to is not looked at."""
     plugin = catalog.require(kind, name)
-    if hasattr(plugin, "device"):
+    if hasattr(plugin, "elsewhere"):
+        _require_board(name, plugin)
+    elif hasattr(plugin, "device"):
         catalog.require("runtimes", plugin.device.runtime)
+
+
+def _require_board(name: str, plugin: ModuleType) -> None:
+    """Sees that a board is at hand, here or where ``HQP_HOST`` says, ready to be measured and with its runtime."""
+    plugins = Plugins()
+    device = plugins.device(name)
+    host = transport.host(device.host)
+    recognises = getattr(plugin, "recognises", None)
+    if host is transport.HERE and not (recognises and recognises(host)):
+        wrong = f"not here; {device.stand_in} stands in for it in hqp compress"
+        raise HqpError(wrong, "hqp bench --host USER@BOARD measures it")
+    plugin.facts(host)
+    plugins.runtime(device).version(host)
 
 
 def _parser() -> Finding:

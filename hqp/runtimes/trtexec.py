@@ -79,6 +79,12 @@ def prepare(file: Path, device: Device, folder: Path) -> Path:
     return folder / ENGINE
 
 
+def operator_times(file: Path, device: Device, iterations: int) -> dict[str, list[float]]:
+    """The mean ms of each layer of an engine by the tool's own profiler, which counts for a second on the board."""
+    with Session(file, device) as session:
+        return {layer.name: [layer.average_ms] for layer in session.layer_times()}
+
+
 def _write_typed(file: Path, out: Path, trtexec: Tool, precision: str) -> None:
     """The file as this builder reads it; what was calibrated and judged stays as it is."""
     if precision != "int8":
@@ -170,6 +176,14 @@ class Session(RuntimeSession):
             self._engine, times, iterations=iterations, warmup_ms=WARMUP_MS, duration_s=0, dla_core=core
         )
         return words if prepared.graph else tuple(word for word in words if word != "--useCudaGraph")
+
+    def layer_times(self) -> tuple[exported.LayerTime, ...]:
+        """What each layer takes, in a run that does nothing else."""
+        prepared = self._opened()
+        profile, layers = f"{self._folder.path}/profile.json", f"{self._folder.path}/layers.json"
+        core = _core(self.device, prepared.precision)
+        self._tool.run(self._tool.options.profile(self._engine, profile, layers, core), RUN_S)
+        return exported.layer_times(self._folder.host.read(profile))
 
     def outputs(self, images: Float32) -> Float32:
         """The logits that the board computes, a batch a run; the last batch is filled up with black images."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -96,6 +97,39 @@ def test_without_a_board_one_line_says_so(project: Path, artefacts: Path) -> Non
         "hqp: error: no device was named, and here is no board that one recognises; "
         "--device NAME, or --host USER@BOARD; try: hqp list devices\n"
     )
+
+
+def test_doctor_asks_the_board(board, run: Any) -> None:
+    board.install("10.3.0")
+    board.be_a(
+        "nvidia,p3768-0000+p3767-0005-super\0nvidia,tegra234\0", "# R36 (release), REVISION: 4.3", "17000000.gpu"
+    )
+    board.clock("17000000.gpu", 306_000_000, 306_000_000, 1_020_000_000)
+    program = "import os; os.environ['HQP_HOST'] = 'simulated-board'; from hqp.run.doctor import doctor\n"
+    program += "found = {one.name: (one.usable, one.state) for one in doctor() if one.kind == 'device'}\n"
+    program += "print(*found['jetson_orin_nano']); print(*found['jetson_thor']); print(*found['cpu_onnxruntime'])"
+    orin, thor, cpu = run("-c", program).stdout.splitlines()
+    assert orin.startswith("False simulated-board has a GPU clock that is not locked (306 to 1020 MHz)")
+    assert thor.startswith("False simulated-board is no Jetson Thor: its device tree names p3768-0000, p3767-0005")
+    assert cpu == "True ready"
+
+
+def test_each_host_gets_a_process_and_results_of_its_own() -> None:
+    spec = importlib.util.spec_from_file_location("noxfile", REPOSITORY / "noxfile.py")
+    assert spec is not None and spec.loader is not None
+    noxfile = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(noxfile)
+    hosts, others = noxfile._hosts(["--host", "user@nano", "--device", "jetson_nano", "--host=xavier", "out"])
+    assert (hosts, others) == (["user@nano", "xavier"], ["--device", "jetson_nano", "out"])
+    given = ["bench", "artefacts", "--suite", "suites/jetson_signs.py"]
+    there = ["--host", "user@nano", "--results", str(Path(".hqp/results/jetson-user_nano.json"))]
+    assert noxfile._bench_words("user@nano", []) == [*given, *there]
+    assert noxfile._bench_words("", ["out"]) == [
+        "bench",
+        "out",
+        "--results",
+        str(Path(".hqp/results/jetson-here.json")),
+    ]
 
 
 def test_a_host_that_cannot_be_reached(board, run: Any, artefacts: Path) -> None:

@@ -158,6 +158,12 @@ def test_int8_is_built_as_each_generation_reads_it(
     assert difference.max() < (0.05 if version == "11.0.0" else 1e-5)
 
 
+def test_layers_have_their_times(board, device: Device, built: Path) -> None:
+    board.install("8.5.2")
+    assert trtexec.operator_times(built, device, 10) == {"all": [0.1]}
+    assert "--separateProfileRun" in board.commands()[-2]
+
+
 def test_a_boards_outputs_are_those_of_the_artefact(board, device: Device, built: Path) -> None:
     """In batches, the last of which is not full."""
     board.install("8.5.2")

@@ -183,10 +183,9 @@ def measure(options: dict[str, str], size: int) -> None:
         elif MAJOR >= 10:
             say("Successfully captured CUDA graph for the current execution context")
     if "exportProfile" in options:
-        write(
-            options["exportProfile"],
-            '[\n  { "count" : 10 }\n, { "name" : "all", "timeMs" : 1, "averageMs" : 0.1 }\n]\n',
-        )
+        median = "" if (MAJOR, MINOR) == (8, 2) else '"medianMs" : 0.1, '
+        row = f'{{ "name" : "all", "timeMs" : 1, "averageMs" : 0.1, {median}"percentage" : 100 }}'
+        write(options["exportProfile"], f'[\n  {{ "count" : 10 }}\n, {row}\n]\n')
         if "separateProfileRun" not in options:
             say("The e2e network timing is not reported since it is inaccurate", "W")
             return
