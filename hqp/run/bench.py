@@ -43,7 +43,7 @@ def bench_artifacts(
     The gates of ``suite`` judge the cases; one that cannot be measured leaves the others as they are.
     """
     context = Context(Store(Path(".hqp")))
-    name = device or recognised(context)
+    name = device or recognised()
     declared = context.plugins.device(name)
     context.plugins.runtime(declared)
     given = tuple(artifacts.read(folder) for path in paths for folder in artifacts.below(path, name))
@@ -63,7 +63,7 @@ def bench_artifacts(
     return _measured_all(context, name, given)
 
 
-def recognised(context: Context) -> str:
+def recognised() -> str:
     """The device that the host at hand is.
 
     Raises:
