@@ -102,6 +102,8 @@ def _judged(context: Context, suite: Path, device: str, given: Sequence[Artifact
     question, declared = suite_file.read(suite)
     if device not in declared.devices:
         raise HqpError(f"{suite} is not for {device}", f"one of its devices: {', '.join(declared.devices)}")
+    if declared.exact_precision:
+        _refuse_replaced(given)
     # One name for each device: boards are measured side by side.
     stored = Stored(suite.stem, BASELINES, str(BASELINES / "files"))
     record = command("hqp", "baseline", "update", "RESULTS")
@@ -117,6 +119,14 @@ def _judged(context: Context, suite: Path, device: str, given: Sequence[Artifact
         except (HqpError, OSError) as error:
             failed.append(f"{case}: {error}")
     return Benched(run.results(), tuple(failed))
+
+
+def _refuse_replaced(given: Sequence[Artifact]) -> None:
+    """Refuses artefacts in another precision than their method's, for a suite that wants that one."""
+    for made in given:
+        replaced = made.sidecar.settings.recipe.replaced
+        if replaced:
+            raise HqpError(f"{made.path} is {replaced}", "a device that has it, or exact_precision=False")
 
 
 def _measured_all(context: Context, device: str, given: Sequence[Artifact]) -> Benched:

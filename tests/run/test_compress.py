@@ -17,6 +17,16 @@ COMPRESS = ("-m", "hqp", "compress", "squarenet", "--dataset", "squares", "--dev
 
 METHODS = ("fp32", "fp16", "hqp", "hqp_paper", "pruned", "hqp_distilled", "hqp_finetuned")
 
+EXACT = '''
+"""Is it INT8?"""
+
+from hqp import Suite
+
+suite = Suite(
+    ("squarenet",), "squares", ("half_board",), ("q8",), gates=(), exact_precision=True
+)
+'''
+
 WITHOUT_TORCH = """
 import importlib.machinery, sys
 
@@ -91,6 +101,12 @@ def test_int8_becomes_fp16_on_a_device_that_says_so_and_everyone_is_told(
     for form in ("table", "markdown", "html"):
         report = run("-m", "hqp", "report", str(tmp_path / "results.json"), "--format", form).stdout
         assert "q8 (FP16 for INT8)" in report
+    (tmp_path / "exact.py").write_text(EXACT)
+    refused = run("-m", "hqp", "bench", str(out), "--device", "half_board", "--suite", str(tmp_path / "exact.py"))
+    assert (refused.returncode, refused.stdout) == (2, "")
+    wrong = f"{out} is FP16 for INT8; a device that has it, or exact_precision=False"
+    assert refused.stderr.endswith(f"hqp: error: {wrong}\n")
+
     line = run("-m", "hqp", "report", str(tmp_path / "results.json"), "--format", "csv").stdout.splitlines()[1]
     assert line.startswith("squarenet,q8,half_board,fp16,int8,")
 
