@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hqp.compress.search.bound import floor_correct, give_back, search
+from hqp.compress.search.bound import Bound, floor_correct, give_back, search
 from hqp.errors import HqpError
+from hqp.records import Accuracy
 from hqp.stats.paired import drop_interval
 
 
@@ -145,3 +148,17 @@ def test_what_is_shipped_was_seen_to_hold(accepted: int, holding: frozenset[int]
     assert shipped == 0 or (shipped in judge.asked and shipped in holding)
     assert shipped == accepted if accepted in holding else shipped < accepted or not accepted
     assert len(set(judge.asked)) == len(judge.asked) and all(1 <= step <= accepted for step in judge.asked)
+
+
+def test_a_bound_holds_up_to_its_floor_or_where_its_upper_limit_does(make_accuracy: Callable[..., Accuracy]) -> None:
+    def losing(images: int) -> Accuracy:
+        return make_accuracy(np.arange(1000) >= images, "selection")
+
+    trained = losing(0)
+    assert Bound(trained, 1.5, None).floor == 985
+    limited = Bound(trained, 1.5, 0.998)
+    assert limited.floor == floor_correct(1000, 1000, 1.5, 0.998) > 985
+    least = 1000 - limited.floor
+    assert (limited.holds(losing(least)), limited.holds(losing(least + 1))) == (True, False)
+    with pytest.raises(HqpError, match=r"10 images of 'selection' cannot show that a drop is within 1\.5 points"):
+        Bound(make_accuracy(np.ones(10, dtype=bool), "selection"), 1.5, 0.998)
