@@ -9,19 +9,24 @@ from typing import Annotated, Any
 
 import typer
 
-from hqp.cli.application import Json, answer, app, rendered
+from hqp.cli.application import Json, Names, answer, app, rendered
 
 MISTAKE = 2
 
 
-@app.command()
+@app.command(epilog="Example: hqp bench out/mine --device cpu_openvino")
 def bench(
     artefacts: Annotated[
         list[Path],
         typer.Argument(metavar="ARTEFACT...", help="Artefact directories, or one that has a folder for each device."),
     ],
     device: Annotated[
-        str | None, typer.Option(help="The device to measure on; by default the board at hand.", show_default=False)
+        str | None,
+        typer.Option(
+            help="The device to measure on; by default the board at hand.",
+            show_default=False,
+            autocompletion=Names("devices"),
+        ),
     ] = None,
     host: Annotated[
         str | None, typer.Option(metavar="USER@HOST", help="The board's host, over SSH.", show_default=False)
@@ -31,7 +36,10 @@ def bench(
     results: Annotated[Path | None, typer.Option(help="Where the results are written.", show_default=False)] = None,
     json: Json = False,
 ) -> int:
-    """Measure finished artefacts on a device; what is measured is kept in .hqp/bench.json, one by one."""
+    """Measure finished artefacts on a device.
+
+    What is measured is kept in .hqp/bench.json, one by one.
+    """
     failed: list[str] = []
 
     def make() -> Any:
