@@ -32,7 +32,7 @@ CHUNK = 250
 # What the images of one split may take of the memory that is free, and of the disk.
 LARGEST_SHARE = 0.5
 
-Images = npt.NDArray[np.uint8]
+PixelArray = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def prepared(samples: Samples, size: int, skip_unreadable: int, store: Store, pr
     kept = _kept(samples, skipped)
     images = np.load(decoded / IMAGES, mmap_mode="r")
 
-    def read(indices: Sequence[int], wanted: int) -> Images:
+    def read(indices: Sequence[int], wanted: int) -> PixelArray:
         if wanted != size:
             return readable.read(indices, wanted)
         return np.asarray(images[kept[np.asarray(indices)]])
@@ -92,7 +92,7 @@ def _without(samples: Samples, skipped: Sequence[Skipped]) -> Samples:
     """The split as if it had never held the skipped images; its digest says that they are missing."""
     kept, names = _kept(samples, skipped), tuple(image.name for image in skipped)
 
-    def read(indices: Sequence[int], size: int) -> Images:
+    def read(indices: Sequence[int], size: int) -> PixelArray:
         return samples.read(kept[np.asarray(indices)], size)
 
     digest = digest_of([samples.digest, names]) if names else samples.digest
@@ -140,7 +140,7 @@ def _fits(needed_bytes: int, store: Store) -> bool:
     return needed_bytes <= LARGEST_SHARE * min(free_memory, free_disk)
 
 
-def _decode(samples: Samples, size: int, skip_unreadable: int, progress: Progress, into: Images | None) -> Decoded:
+def _decode(samples: Samples, size: int, skip_unreadable: int, progress: Progress, into: PixelArray | None) -> Decoded:
     """Reads every image, in as many threads as there are cores."""
     chunks = [range(start, min(start + CHUNK, len(samples))) for start in range(0, len(samples), CHUNK)]
     skipped: list[Skipped] = []
@@ -160,7 +160,7 @@ def _decode(samples: Samples, size: int, skip_unreadable: int, progress: Progres
 
 def _readable(
     samples: Samples, chunk: range, size: int, skipped: list[Skipped], skip_unreadable: int
-) -> Iterator[tuple[range, Images]]:
+) -> Iterator[tuple[range, PixelArray]]:
     """The images of a chunk; where one cannot be read, image by image, and its name is noted in ``skipped``."""
     try:
         yield chunk, samples.read(chunk, size)
@@ -183,13 +183,13 @@ class Stream:
 
     def __init__(self, samples: Samples, size: int) -> None:
         self.samples, self.size = samples, size
-        self._ahead: tuple[range, list[Future[Images]]] | None = None
+        self._ahead: tuple[range, list[Future[PixelArray]]] | None = None
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(usable_cores())
 
-    def __call__(self, indices: Sequence[int], size: int) -> Images:
+    def __call__(self, indices: Sequence[int], size: int) -> PixelArray:
         """The images at ``indices``, uint8 (n, size, size, 3)."""
         futures = self._foreseen(indices, size) or self._start(indices, size)
         # Whoever passes over the split asks for ranges, one behind the other.
@@ -199,14 +199,14 @@ class Stream:
                 self._ahead = following, self._start(following, size)
         return np.concatenate([future.result() for future in futures])
 
-    def _foreseen(self, indices: Sequence[int], size: int) -> list[Future[Images]]:
+    def _foreseen(self, indices: Sequence[int], size: int) -> list[Future[PixelArray]]:
         """What is being read already of just these images; nothing where others were expected."""
         ahead, self._ahead = self._ahead, None
         if ahead is None or ahead[0] != indices or size != self.size:
             return []
         return ahead[1]
 
-    def _start(self, indices: Sequence[int], size: int) -> list[Future[Images]]:
+    def _start(self, indices: Sequence[int], size: int) -> list[Future[PixelArray]]:
         share = -(-len(indices) // usable_cores())
         parts = [indices[start : start + share] for start in range(0, len(indices), share)]
         return [self._pool.submit(self.samples.read, part, size) for part in parts]

@@ -33,7 +33,7 @@ from hqp.store import STATES, Store
 if TYPE_CHECKING:
     from torch import nn
 
-    from hqp.compress.training import Images, Step, TrainingRecipe
+    from hqp.compress.training import Step, TrainingImages, TrainingRecipe
     from hqp.compress.training.checkpoint import Card, Score
 
 STORE = Path(".hqp")
@@ -55,7 +55,7 @@ class Training:
     recipe: TrainingRecipe
     plugin: Any
     samples: dict[str, Samples] = field(default_factory=dict)
-    images: dict[str, Images] = field(default_factory=dict)
+    images: dict[str, TrainingImages] = field(default_factory=dict)
     network: nn.Module | None = None
     scores: dict[str, Score] = field(default_factory=dict)
     sha256: str = ""
@@ -130,14 +130,14 @@ def open_samples(run: Training) -> Training:
 
 def render_images(run: Training) -> Training:
     """Has every split's images at hand, at the size of the last phase."""
-    from hqp.compress.training import Images
+    from hqp.compress.training import TrainingImages
 
     images, progress = {}, Progress(run.console)
     store = Store(STORE, progress.say)
     for split, samples in run.samples.items():
         ready = prepared(samples, run.size, run.skip_unreadable, store, progress)
         read = partial(_read, ready, run.size)
-        images[split] = Images(read, ready.labels, ready.mean, ready.std, f"{ready.digest}-{run.size}")
+        images[split] = TrainingImages(read, ready.labels, ready.mean, ready.std, f"{ready.digest}-{run.size}")
     return replace(run, images=images)
 
 

@@ -25,7 +25,7 @@ from hqp.compress.network.copies import copied
 from hqp.compress.network.evaluation_mode import evaluating
 from hqp.errors import HqpError
 
-Images = npt.NDArray[np.float32]
+NetworkInputs = npt.NDArray[np.float32]
 
 INPUT = "input"
 OUTPUT = "logits"
@@ -54,7 +54,7 @@ ADAPTIVE = "pooling to a size that divides its input's, as another --input-size 
 MOST_BYTES = 2**31
 
 
-def export(model: nn.Module, input_size: int, path: Path, images: Images | None = None) -> None:
+def export(model: nn.Module, input_size: int, path: Path, images: NetworkInputs | None = None) -> None:
     """Writes ``model`` in evaluation mode as ONNX: ``input`` (1, 3, input_size, input_size) to ``logits`` (1, classes).
 
     Batch-norm is folded into the convolution before it; each weight is named after its node. The file holds no time,
@@ -78,7 +78,7 @@ def export(model: nn.Module, input_size: int, path: Path, images: Images | None 
     documents.write_bytes(path, content)
 
 
-def _noise(input_size: int) -> Images:
+def _noise(input_size: int) -> NetworkInputs:
     return np.random.default_rng(0).standard_normal((1, 3, input_size, input_size), dtype=np.float32)
 
 
@@ -192,7 +192,7 @@ def _require_static(model: ModelProto) -> None:
             raise _untraceable(f"the shape of what {node.name} gives depends on the image")
 
 
-def _verify(model: nn.Module, content: bytes, images: Images) -> None:
+def _verify(model: nn.Module, content: bytes, images: NetworkInputs) -> None:
     """Compares the file with the model, image by image.
 
     Where they differ, float64 says by how much each is off: an EfficientNetV2 with random weights makes of float32's
@@ -222,7 +222,7 @@ def _logits(model: nn.Module, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return logits
 
 
-def _runner(content: bytes) -> Callable[[Images, Sequence[str]], list[npt.NDArray[Any]]]:
+def _runner(content: bytes) -> Callable[[NetworkInputs, Sequence[str]], list[npt.NDArray[Any]]]:
     """What gives the values of these names for an image, in onnxruntime."""
     import onnxruntime
 

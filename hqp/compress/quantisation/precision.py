@@ -9,7 +9,7 @@ from onnx import GraphProto, NodeProto
 from hqp.errors import UnknownName
 from hqp.records import Policy
 
-WEIGHTED = ("Conv", "Gemm", "MatMul")
+IN_INT8 = ("Conv", "Gemm", "MatMul")
 
 
 def layer_of(node: str) -> str:
@@ -32,7 +32,7 @@ def in_float(graph: GraphProto, policy: Policy) -> tuple[str, ...]:
     Raises:
         UnknownName: a pattern of the policy names no layer of the file.
     """
-    layers = {node.name: layer_of(node.name) for node in graph.node if node.op_type in WEIGHTED}
+    layers = {node.name: layer_of(node.name) for node in graph.node if node.op_type in IN_INT8}
     for pattern in policy.layers:
         if not any(policy.matches(pattern, layer) for layer in layers.values()):
             raise UnknownName("layer of a policy", pattern, dict.fromkeys(layers.values()), fix="")

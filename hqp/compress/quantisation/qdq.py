@@ -17,7 +17,7 @@ from onnx import GraphProto, ModelProto
 
 from hqp import documents
 from hqp.compress.quantisation import precision, tensorrt
-from hqp.compress.quantisation.precision import WEIGHTED
+from hqp.compress.quantisation.precision import IN_INT8
 from hqp.errors import HqpError
 from hqp.records import Policy
 
@@ -84,13 +84,13 @@ def _with_qdq(fp32: Path, ranges: Ranges, policy: Policy) -> ModelProto:
         tensors_range=_tensor_data(model.graph, ranges),
         nodes_to_quantize=None,
         nodes_to_exclude=[*_constant_additions(model.graph), *floats],
-        op_types_to_quantize=WEIGHTED if policy.float_results else WEIGHTED + CHAINED,
+        op_types_to_quantize=IN_INT8 if policy.float_results else IN_INT8 + CHAINED,
         extra_options={
             "ActivationSymmetric": policy.symmetric,
             "WeightSymmetric": True,
             "MinimumRealRange": LEAST_WIDTH,
             "QuantizeBias": not policy.symmetric,
-            "OpTypesToExcludeOutputQuantization": WEIGHTED if policy.float_results else FLOAT_RESULT,
+            "OpTypesToExcludeOutputQuantization": IN_INT8 if policy.float_results else FLOAT_RESULT,
         },
     )
     quantizer.quantize_model()

@@ -71,10 +71,10 @@ def recipe(job: Job, how: FineTuning) -> training.TrainingRecipe:
     )
 
 
-def _images(job: Job) -> training.Images:
+def _images(job: Job) -> training.TrainingImages:
     samples = job.train()
     # Named by their size too: the same images at another size are another training.
-    return training.Images(
+    return training.TrainingImages(
         lambda indices: samples.read(indices, job.input_size),
         samples.labels,
         samples.mean,

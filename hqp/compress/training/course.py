@@ -21,7 +21,7 @@ from torch.nn import functional
 from hqp.compress.network import contract, layout
 from hqp.compress.network.batches import FittingBatches
 from hqp.compress.training import optimizer, state
-from hqp.compress.training.images import Images, augmented, batch
+from hqp.compress.training.images import TrainingImages, augmented, batch
 from hqp.compress.training.recipe import TrainingRecipe
 from hqp.compress.training.teacher import Teacher
 from hqp.errors import HqpError
@@ -49,7 +49,7 @@ class Course:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    images: Images
+    images: TrainingImages
     recipe: TrainingRecipe
     seed: int
     teacher: Teacher | None
@@ -57,7 +57,7 @@ class Course:
     order: torch.memory_format
 
 
-def fingerprint(images: Images, recipe: TrainingRecipe, seed: int) -> Digest:
+def fingerprint(images: TrainingImages, recipe: TrainingRecipe, seed: int) -> Digest:
     """The name of one training: another recipe, seed or set of images has another."""
     return digest_of([images.digest, len(images), asdict(recipe), seed])
 
@@ -99,7 +99,7 @@ def gpu_name() -> str | None:
 
 def fit(
     model: nn.Module,
-    images: Images,
+    images: TrainingImages,
     recipe: TrainingRecipe,
     *,
     seed: int = 0,
@@ -131,7 +131,7 @@ def fit(
     return seconds
 
 
-def count_correct(model: nn.Module, images: Images, size: int, at_once: int = 250) -> int:
+def count_correct(model: nn.Module, images: TrainingImages, size: int, at_once: int = 250) -> int:
     """How many of the images the model, in float32 and evaluation mode, puts into their class."""
     order = _layout(model, [size])
     model.eval()

@@ -16,7 +16,7 @@ from hqp.compress.training.recipe import TrainingRecipe
 
 
 @dataclass(frozen=True, eq=False)
-class Images:
+class TrainingImages:
     """Labelled images, labels int64 (n,), and the mean and deviation that normalise them.
 
     ``read(indices)`` gives uint8 (len(indices), h, w, 3).
@@ -31,7 +31,7 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def spread(self, count: int) -> Images:
+    def spread(self, count: int) -> TrainingImages:
         """So many of them at even distances, or all: of all classes, also where these lie one after the other."""
         chosen = np.arange(min(count, len(self))) * len(self) // min(count, len(self))
         read = self.read
@@ -40,7 +40,7 @@ class Images:
         )
 
 
-def batch(images: Images, chosen: Sequence[int], size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def batch(images: TrainingImages, chosen: Sequence[int], size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """The network's input, float32 (n, 3, size, size), and the labels."""
     pixels = torch.from_numpy(np.ascontiguousarray(images.read(chosen))).to(device).permute(0, 3, 1, 2)
     inputs = pixels.to(torch.float32)

@@ -18,7 +18,7 @@ from hqp.compress.network.accuracy import accuracy
 from hqp.compress.network.batches import FittingBatches
 from hqp.compress.ranking.sensitivity import sensitivities
 from hqp.compress.search.recovery import measured, recovered
-from hqp.compress.training import Images, TrainingRecipe, fit
+from hqp.compress.training import TrainingImages, TrainingRecipe, fit
 from hqp.errors import HqpError
 from hqp.ledger import Ledger
 from hqp.records import Recovery, Samples
@@ -106,7 +106,7 @@ def test_a_training_goes_on_with_smaller_batches(error: RuntimeError) -> None:
     def read(indices: object) -> np.ndarray:  # type: ignore[type-arg]
         return np.random.default_rng(0).integers(0, 255, (12, 6, 6, 3), np.uint8)[np.asarray(indices)]
 
-    images = Images(read, np.arange(12) % 5, (0.5,) * 3, (0.2,) * 3, "noise")
+    images = TrainingImages(read, np.arange(12) % 5, (0.5,) * 3, (0.2,) * 3, "noise")
     recipe = TrainingRecipe(phases=((6, 2),), batch=6, optimizer="sgd", learning_rate=0.1)
     hungry, whole, said = Hungry(2, error), Hungry(99, error), list[str]()
     fit(hungry, images, recipe, say=said.append)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hqp.compress.network import layout
 from hqp.compress.network.accuracy import accuracy
 from hqp.compress.ranking.sensitivity import sensitivities
-from hqp.compress.training import Images, TrainingRecipe, count_correct, fit
+from hqp.compress.training import TrainingImages, TrainingRecipe, count_correct, fit
 from hqp.records import Samples
 
 
@@ -118,7 +118,7 @@ def test_every_pass_takes_a_network_that_counts_on_contiguous_images(kind: type[
 
 
 def test_a_network_that_views_is_trained_as_one_that_flattens() -> None:
-    images = Images(lambda chosen: NOISE[list(chosen)], np.arange(12) % 3, (0.5,) * 3, (0.2,) * 3, "noise")
+    images = TrainingImages(lambda chosen: NOISE[list(chosen)], np.arange(12) % 3, (0.5,) * 3, (0.2,) * 3, "noise")
     recipe = TrainingRecipe(phases=((16, 2),), batch=4)
     viewed, flattened = made(Viewed), made(Flattened)
     fit(viewed, images, recipe)

@@ -20,7 +20,7 @@ from hqp import onnx_rules
 from hqp.compress.exporting.export import export
 from hqp.compress.network.layers import layers
 from hqp.compress.quantisation import calibrate
-from hqp.compress.quantisation.precision import WEIGHTED, layer_of
+from hqp.compress.quantisation.precision import IN_INT8, layer_of
 from hqp.compress.quantisation.qdq import quantize, tensors
 from hqp.errors import UnknownName
 from hqp.records import Policy
@@ -75,7 +75,7 @@ def quantised(fp32: Path, out: Path, policy: Policy) -> dict[str, NodeProto]:
     onnx_rules.check(out, symmetric_only=policy.symmetric)
     onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
     nodes = onnx.load(out).graph.node
-    return {layer_of(node.name): node for node in nodes if node.op_type in WEIGHTED}
+    return {layer_of(node.name): node for node in nodes if node.op_type in IN_INT8}
 
 
 def reads_int8(out: Path, node: NodeProto) -> list[bool]:
@@ -158,5 +158,5 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 def test_every_layer_is_found_by_the_name_it_has_in_pytorch(name: str, tmp_path: Path) -> None:
     path, model = tmp_path / f"{name}.onnx", NETWORKS[name]().eval()
     export(model, 32, path)
-    named = {layer_of(node.name) for node in onnx.load(path).graph.node if node.op_type in WEIGHTED}
+    named = {layer_of(node.name) for node in onnx.load(path).graph.node if node.op_type in IN_INT8}
     assert named == set(layers(model))

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hqp.compress.training import Images, Step, TrainingRecipe, count_correct, fit, start
+from hqp.compress.training import Step, TrainingImages, TrainingRecipe, count_correct, fit, start
 from hqp.compress.training.images import augmented, batch
 from hqp.compress.training.optimizer import optimizer_of, set_learning_rate
 from hqp.errors import HqpError
@@ -23,13 +23,13 @@ from hqp.errors import HqpError
 RECIPE = TrainingRecipe(phases=((16, 2), (24, 1)), batch=16)
 
 
-def images(count: int = 64, seed: int = 0) -> Images:
+def images(count: int = 64, seed: int = 0) -> TrainingImages:
     """Four classes that a network can tell apart by their mean colour."""
     noise = np.random.default_rng(seed).integers(0, 120, (count, 24, 24, 3))
     labels = np.arange(count) % 4
     tint = np.array([[130, 0, 0], [0, 130, 0], [0, 0, 130], [130, 130, 130]])[labels]
     pixels = (noise + tint[:, None, None]).astype(np.uint8)
-    return Images(
+    return TrainingImages(
         lambda chosen: pixels[np.asarray(chosen)],
         labels.astype(np.int64),
         (0.4, 0.4, 0.4),
@@ -269,7 +269,7 @@ def test_only_matrices_and_kernels_are_decayed() -> None:
 def test_inputs_are_normalised_and_scaled_down_without_aliasing() -> None:
     stripes = np.zeros((1, 8, 8, 3), np.uint8)
     stripes[:, :, ::2] = 255
-    sample = Images(
+    sample = TrainingImages(
         lambda chosen: stripes[np.asarray(chosen)], np.zeros(1, np.int64), (0.5, 0.5, 0.5), (0.5, 0.25, 0.25), "stripes"
     )
     inputs, _ = batch(sample, [0], 8, torch.device("cpu"))
@@ -304,7 +304,7 @@ def test_erasing_greys_a_square_of_each_image() -> None:
 
 def test_images_are_spread_over_all_of_them() -> None:
     labels = np.repeat(np.arange(4), 5)
-    sample = Images(lambda wanted: labels[wanted].astype(np.uint8), labels, (0, 0, 0), (1, 1, 1), "sorted")
+    sample = TrainingImages(lambda wanted: labels[wanted].astype(np.uint8), labels, (0, 0, 0), (1, 1, 1), "sorted")
     spread = sample.spread(8)
     assert spread.labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     assert spread.read([1, 7]).tolist() == [0, 3] and len(sample.spread(99)) == 20

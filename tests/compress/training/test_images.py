@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from hqp.compress.training import Images, TrainingRecipe
+from hqp.compress.training import TrainingImages, TrainingRecipe
 from hqp.compress.training.images import augmented, batch
 
 STILL = TrainingRecipe(shift=0.0, scale=0.0, brightness=0.0, contrast=0.0)
 
 
-def images(count: int) -> Images:
+def images(count: int) -> TrainingImages:
     """Grey images, each as bright as its number."""
 
     def read(indices: object) -> np.ndarray:
         levels = np.asarray(indices, np.uint8)[:, None, None, None]
         return np.broadcast_to(levels, (len(levels), 4, 4, 3))
 
-    return Images(read, np.arange(count, dtype=np.int64), (0.0, 0.5, 1.0), (1.0, 0.5, 1.0), "grey")
+    return TrainingImages(read, np.arange(count, dtype=np.int64), (0.0, 0.5, 1.0), (1.0, 0.5, 1.0), "grey")
 
 
 def draws() -> torch.Generator:
