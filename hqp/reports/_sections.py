@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from functools import partial
 
 from hqp.records import (
@@ -13,53 +12,20 @@ from hqp.records import (
     Measurement,
     Outcome,
     Results,
-    Spent,
     in_readable_unit,
     triple_text,
     words_of,
 )
-from hqp.reports import _numbers
+from hqp.reports import _numbers, _provenance
+from hqp.reports._layout import ABSENT, Column, Section, headers, number, ranks, table
 from hqp.stats import noninferiority, summary
 
-ABSENT = "–"
 SYMBOLS: dict[Outcome, str] = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 LEGEND = f"✓ pass   ✗ fail   ? inconclusive   (…) shown, not gated   {ABSENT} not measured or not judged"
 
 # Decimal, as disks and data sheets count.
 MEGABYTE = 1e6
 MILLION = 1e6
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table of measurements; of those with a ``rank``, the highest goes first where room is short."""
-
-    header: str
-    cell: Callable[[Measurement], str]
-    rank: int = 0
-
-
-@dataclass(frozen=True)
-class Section:
-    """A titled table with lines below it; either may be empty.
-
-    The first ``texts`` columns hold words and say what a row is of. ``ranks`` tells which headers may be left out where
-    the table is too wide, the highest first; those that it does not name always stay. ``model`` is the one that the
-    section is of, '' where it is of the whole run.
-    """
-
-    title: str
-    headers: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-    lines: tuple[str, ...] = ()
-    texts: int = 2
-    ranks: Mapping[str, int] = field(default_factory=dict)
-    model: str = ""
-
-
-def number(value: float, places: int) -> str:
-    """A number with its thousands separated."""
-    return f"{value:,.{places}f}"
 
 
 def sections(results: Results) -> Iterator[Section]:
@@ -69,21 +35,8 @@ def sections(results: Results) -> Iterator[Section]:
         yield _artefacts(model, measured)
         yield _speed(model, measured, results.judgements)
     yield _verdicts(results.judgements)
-    yield _cost(results.measurements)
-    yield _origin(results)
-
-
-def _table(columns: Iterable[Column], measured: list[Measurement]) -> tuple[tuple[str, ...], ...]:
-    columns = tuple(columns)
-    return tuple(tuple(column.cell(measurement) for column in columns) for measurement in measured)
-
-
-def _headers(columns: Iterable[Column]) -> tuple[str, ...]:
-    return tuple(column.header for column in columns)
-
-
-def _ranks(columns: Iterable[Column]) -> dict[str, int]:
-    return {column.header: column.rank for column in columns if column.rank}
+    yield _provenance.cost(results.measurements)
+    yield _provenance.origin(results)
 
 
 # --- accuracy and size --------------------------------------------------------------------------------------------
@@ -138,10 +91,10 @@ def _artefacts(model: str, measured: list[Measurement]) -> Section:
     notes = dict.fromkeys(note for measurement in measured for note in _made(measurement))
     return Section(
         f"{model} on {first.images.dataset}, {size}: accuracy and size",
-        _headers(_ARTEFACT),
-        _table(_ARTEFACT, measured),
+        headers(_ARTEFACT),
+        table(_ARTEFACT, measured),
         (*_how_judged(measured), *notes),
-        ranks=_ranks(_ARTEFACT),
+        ranks=ranks(_ARTEFACT),
         model=model,
     )
 
@@ -248,15 +201,15 @@ def _speed(model: str, measured: list[Measurement], judgements: tuple[Judgement,
         *_metric_columns(measured),
     )
     rows = []
-    for numbers, measurement in zip(_table(columns, measured), measured, strict=True):
+    for numbers, measurement in zip(table(columns, measured), measured, strict=True):
         verdicts = [_cell(measurement, gate, judgements) for gate in gates]
         rows.append((*numbers, *verdicts))
     return Section(
         f"{model}: latency and gates",
-        (*_headers(columns), *gates),
+        (*headers(columns), *gates),
         tuple(rows),
         tuple(_how_timed(measured, bool(gates))),
-        ranks=_ranks(columns),
+        ranks=ranks(columns),
         model=model,
     )
 
@@ -335,70 +288,3 @@ def _told(judgements: list[Judgement], outcome: Outcome) -> Iterator[str]:
 def _common(judgement: Judgement) -> str:
     """The reason of a skip without the case, so that equal reasons are told once."""
     return (judgement.skipped or "nothing to judge").replace(str(judgement.case), "the case")
-
-
-def _cost(measurements: tuple[Measurement, ...]) -> Section:
-    # One artefact may be measured on several devices: its cost is told once.
-    by_artefact: dict[tuple[str, str, Spent], list[Measurement]] = {}
-    for measurement in measurements:
-        key = (measurement.case.model, measurement.case.method, measurement.sidecar.spent)
-        by_artefact.setdefault(key, []).append(measurement)
-    rows = []
-    for (model, method, spent), found in by_artefact.items():
-        devices = dict.fromkeys(measurement.case.device for measurement in found)
-        rows.append((model, method, ", ".join(devices), *_spent(spent)))
-
-    training = {(model, spent.qat) for model, _, spent in by_artefact if spent.qat}
-    lines = ["images: seen over all passes"]
-    for model, cost in sorted(training, key=lambda pair: pair[0]):
-        epochs = f"{number(cost.images, 0)} images in {cost.passes} epochs"
-        seconds = f"{number(cost.seconds, 0)} s, estimated from FP32 training steps"
-        lines.append(f"QAT: quantisation-aware training of {model}, {epochs}, would take {seconds}")
-
-    return Section(
-        "cost of making the artefacts",
-        ("model", "method", "devices", "steps, s", "images", "passes", "seconds", "of QAT"),
-        tuple(rows),
-        tuple(lines),
-        texts=4,
-        ranks={"passes": 3, "images": 2, "steps, s": 1},
-    )
-
-
-def _spent(spent: Spent) -> tuple[str, ...]:
-    """What making an artefact took: by step, in images and passes, in seconds, and of training."""
-    by_step = ", ".join(f"{cost.step} {number(cost.seconds, 1)}" for cost in spent.steps)
-    images = sum(cost.images for cost in spent.steps)
-    passes = sum(cost.passes for cost in spent.steps)
-    share = spent.share_of_qat
-    return (
-        by_step or ABSENT,
-        number(images, 0),
-        number(passes, 0),
-        number(spent.seconds, 1),
-        ABSENT if share is None else f"{100 * share:.1f}%",
-    )
-
-
-def _origin(results: Results) -> Section:
-    environments = {row.case.device: row.environment.digest for row in results.measurements}
-    told = {
-        **results.machine,
-        "made with": _made_with(results.measurements),
-        "environments": ", ".join(f"{device} {digest}" for device, digest in environments.items()),
-        "baselines": "; ".join(map(str, results.against)),
-        "HQP": results.hqp_version,
-        "date": results.date,
-        "command": results.command,
-    }
-    rows = [(key, text) for key, text in told.items() if text]
-    return Section("where this comes from", rows=tuple(rows))
-
-
-def _made_with(measurements: tuple[Measurement, ...]) -> str:
-    """The versions of the packages that made the artefacts, several where artefacts are of several."""
-    versions: dict[str, dict[str, None]] = {}
-    for measurement in measurements:
-        for package, version in measurement.sidecar.origin.versions.items():
-            versions.setdefault(package, {})[version] = None
-    return ", ".join(f"{package} {' and '.join(found)}" for package, found in sorted(versions.items()))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from hqp.records import Case, Judgement, Measurement, Results
-from hqp.reports import _figures, _numbers, _sections
+from hqp.reports import _figures, _layout, _numbers, _sections
 
 suffix = ".html"
 requires = ("jinja2", "matplotlib")
@@ -45,9 +45,9 @@ class ModelPart:
     """What the page says of one model."""
 
     name: str
-    sections: tuple[_sections.Section, ...]
+    sections: tuple[_layout.Section, ...]
     figures: tuple[Drawn, ...]
-    layers: tuple[_sections.Section, ...]
+    layers: tuple[_layout.Section, ...]
 
 
 def render(results: Results) -> str:

@@ -7,7 +7,7 @@ import re
 from tabulate import tabulate
 
 from hqp.records import Results
-from hqp.reports import _sections
+from hqp.reports import _layout, _sections
 
 suffix = ".md"
 
@@ -21,7 +21,7 @@ def render(results: Results) -> str:
     return "\n\n".join([head, *(_section(section) for section in _sections.sections(results))]) + "\n"
 
 
-def _section(section: _sections.Section) -> str:
+def _section(section: _layout.Section) -> str:
     parts = [f"### {_text(section.title)}"]
     if section.headers:
         align = ["left" if column < section.texts else "right" for column in range(len(section.headers))]

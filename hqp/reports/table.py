@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from tabulate import tabulate
 
 from hqp.records import Results
-from hqp.reports import _sections
+from hqp.reports import _layout, _sections
 
 suffix = ".txt"
 
@@ -36,7 +36,7 @@ def render(results: Results, width: int | None = None) -> str:
     return CONTROL.sub(lambda sign: f"\\x{ord(sign[0]):02x}", text) + "\n"
 
 
-def _section(section: _sections.Section, width: int) -> str:
+def _section(section: _layout.Section, width: int) -> str:
     parts = [_wrapped(section.title, width, 2)]
     lines = list(section.lines)
     if section.headers:
@@ -49,7 +49,7 @@ def _section(section: _sections.Section, width: int) -> str:
     return "\n".join([*parts, *(_wrapped(f"  {line}", width, 4) for line in lines)])
 
 
-def _kept(section: _sections.Section, width: int) -> tuple[list[str], list[str]]:
+def _kept(section: _layout.Section, width: int) -> tuple[list[str], list[str]]:
     """The headers that stay, and those that are left out, highest rank first, so that the table fits."""
     kept, dropped = list(section.headers), []
     by_rank = sorted(section.ranks, key=lambda header: section.ranks[header])
@@ -59,7 +59,7 @@ def _kept(section: _sections.Section, width: int) -> tuple[list[str], list[str]]
     return kept, dropped
 
 
-def _tables(section: _sections.Section, headers: Sequence[str], width: int) -> Iterator[str]:
+def _tables(section: _layout.Section, headers: Sequence[str], width: int) -> Iterator[str]:
     """The table; where it is still too wide, its columns go on in another one below."""
     cell = next((cell for cell in CELLS if _width(section, headers, cell) <= width), CELLS[-1])
     words = [header for header in headers if _is_text(section, header)]
@@ -72,20 +72,20 @@ def _tables(section: _sections.Section, headers: Sequence[str], width: int) -> I
         numbers = numbers[fitting:]
 
 
-def _width(section: _sections.Section, headers: Sequence[str], cell: int) -> int:
+def _width(section: _layout.Section, headers: Sequence[str], cell: int) -> int:
     return max(len(line) for line in _laid_out(section, headers, cell).splitlines())
 
 
-def _is_text(section: _sections.Section, header: str) -> bool:
+def _is_text(section: _layout.Section, header: str) -> bool:
     return header in section.headers[: section.texts]
 
 
-def _column(section: _sections.Section, header: str) -> list[str]:
+def _column(section: _layout.Section, header: str) -> list[str]:
     index = section.headers.index(header)
     return [row[index] for row in section.rows]
 
 
-def _laid_out(section: _sections.Section, headers: Sequence[str], cell: int) -> str:
+def _laid_out(section: _layout.Section, headers: Sequence[str], cell: int) -> str:
     columns = [[_shortened(text, cell) for text in _column(section, header)] for header in headers]
     align = ["left" if _is_text(section, header) else "right" for header in headers]
     return tabulate(
