@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hqp import tegrastats
 from hqp.errors import HqpError
 from hqp.transport import Host
 
@@ -45,7 +46,7 @@ LONGEST_S = 300.0
 # Prints the seconds since boot and the first line of each file, again and again, for as long as a file is there. Run by
 # `sh`; in the loop it starts no process but `sleep`, since a Nano has four slow cores.
 SAMPLE = """
-while_there=$1; interval=$2; left=$3; shift 3
+while_there=$1; left=$2; interval=$3; shift 3
 while [ -e "$while_there" ] && [ "$left" -gt 0 ]; do
   read -r line rest < /proc/uptime
   for file in "$@"; do
@@ -58,6 +59,17 @@ while [ -e "$while_there" ] && [ "$left" -gt 0 ]; do
   sleep "$interval"
 done
 """
+# The same with a line of tegrastats, which ends when nobody reads it any more.
+SAMPLE_TEGRASTATS = """
+while_there=$1; left=$2; interval=$3
+tegrastats --interval "$interval" | while [ -e "$while_there" ] && [ "$left" -gt 0 ] && read -r line; do
+  read -r now rest < /proc/uptime
+  echo "$now $line"
+  left=$((left - 1))
+done
+"""
+# One line of it, without waiting for it to end, which it never does.
+ONE_LINE = "tegrastats --interval 100 | head -n 1"
 # Prints the path and the text of every file that patterns name and that can be read, a line each.
 SURVEY = """
 IFS=
@@ -134,10 +146,16 @@ def uptime_s(host: Host) -> float:
 
 @dataclass(frozen=True)
 class Meter:
-    """Records the power of a module, which is the sum of ``rails``: the names of each and its files."""
+    """Records the power of a module with a script that prints, for as long as a file is there, a time and a reading.
+
+    ``words`` are what the script is given after that file and how many readings it gives at most; ``power_mw`` is the
+    module's power in the text of one reading, ``None`` where it does not tell.
+    """
 
     host: Host
-    rails: dict[str, tuple[str, ...]]
+    script: str
+    words: tuple[str, ...]
+    power_mw: Callable[[str], float | None]
 
     def record(self, work: Callable[[], None]) -> Trace:
         """The trace of what is drawn while ``work`` runs.
@@ -145,11 +163,10 @@ class Meter:
         Raises:
             HqpError: a sensor gave no number, or the host cannot be reached.
         """
-        files = [file for paths in self.rails.values() for file in paths]
         going = f"/tmp/hqp-board-{secrets.token_hex(6)}"
         self.host.run(("touch", going))
         most = math.ceil(LONGEST_S / INTERVAL_S)
-        command = ("sh", "-c", SAMPLE, "sh", going, f"{INTERVAL_S:g}", str(most), *files)
+        command = ("sh", "-c", self.script, "sh", going, str(most), *self.words)
         with ThreadPoolExecutor(1) as pool:
             recording = pool.submit(self.host.run, command)
             try:
@@ -162,26 +179,13 @@ class Meter:
     def _trace(self, text: str) -> Trace:
         seconds, power = [], []
         for line in text.splitlines():
-            words = line.split()
-            told = self._sum_mw(words[1:])
+            time, _, reading = line.partition(" ")
+            told = self.power_mw(reading)
             if told is None:
                 raise HqpError(f"a power sensor of {self.host.name} gives no number: {line}", "one that can be read")
-            seconds.append(float(words[0]))
+            seconds.append(float(time))
             power.append(told)
         return Trace(np.array(seconds), np.array(power))
-
-    def _sum_mw(self, words: list[str]) -> float | None:
-        """The module's power of one line of samples, which come in the order of the rails' files."""
-        if len(words) != sum(map(len, self.rails.values())):
-            return None
-        sum_mw = 0.0
-        for paths in self.rails.values():
-            told = power_mw(tuple(words[: len(paths)]))
-            if told is None:
-                return None
-            sum_mw += told
-            words = words[len(paths) :]
-        return sum_mw
 
 
 def meter(host: Host, declared: tuple[str, ...]) -> Meter | None:
@@ -189,7 +193,46 @@ def meter(host: Host, declared: tuple[str, ...]) -> Meter | None:
     if not declared:
         return None
     known = sources(survey(host, *PATTERNS))
-    wanted = tuple(known) if declared == ALL else declared
-    if not wanted or any(rail not in known for rail in wanted):
+    wanted = _wanted(known, declared)
+    if wanted:
+        return sensor_meter(host, {rail: known[rail] for rail in wanted})
+    # As in a container that does not see the sensors.
+    try:
+        line = host.run(("sh", "-c", ONE_LINE)).stdout
+    except HqpError:
         return None
-    return Meter(host, {rail: known[rail] for rail in wanted})
+    rails = _wanted(tegrastats.read(line).rails_mw, declared)
+    return tegrastats_meter(host, rails) if rails else None
+
+
+def _wanted(known: Mapping[str, object], declared: tuple[str, ...]) -> tuple[str, ...]:
+    """The rails to be added up, of those that are known; none where one of them is not."""
+    wanted = tuple(known) if declared == ALL else declared
+    return wanted if all(rail in known for rail in wanted) else ()
+
+
+def sensor_meter(host: Host, rails: Mapping[str, tuple[str, ...]]) -> Meter:
+    """A meter of the sensors themselves: the sum of ``rails``, each with its files."""
+    files = tuple(file for paths in rails.values() for file in paths)
+    counts = [len(paths) for paths in rails.values()]
+
+    def sum_mw(reading: str) -> float | None:
+        words = reading.split()
+        if len(words) != len(files):
+            return None
+        ends = np.cumsum(counts).tolist()
+        powers = [power_mw(tuple(words[end - count : end])) for end, count in zip(ends, counts, strict=True)]
+        told = [power for power in powers if power is not None]
+        return sum(told) if len(told) == len(powers) else None
+
+    return Meter(host, SAMPLE, (f"{INTERVAL_S:g}", *files), sum_mw)
+
+
+def tegrastats_meter(host: Host, rails: tuple[str, ...]) -> Meter:
+    """A meter of what ``tegrastats`` prints of these rails."""
+
+    def sum_mw(reading: str) -> float | None:
+        told = tegrastats.read(reading).rails_mw
+        return float(sum(told[rail] for rail in rails)) if all(rail in told for rail in rails) else None
+
+    return Meter(host, SAMPLE_TEGRASTATS, (str(round(1000 * INTERVAL_S)),), sum_mw)

@@ -33,7 +33,10 @@ LEVELS = {
         "compress",
         "measure",
     ),
-    2: ("catalog", "store", "ledger", "stats", "baselines", "onnx_rules", "typings", "transport", "power"),
+    2: (
+        "catalog", "store", "ledger", "stats", "baselines", "onnx_rules", "typings", "transport", "power",
+        "tegrastats",
+    ),
     1: ("records", "suite", "errors", "foreign", "spelling", "documents", "__init__"),
 }  # fmt: skip
 LEVEL = {unit: level for level, units in LEVELS.items() for unit in units}

@@ -11,7 +11,7 @@ import pytest
 
 from hqp import power
 from hqp.errors import HqpError
-from hqp.power import Meter, Trace
+from hqp.power import Trace
 from hqp.probes import energy
 from hqp.transport import HERE
 
@@ -84,7 +84,7 @@ def test_a_recording_lasts_as_long_as_the_work(tmp_path: Path, monkeypatch: pyte
     sensor = tmp_path / "in_power0_input"
     sensor.write_text("1500\n")
     monkeypatch.setattr(power, "INTERVAL_S", 0.01)
-    meter = Meter(HERE, {"VDD_IN": (str(sensor),)})
+    meter = power.sensor_meter(HERE, {"VDD_IN": (str(sensor),)})
     trace = meter.record(lambda: threading.Event().wait(0.2))
     assert set(trace.power_mw) == {1500.0}
     assert (np.diff(trace.seconds) >= 0).all()
@@ -96,7 +96,7 @@ def test_a_sensor_without_a_number_is_an_error(tmp_path: Path) -> None:
     sensor = tmp_path / "in_power0_input"
     sensor.write_text("\n")
     with pytest.raises(HqpError, match=r"a power sensor of here gives no number: .* -"):
-        Meter(HERE, {"VDD_IN": (str(sensor),)}).record(lambda: threading.Event().wait(0.2))
+        power.sensor_meter(HERE, {"VDD_IN": (str(sensor),)}).record(lambda: threading.Event().wait(0.2))
 
 
 def test_work_that_fails_ends_the_recording(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_work_that_fails_ends_the_recording(tmp_path: Path) -> None:
         raise HqpError("the board is gone")
 
     with pytest.raises(HqpError, match="the board is gone"):
-        Meter(HERE, {}).record(fail)
+        power.sensor_meter(HERE, {}).record(fail)
 
 
 @pytest.mark.parametrize("rails", [(), ("VDD_IN",)])

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hqp.devices._jetson import module, nvpmodel, release, tegrastats
-from hqp.devices._jetson.tegrastats import Tegrastats
+from hqp import tegrastats
+from hqp.devices._jetson import module, nvpmodel, release
+from hqp.tegrastats import Tegrastats
 
 NANO_USER = (
     "RAM 330/3964MB (lfb 758x4MB) SWAP 0/1982MB (cached 0MB) CPU [12%@102,3%@102,4%@102,5%@102] EMC_FREQ 0% "

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from hqp.devices._jetson import module, nvpmodel, release
 from hqp.errors import HqpError, command
-from hqp.power import survey
+from hqp.power import ONE_LINE, survey
 from hqp.transport import HERE, CommandFailed, Host
 
 COMPATIBLE, RELEASE = "/proc/device-tree/compatible", "/etc/nv_tegra_release"
@@ -23,8 +23,6 @@ GPU_CLOCKS = (
 PACKAGES = ("nvidia-l4t-core", "cuda-cudart-*")
 CUDA = re.compile(r"^cuda-cudart-\d[\d-]*\s+(\d+\.\d+)", re.MULTILINE)
 
-# One line, whose end stops tegrastats, which would go on for ever. Run by `sh`.
-ONE_LINE = "tegrastats --interval 100 | head -n 1"
 MEMORY_CLOCK = re.compile(r"EMC_FREQ \d+%@(\d+)")
 
 ASKED_S = 30.0

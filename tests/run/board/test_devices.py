@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from hqp import catalog, power
@@ -158,7 +160,28 @@ def test_a_meter_reads_the_rails_of_the_board(board) -> None:
     assert meter is None
     meter = power.meter(nano, jetson_nano.device.rails)
     assert meter is not None
-    assert meter.rails == {"POM_5V_IN": (f"{folder}/in_power0_input",)}
+    assert meter.words[1:] == (f"{folder}/in_power0_input",)
     trace = meter.record(lambda: None)
     assert set(trace.power_mw) <= {2500.0}
+    assert board.left() == []
+
+
+def test_a_meter_reads_tegrastats_where_no_sensor_is_seen(nano: Host, board) -> None:
+    line = "RAM 330/3964MB EMC_FREQ 0% GR3D_FREQ 5% GPU@22.5C POM_5V_IN 933/933 POM_5V_GPU 0/0"
+    # Its fifth line leaves a sign, for which the work waits.
+    script = f"n=0; while echo '{line}'; do n=$((n + 1)); [ $n = 5 ] && touch $R/fifth; sleep 0.01; done"
+    board.program("tegrastats", script)
+    meter = power.meter(nano, jetson_nano.device.rails)
+    assert meter is not None
+
+    def work() -> None:
+        while not (board.root / "fifth").exists():
+            time.sleep(0.01)
+
+    trace = meter.record(work)
+    assert len(trace.power_mw) >= 3
+    assert set(trace.power_mw) == {933.0}
+    assert meter.power_mw(line) == 933.0
+    assert meter.power_mw("POM_5V_GPU 0/0") is None
+    assert power.meter(nano, ("VDD_IN",)) is None
     assert board.left() == []
