@@ -10,8 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from hqp.cli.application import Json, Names, answer, app, rendered
+from hqp.errors import HqpError
 
 MISTAKE = 2
+
+Against = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Compare with the runtime of another Python environment.", show_default=False),
+]
+Margin = Annotated[
+    float, typer.Option(min=0, max=1, help="The share of time that this runtime may add to the other's.")
+]
 
 
 @app.command(epilog="Example: hqp bench out/mine --device cpu_openvino")
@@ -34,12 +43,16 @@ def bench(
     suite: Annotated[Path | None, typer.Option(help="The suite whose gates judge.", show_default=False)] = None,
     dataset: Annotated[str | None, typer.Option(help="The artefacts' dataset.", show_default=False)] = None,
     results: Annotated[Path | None, typer.Option(help="Where the results are written.", show_default=False)] = None,
+    against_environment: Against = None,
+    margin: Margin = 0.05,
     json: Json = False,
 ) -> int:
     """Measure finished artefacts on a device.
 
     What is measured is kept in .hqp/bench.json, one by one.
     """
+    if against_environment is not None:
+        return _upgraded(artefacts, device, against_environment, margin, json)
     failed: list[str] = []
 
     def make() -> Any:
@@ -60,6 +73,22 @@ def bench(
     for line in failed:
         print(f"hqp: error: {line}", file=sys.stderr)
     return MISTAKE if failed else _gated(made)
+
+
+def _upgraded(artefacts: list[Path], device: str | None, other: Path, margin: float, json: bool) -> int:
+    """1 where a file is not shown to be as fast here as in the other environment, but for the margin."""
+
+    def make() -> Any:
+        from hqp.run.environments import compare
+
+        if device is None:
+            raise HqpError("two environments are compared on a device", fix="--device cpu_onnxruntime")
+        return compare(artefacts, device, other, margin)
+
+    found = answer(
+        make, json, lambda upgrades: "\n".join(f"{one.case}: {one.outcome}: {one.reason}" for one in upgrades)
+    )
+    return int(any(one.outcome != "pass" for one in found))
 
 
 def _gated(results: Any) -> int:

@@ -51,8 +51,8 @@ class Pair:
 class Worker:
     """The process of one pair, as its parent sees it: started when entered, gone when left."""
 
-    def __init__(self, pair: Pair, limit_s: float = LIMIT_S) -> None:
-        self._pair, self._limit_s = pair, limit_s
+    def __init__(self, pair: Pair, limit_s: float = LIMIT_S, python: str = sys.executable) -> None:
+        self._pair, self._limit_s, self._python = pair, limit_s, python
         self._process: subprocess.Popen[str] | None = None
         self._said: IO[str] | None = None
 
@@ -60,7 +60,7 @@ class Worker:
         # What engines write while they work is read only where the process fails.
         self._said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "hqp.run.worker"],
+            [self._python, "-m", "hqp.run.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
