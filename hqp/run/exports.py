@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -76,20 +76,23 @@ def with_exports(store: Store, made: Artifact, names: Sequence[str], logits: Arr
     Raises:
         HqpError: an export does not agree with the artefact.
     """
-    files = {name: exported(store, Path(made.path) / artifacts.MODEL, name) for name in names}
+    own = Path(made.path)
+    files = {name: exported(store, own / artifacts.MODEL, name) for name in names}
     agreed = tuple(_agreed(made, name, file, logits, images) for name, file in files.items())
     sidecar = replace(made.sidecar, exports=agreed)
+    folders = {name: file.parent for name, file in files.items()}
+    key = {"artefact": sha256_of(own / artifacts.SIDECAR), "exports": documents.list_to_json(agreed)}
+    return store.make("delivered", key, lambda folder: _put_together(folder, own, folders, sidecar))
 
-    def build(folder: Path) -> None:
-        for name in artifacts.FILES:
-            shutil.copyfile(Path(made.path) / name, folder / name)
-        _write_sidecar(folder, sidecar)
-        for name, file in files.items():
-            shutil.copytree(file.parent, folder / name, ignore=shutil.ignore_patterns(MANIFEST))
-            _write_sidecar(folder / name, sidecar)
 
-    key = {"artefact": sha256_of(Path(made.path) / artifacts.SIDECAR), "exports": documents.list_to_json(agreed)}
-    return store.make("exported", key, build)
+def _put_together(folder: Path, own: Path, exports: Mapping[str, Path], sidecar: Sidecar) -> None:
+    """Copies the artefact's own files and the folders of its exports, and writes the sidecar beside each."""
+    for name in artifacts.FILES:
+        shutil.copyfile(own / name, folder / name)
+    _write_sidecar(folder, sidecar)
+    for name, export in exports.items():
+        shutil.copytree(export, folder / name, ignore=shutil.ignore_patterns(MANIFEST))
+        _write_sidecar(folder / name, sidecar)
 
 
 def _write_sidecar(folder: Path, sidecar: Sidecar) -> None:

@@ -127,7 +127,7 @@ def test_what_disagrees_is_not_called_exported(
     with pytest.raises(HqpError) as refused:
         exports.with_exports(store, made, ("copy",), ONE, ONE)
     assert said.format(made=made.path) in str(refused.value)
-    assert not (store.root / "exported").exists()
+    assert not (store.root / "delivered").exists()
 
 
 def test_a_user_gets_the_exports_he_names_beside_the_artefact(project: Path, run: Any) -> None:
