@@ -172,6 +172,12 @@ def zoo(session: nox.Session) -> None:
 
 
 @nox.session(requires=["environment"], venv_backend="none", default=False)
+def selftest(session: nox.Session) -> None:
+    """How often the gate on slow-downs is wrong here; `nox -s selftest -- --runs 50 --minutes 600` gathers more."""
+    _run(session, "hqp", "selftest", *session.posargs)
+
+
+@nox.session(requires=["environment"], venv_backend="none", default=False)
 def perf(session: nox.Session) -> None:
     """What the engine costs and gains, in one run; `nox -s perf -- ablation resnet18 signs` tells criteria apart."""
     _run(session, "python", "-m", "hqp.run.studies.perf", *session.posargs)
