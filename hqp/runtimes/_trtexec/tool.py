@@ -38,7 +38,7 @@ HELP_S = 60.0
 FAULTS = (
     (r"No space left on device", "the disk of {host} is full", "room for an engine, a few hundred MB", ""),
     (
-        r"Could not find any implementation for node (.+?)\.?(?: \(|$)",
+        r"Could not find any implementation for node (.+?)(?:\.\)?)?$",
         "TensorRT on {host} has no kernel for {found}",
         "that layer in float, or another TensorRT",
         "hqp compress MODEL --method pruned",

@@ -226,6 +226,57 @@ def test_int8_layers_that_run_in_float_are_said(
     assert capsys.readouterr().err == said
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "10: [optimizer.cpp::computeCosts::3728] Error Code 10: Internal Error (Could not find any implementation "
+            "for node conv1 + relu + maxpool.)",
+            "TensorRT on here has no kernel for conv1 + relu + maxpool; that layer in float, or another TensorRT; "
+            "try: hqp compress MODEL --method pruned",
+        ),
+        (
+            "Networks with QuantizeLayer/DequantizeLayer layers require hardware with Int8 support.",
+            "the GPU of here has no INT8; an FP16 artefact, made for this very device; "
+            "try: hqp compress MODEL --device DEVICE",
+        ),
+        (
+            "6: The engine plan file is generated on an incompatible device, expecting compute 7.2 got compute 8.7",
+            "the engine was built for another GPU than that of here; an engine built there; "
+            "try: the same command again",
+        ),
+        (
+            "6: The engine plan file is not compatible with this version of TensorRT, expecting version 8.5.2.2",
+            "the engine was built by another TensorRT than here has now; an engine of this one, which the next run "
+            "builds; try: the same command again",
+        ),
+        (
+            "2: [virtualMemoryBuffer.cpp::resizePhysical::145] Error Code 2: OutOfMemory (no further information)",
+            "the memory of here is too small for this engine; a board on which nothing else runs, or a smaller network",
+        ),
+        (
+            "CUDA initialization failure with error: 35",
+            "no GPU can be used on here; a user in the group 'video', and NVIDIA's driver",
+        ),
+        (
+            "Error opening file: Permission denied",
+            "the user on here has no right to do that; a user in the group 'video'",
+        ),
+        (
+            "Something new",
+            "trtexec failed on here: Something new; what its log asks for; try: there, TRTEXEC --help",
+        ),
+    ],
+)
+def test_what_trtexec_says_is_told_with_the_way_out(board, local: Device, line: str, said: str) -> None:
+    board.install("8.5.2")
+    trtexec_here = tool.tool_on(HERE)
+    board.fail(f"says {line}")
+    with pytest.raises(HqpError) as caught:
+        trtexec_here.run(("--loadEngine=none",), 60)
+    assert str(caught.value).replace(trtexec_here.path, "TRTEXEC") == said
+
+
 def test_a_gpu_without_int8(board, local: Device, quantized: Path, tmp_path: Path) -> None:
     board.install("8.2.1")
     board.write("/no-int8", "")
