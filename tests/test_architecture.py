@@ -34,7 +34,7 @@ LEVELS = {
         "measure",
     ),
     2: (
-        "catalog", "store", "ledger", "stats", "baselines", "onnx_rules", "typings", "transport", "power",
+        "catalog", "store", "ledger", "stats", "baselines", "onnx_rules", "typings", "nvml", "transport", "power",
         "tegrastats",
     ),
     1: ("records", "suite", "errors", "foreign", "spelling", "documents", "__init__"),

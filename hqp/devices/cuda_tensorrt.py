@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hqp import nvml
 from hqp.devices import _nvidia
 from hqp.records import Device
 from hqp.transport import Host
@@ -17,6 +18,7 @@ device = Device(
     policy=replace(_nvidia.POLICY, channel_multiple=8),
     summary="this machine's NVIDIA GPU, TensorRT",
     stand_in="cpu_onnxruntime",
+    rails=nvml.RAILS,
 )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 
-from hqp import power
+from hqp import nvml, power
 from hqp.power import Trace
 from hqp.probes import Target
 from hqp.records import Metric
@@ -27,7 +27,8 @@ TRIED = 20
 
 def measure(target: Target) -> tuple[Metric, ...]:
     """Samples of energy in mJ and of power in mW, one a window; none where the device declares no rails."""
-    meter = power.meter(target.host, target.device.rails)
+    rails = target.device.rails
+    meter = nvml.meter(target.host, rails) or power.meter(target.host, rails)
     if meter is None:
         return ()
     with target.session() as session:

@@ -6,7 +6,7 @@ import json
 import re
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -28,8 +28,9 @@ def version(host: Host) -> str:
 
 
 class Session(LocalSession):
-    """An ONNX file in the CPU execution provider; requests are bound to their arrays, so a run allocates nothing."""
+    """An ONNX file in one execution provider; requests are bound to their arrays, so a run allocates nothing."""
 
+    provider: ClassVar[str] = "CPUExecutionProvider"
     _session: Any = None
 
     def _load(self) -> None:
@@ -37,9 +38,12 @@ class Session(LocalSession):
 
         onnxruntime.disable_telemetry_events()
         try:
-            session = onnxruntime.InferenceSession(str(self.file), self._options(), providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(str(self.file), self._options(), providers=[self.provider])
         except _refusals() as error:
             raise self._refused(_reason(str(error))) from None
+        if session.get_providers()[0] != self.provider:
+            # It falls back to another one without a word where a library of the provider is missing.
+            raise self._refused(f"it runs it in {session.get_providers()[0]}, not in {self.provider}")
         inputs = [_port(port) for port in session.get_inputs()]
         outputs = [_port(port) for port in session.get_outputs()]
         self._check(inputs, outputs, float32="tensor(float)")

@@ -45,6 +45,12 @@ def engine(request: pytest.FixtureRequest) -> Engine:
         pytest.skip(f"{request.param} does not run in this process")
     if catalog.missing(module):
         pytest.skip(f"{request.param} is not installed")
+    if hasattr(module, "prepare"):
+        pytest.skip(f"{request.param} opens what it prepares on its device: see tests/gpu")
+    try:
+        module.version(HERE)
+    except HqpError as error:
+        pytest.skip(error.wrong)
     return Engine(module, replace(ONE, runtime=request.param))
 
 
