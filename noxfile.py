@@ -81,8 +81,7 @@ def tensorrt_contract(session: nox.Session) -> None:
     """What NVIDIA's own parser, builder and Python bindings say of our files and of our words; needs no GPU."""
     extras = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
     session.install("pip", *extras["tensorrt-contract"])
-    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    packages = str(session.run("python", "-c", where, silent=True)).strip()
+    packages = _packages(session)
     wheels = Path(session.cache_dir, session.name).absolute()
     for requirement in TENSORRT_BINDINGS:
         words = ("download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(wheels), requirement)
@@ -90,6 +89,15 @@ def tensorrt_contract(session: nox.Session) -> None:
         session.run("python", "-m", "pip", *words, success_codes=[0, 1])
     found = {"PYTHONPATH": packages, "HQP_TENSORRT_BINDINGS": str(wheels)}
     _run(session, "pytest", *TENSORRT_CONTRACT, *session.posargs, env=found)
+
+
+@nox.session(requires=["environment"], default=False)
+def gpu(session: nox.Session) -> None:
+    """The whole way on a real NVIDIA GPU, within 8 minutes: engine, clock, energy, and the sensitivity pass."""
+    extras = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
+    # It has the same module as onnxruntime, whose place it takes by coming first.
+    session.install(*extras["cuda"])
+    _run(session, "pytest", "tests/gpu", "-rs", *session.posargs, env={"PYTHONPATH": _packages(session)})
 
 
 @nox.session(requires=["environment"], venv_backend="none", default=False)
@@ -201,6 +209,12 @@ def minimums(session: nox.Session) -> None:
     session.run(*install, "--resolution", "lowest-direct", "-r", "pyproject.toml", *extras)
     session.run(*install, "--no-deps", str(wheel))
     session.run("pytest", *session.posargs)
+
+
+def _packages(session: nox.Session) -> str:
+    """The folder in which the packages of the session's own environment are."""
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    return str(session.run("python", "-c", where, silent=True)).strip()
 
 
 def _wheel(session: nox.Session) -> Path:

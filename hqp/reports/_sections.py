@@ -17,6 +17,7 @@ from hqp.records import (
     words_of,
 )
 from hqp.reports import _numbers, _provenance
+from hqp.reports import _standing_in as standing_in
 from hqp.reports._layout import ABSENT, Column, Section, headers, number, ranks, table
 from hqp.stats import noninferiority, summary
 
@@ -133,23 +134,10 @@ def _made(measurement: Measurement) -> Iterator[str]:
         yield f"{method} on {device}: {sidecar.certificate}"
     for note in sidecar.notes:
         yield f"{method} on {device}: {note}"
-    yield from _drop_of_stand_in(measurement)
+    yield from standing_in.drops(measurement)
     skipped = sidecar.images.skipped + measurement.skipped_images
     if skipped:
         yield f"left out, since they could not be read: {', '.join(skipped)}"
-
-
-def _drop_of_stand_in(measurement: Measurement) -> Iterator[str]:
-    """Both drops of a file that another device judged while it was made; gates judge by the device's own."""
-    sidecar, device = measurement.sidecar, measurement.case.device
-    shipped, judge = sidecar.accuracy.shipped, sidecar.origin.verified_in
-    if not sidecar.origin.standing_in_for or shipped is None:
-        return
-    before = number(100 * (sidecar.accuracy.fp32.top1 - shipped.top1), 2)
-    told = (
-        f"the drop was {before} pp on {judge}, on '{shipped.split}', and is {_drop(measurement)} pp on {device} itself"
-    )
-    yield f"{sidecar.settings.method} on {device}: {told}"
 
 
 def _steps(beyond: int) -> str:
