@@ -10,6 +10,7 @@ from hqp.records import (
     VARIANTS,
     Judgement,
     Measurement,
+    Metric,
     Outcome,
     Results,
     in_readable_unit,
@@ -243,6 +244,26 @@ def layers(measurement: Measurement) -> Section:
     title = f"layers of {measurement.case.method} on {measurement.case.device}"
     lines = ("S: the mean sensitivity of its filters; R: the range of its weights",)
     return Section(title, headers, rows, lines, texts=1, model=measurement.case.model)
+
+
+def parts(measurement: Measurement) -> Iterator[Section]:
+    """What the probes measured of the parts of an artefact, the largest first: the time of each operator, say."""
+    of_parts = [metric for metric in measurement.metrics if metric.of]
+    for name in dict.fromkeys(metric.name for metric in of_parts):
+        largest_first = sorted(
+            (metric for metric in of_parts if metric.name == name), key=lambda metric: -metric.median
+        )
+        total = sum(metric.median for metric in largest_first)
+        rows = tuple((metric.of, *_of_total(metric, total)) for metric in largest_first)
+        _, told_in = in_readable_unit(0, largest_first[0].unit)
+        title = f"{words_of(name)} of {measurement.case.method} on {measurement.case.device}"
+        yield Section(title, ("part", told_in, "%"), rows, texts=1, model=measurement.case.model)
+
+
+def _of_total(metric: Metric, total: float) -> tuple[str, str]:
+    """The median of a part as it is read, and its share of all parts."""
+    share = number(100 * metric.median / total, 1) if total else ABSENT
+    return in_readable_unit(metric.median, metric.unit)[0], share
 
 
 def _scientific(value: float | None) -> str:

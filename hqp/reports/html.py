@@ -47,7 +47,7 @@ class ModelPart:
     name: str
     sections: tuple[_layout.Section, ...]
     figures: tuple[Drawn, ...]
-    layers: tuple[_layout.Section, ...]
+    details: tuple[_layout.Section, ...]
 
 
 def render(results: Results) -> str:
@@ -76,8 +76,9 @@ def _model(results: Results, model: str) -> ModelPart:
     sections = tuple(section for section in _sections.sections(results) if section.model == model)
     figures = tuple(_drawn(draw, results, model) for draw in _fitting(results))
     pruned = [row for row in results.measurements if row.case.model == model and _is_pruned(row)]
-    layers = tuple(_sections.layers(row) for row in pruned) if _is_short(results) else ()
-    return ModelPart(model, sections, figures, layers)
+    layers = [_sections.layers(row) for row in pruned]
+    parts = [section for row in results.measurements if row.case.model == model for section in _sections.parts(row)]
+    return ModelPart(model, sections, figures, (*layers, *parts) if _is_short(results) else ())
 
 
 def _is_pruned(measurement: Measurement) -> bool:

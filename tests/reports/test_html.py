@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hqp.records import Case, Judgement, LayerRecord, Measurement, PairedLatency, Results
+from hqp.records import Case, Judgement, LayerRecord, Measurement, Metric, PairedLatency, Results
 from hqp.reports import _sections, html
 
 Make = Callable[..., Measurement]
@@ -128,6 +128,19 @@ def test_layers_that_lost_channels_are_told_one_by_one(opened: Callable[..., Ope
     assert rows(page, "layers of") == [
         ["conv1", "64", "40", "1.50e-06", "–", "0.500", "0.250", "int8"],
         ["fc", "10", "10", "1.50e-06", "–", "0.500", "0.250", "int8"],
+    ]
+
+
+def test_what_operators_take_is_told_the_largest_first(opened: Callable[..., Opened], run: Results) -> None:
+    times = {"/stem/Conv": (0.25, 0.3, 0.2), "reorder": (0.0,), "/head/Gemm": (0.75,)}
+    metrics = tuple(Metric("operator_time", "ms", samples, of=operator) for operator, samples in times.items())
+    dense, fast, slow = run.measurements
+    page = opened(replace(run, measurements=(dense, replace(fast, metrics=metrics), slow))).page
+    page.locator("summary", has_text="operator time of").click()
+    assert rows(page, "operator time of") == [
+        ["/head/Gemm", "0.750", "75.0"],
+        ["/stem/Conv", "0.250", "25.0"],
+        ["reorder", "0.00", "0.0"],
     ]
 
 
