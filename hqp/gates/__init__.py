@@ -9,7 +9,8 @@ A file defines
   gate therefore does not judge; ``"fp16"``, FP16 of the same model, timed beside the case; ``"baseline_latency"`` and
   ``"baseline_accuracy"``, the artefact of the stored baseline rerun beside the case.
 
-* ``timed``, of a gate on time: which pair it judges, ``LATENCY`` (beside FP32) or ``BASELINE_LATENCY``. That pair is
+* ``timed``, of a gate on time: which pair it judges, ``LATENCY`` (beside FP32), ``FP16_LATENCY`` or
+  ``BASELINE_LATENCY``. That pair is
   timed until the gate decides or the suite's rounds are used up, and timed again before the gate fails;
 * ``inferences``: of how many single inferences it needs times before it can decide.
 
@@ -18,4 +19,4 @@ A gate raises ``NotApplicable`` where there is nothing to judge; no other except
 
 from __future__ import annotations
 
-LATENCY, BASELINE_LATENCY = "latency", "baseline_latency"
+LATENCY, FP16_LATENCY, BASELINE_LATENCY = "latency", "fp16_latency", "baseline_latency"

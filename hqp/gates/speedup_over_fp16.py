@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 from hqp.errors import NotApplicable
-from hqp.gates import _latency, _wording
+from hqp.gates import FP16_LATENCY, _latency, _wording
 from hqp.records import Limit, Measurement, Verdict
 from hqp.stats import noninferiority, ratio
 
 needs: tuple[str, ...] = ("fp16",)
+timed = FP16_LATENCY
 limits = {"min_ratio": Limit(0.5, 1000, "times as fast as FP16; below half its speed nothing is asked")}
 
 
@@ -31,4 +32,4 @@ def check(measurement: Measurement, *, min_ratio: float) -> Verdict:
         words=_latency.Words("{} beside FP16", "x", "the required {}x", "reaches", "is below", "may be above or below"),
         hint=lambda estimate: f"min_ratio={_wording.rounded(estimate.lower, _wording.DOWN)} would pass",
     )
-    return _latency.verdict(question, measurement.fp16_latency, None)
+    return _latency.verdict(question, measurement.fp16_latency, measurement.fp16_confirmation)

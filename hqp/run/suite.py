@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hqp.errors import HqpError
-from hqp.gates import BASELINE_LATENCY, LATENCY
-from hqp.records import Against, Artifact, Case, Judgement, Measurement, Results
+from hqp.gates import BASELINE_LATENCY, FP16_LATENCY, LATENCY
+from hqp.records import Against, Artifact, Case, Judgement, Measurement, PairedLatency, Results
 from hqp.run import compress, judge, measuring, reruns, results, timing
 from hqp.run.context import Context
 from hqp.run.inputs import artifacts
@@ -33,7 +33,7 @@ class SuiteRun:
     resolved: ResolvedSuite = field(init=False)
     _measured: dict[Case, Measurement] = field(default_factory=dict)
     _files: dict[Case, Path] = field(default_factory=dict)
-    _dense: dict[Case, Reference] = field(default_factory=dict)
+    _references: dict[tuple[Case, str], Reference] = field(default_factory=dict)
     _failed: dict[Case, HqpError | OSError] = field(default_factory=dict)
     _judged: dict[tuple[str, Case], Judgement] = field(default_factory=dict)
 
@@ -111,7 +111,7 @@ class SuiteRun:
         made, reference = self._made(case), self._made(dense_case)
         self._files[case] = Path(made.path) / artifacts.MODEL
         dense = (reference.sidecar, Path(reference.path) / artifacts.MODEL)
-        self._dense[case] = (reference.sidecar.file.sha256, dense[1])
+        self._references[case, LATENCY] = (reference.sidecar.file.sha256, dense[1])
         wanted = self.wanted(case, LATENCY)
         protocol, file = self.protocol(wanted), self._files[case]
         return measuring.measure_files(self.context, case, made, file, dense, protocol, wanted.is_clear)
@@ -137,8 +137,15 @@ class SuiteRun:
             return measured
         half = self._made(replace(case, method=judge.HALF_METHOD))
         reference = (half.sidecar.file.sha256, Path(half.path) / artifacts.MODEL)
-        protocol, file = self.protocol(self.wanted(case, LATENCY)), self._files[case]
-        times = measuring.time_pair(self.context, case.device, reference, file, protocol, "latency beside FP16")
+        self._references[case, FP16_LATENCY] = reference
+        wanted, file = self.wanted(case, FP16_LATENCY), self._files[case]
+
+        def is_clear(latency: PairedLatency) -> bool:
+            return wanted.is_clear_with(measured, latency)
+
+        step = "latency beside FP16"
+        protocol = self.protocol(wanted)
+        times = measuring.time_pair(self.context, case.device, reference, file, protocol, step, is_clear)
         return replace(measured, fp16_latency=times)
 
     def _confirmed(self, case: Case, bound: Bound) -> Measurement:
@@ -156,9 +163,9 @@ class SuiteRun:
     def _reference(self, case: Case, bound: Bound) -> Reference | None:
         """The file beside which the gate's pair is timed; ``None`` where the gate does not judge time."""
         rerun = self._measured[case].baseline
-        if bound.timed == LATENCY:
-            return self._dense[case]
-        if bound.timed != BASELINE_LATENCY or rerun is None:
+        if bound.timed != BASELINE_LATENCY:
+            return self._references.get((case, bound.timed))
+        if rerun is None:
             return None
         old = self.stored.artefact(self.context, rerun.model_sha256)
         return None if old is None else (rerun.model_sha256, old)

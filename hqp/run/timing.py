@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from hqp.gates import BASELINE_LATENCY, LATENCY
+from hqp.gates import BASELINE_LATENCY, FP16_LATENCY, LATENCY
+from hqp.measure.stopping import is_narrow
 from hqp.records import TAIL, Case, Measurement, PairedLatency, Rerun
 from hqp.run import measuring
 from hqp.run.context import Context
@@ -14,13 +16,16 @@ from hqp.run.judge import Bound
 from hqp.run.measuring import Protocol
 from hqp.stats import multiple
 
+# The fields of a measurement that hold a pair's times, and those of its confirmation.
+CONFIRMATIONS = {LATENCY: "confirmation", FP16_LATENCY: "fp16_confirmation"}
+
 # The baseline's artefact as the reference of its pair: its digest and its file.
 Reference = tuple[str, Path]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the gates that bind a case ask of one of its pairs, ``timed``: that beside FP32, or beside the baseline."""
+    """What the gates that bind a case ask of one of its pairs, ``timed``: beside FP32, FP16 or the baseline."""
 
     bounds: tuple[Bound, ...]
     timed: str
@@ -39,6 +44,12 @@ class Wanted:
     def is_clear(self) -> Callable[[Measurement], bool] | None:
         """Whether no gate needs more blocks; ``None`` where no gate judges the pair."""
         return (lambda measurement: all(decides(bound, measurement) for bound in self.bounds)) if self.bounds else None
+
+    def is_clear_with(self, measurement: Measurement, latency: PairedLatency) -> bool:
+        """Whether no gate needs more blocks of the pair, or, where no gate judges it, its ratio is known."""
+        if self.is_clear is None:
+            return is_narrow(latency)
+        return self.is_clear(with_times(measurement, self.timed, latency))
 
 
 def decides(bound: Bound, measurement: Measurement) -> bool:
@@ -71,10 +82,11 @@ def confirmed(
     left to confirm.
     """
     case = measurement.case
-    if bound.timed == LATENCY:
-        if measurement.confirmation is None:
+    if bound.timed != BASELINE_LATENCY:
+        again = CONFIRMATIONS[bound.timed]
+        if getattr(measurement, again) is None:
             times = _again(context, measurement, bound, reference, file, protocol)
-            measurement = replace(measurement, confirmation=times)
+            measurement = _with(measurement, **{again: times})
         return measurement
     rerun = measurement.baseline
     if rerun is None or rerun.confirmation is not None:
@@ -107,7 +119,13 @@ def with_times(measurement: Measurement, timed: str, latency: PairedLatency) -> 
     if timed == BASELINE_LATENCY:
         rerun = measurement.baseline or Rerun(latency.reference_sha256)
         return replace(measurement, baseline=replace(rerun, latency=latency, confirmation=None))
-    return replace(measurement, latency=latency, confirmation=None)
+    return _with(measurement, **{timed: latency, CONFIRMATIONS[timed]: None})
+
+
+def _with(measurement: Measurement, **changes: PairedLatency | None) -> Measurement:
+    # Fields that are chosen by name have no types that a checker could follow.
+    changed: Any = changes
+    return replace(measurement, **changed)
 
 
 def verdicts_on_time(bounds: Sequence[Bound], cases: Sequence[Case]) -> int:

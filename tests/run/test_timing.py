@@ -24,6 +24,7 @@ MakeLatency = Callable[..., PairedLatency]
 REGRESSION = Bound(Gate("latency_regression", margin=0.05), catalog.find("gates", "latency_regression"))
 SPEEDUP = Bound(Gate("speedup", min_ratio=2.0), catalog.find("gates", "speedup"))
 BUDGET = Bound(Gate("latency_budget", max_p99_ms=16), catalog.find("gates", "latency_budget"))
+OVER_FP16 = Bound(Gate("speedup_over_fp16", min_ratio=1.0), catalog.find("gates", "speedup_over_fp16"))
 REFERENCE = ("b" * 64, Path("old.onnx"))
 
 
@@ -105,6 +106,18 @@ def test_a_gate_beside_fp32_is_confirmed_without_a_control_and_once_for_all_gate
     assert confirmed(monkeypatch, tmp_path, Timer(), done, BUDGET) == done
 
 
+def test_a_gate_beside_fp16_has_a_confirmation_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_measurement: Make, make_latency: MakeLatency
+) -> None:
+    first = make_measurement(fp16_latency=slower(make_latency, 1.5), confirmation=slower(make_latency, 0.1))
+    assert timing.fails(OVER_FP16, first)
+    timer = Timer(slower(make_latency, 0.5))
+    done = confirmed(monkeypatch, tmp_path, timer, first, OVER_FP16)
+    assert (done.fp16_confirmation, done.confirmation) == (slower(make_latency, 0.5), first.confirmation)
+    assert timer.clear == [True]
+    assert not timing.fails(OVER_FP16, done)
+
+
 def test_timing_goes_on_while_a_gate_is_undecided(make_measurement: Make, make_latency: MakeLatency) -> None:
     bounds = (REGRESSION, SPEEDUP, BUDGET)
     beside_fp32 = timing.Wanted.of(bounds, LATENCY)
@@ -118,7 +131,10 @@ def test_timing_goes_on_while_a_gate_is_undecided(make_measurement: Make, make_l
     assert not is_clear(make_measurement(latency=make_latency([[8.0] * 10] * 6, [[2.0] * 10] * 6)))
     beside_baseline = timing.Wanted.of(bounds, BASELINE_LATENCY)
     assert (beside_baseline.bounds, beside_baseline.inferences) == ((REGRESSION,), 0)
-    assert timing.Wanted.of((), LATENCY).is_clear is None
+    ungated = timing.Wanted.of((), LATENCY)
+    assert ungated.is_clear is None
+    assert ungated.is_clear_with(make_measurement(), many)
+    assert beside_fp32.is_clear_with(make_measurement(), many)
 
 
 def test_inferences_that_a_gate_needs_are_there_at_the_first_look() -> None:
