@@ -22,7 +22,9 @@ from hqp.runtimes import TIMED_IMAGE_SEED, LocalSession, Request
 from hqp.runtimes._tensorrt import gpu
 from hqp.runtimes._tensorrt.execution import Execution, tensors
 from hqp.runtimes._tensorrt.network import Network, logger, precisions_of, typed_for
-from hqp.transport import Host
+from hqp.runtimes._trtexec import exported
+from hqp.runtimes.trtexec import say_float_layers
+from hqp.transport import HERE, Host
 
 requires = ("tensorrt",)
 opens = "onnx"
@@ -52,6 +54,8 @@ def prepare(file: Path, device: Device, folder: Path) -> Path:
     inspector = engine.create_engine_inspector()
     told = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
     documents.write_bytes(folder / LAYERS, str(told).encode())
+    precision = "int8" if "int8" in precisions_of(file) else "float"
+    say_float_layers(HERE, exported.layers(str(told)), precision)
     execution = Execution(engine, cuda, tensors(trt, engine))
     if execution.no_graph:
         reason = f"no CUDA graph of this engine, so each inference is launched layer by layer: {execution.no_graph}"

@@ -113,7 +113,7 @@ def _describe(trtexec: Tool, there: Folder, folder: Path, device: Device, precis
     profile, layers, times = (f"{there.path}/{name}" for name in ("profile.json", "layers.json", "times.json"))
     trtexec.run(trtexec.options.profile(remote, profile, layers, core), RUN_S)
     told = there.host.read(layers)
-    _say_float_layers(there.host, exported.layers(told), precision)
+    say_float_layers(there.host, exported.layers(told), precision)
     (folder / LAYERS).write_text(told, encoding="utf-8")
     words = trtexec.options.time(remote, times, iterations=TRIED, warmup_ms=0, duration_s=0, dla_core=core)
     said = trtexec.run(words, RUN_S)
@@ -123,7 +123,7 @@ def _describe(trtexec: Tool, there: Folder, folder: Path, device: Device, precis
     return said.graph_captured is not False
 
 
-def _say_float_layers(host: Host, layers: tuple[exported.Layer, ...], precision: str) -> None:
+def say_float_layers(host: Host, layers: tuple[exported.Layer, ...], precision: str) -> None:
     """Tells which layers of an INT8 file the builder found no INT8 kernel for, or none that is faster."""
     weighted = [layer for layer in layers if layer.weights]
     floats = [layer.name for layer in weighted if layer.weights != "Int8"]

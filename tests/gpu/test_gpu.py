@@ -26,6 +26,9 @@ from hqp.records import Device
 from hqp.runtimes import onnxruntime
 from hqp.transport import HERE
 
+# Before the network is made, which takes longer than to see that there is nothing to run it on.
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no NVIDIA GPU that torch knows")
+
 SIZE, IMAGES = 64, 64
 # The largest distance of a logit, as a share of the largest logit, by the precision of the file.
 FARTHEST = {"fp32": 2e-3, "fp16": 2e-2, "int8": 1e-1}
@@ -39,8 +42,6 @@ def device_of(name: str) -> tuple[Device, ModuleType]:
     absent = catalog.missing(runtime)
     if absent:
         pytest.skip(f"{name} needs {', '.join(absent)}")
-    if not torch.cuda.is_available():
-        pytest.skip("there is no NVIDIA GPU that torch knows")
     try:
         runtime.version(HERE)
     except HqpError as error:
@@ -114,8 +115,6 @@ def test_energy_is_measured_over_whole_windows(files: dict[str, Path], capsys: p
 
 
 def test_sensitivities_on_cuda_are_those_of_the_cpu() -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("there is no NVIDIA GPU that torch knows")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.manual_seed(0)
     network = torchvision.models.resnet18(num_classes=10).eval()

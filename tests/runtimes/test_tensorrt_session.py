@@ -278,3 +278,30 @@ def test_a_machine_without_a_gpu_is_one_line(library: ctypes.CDLL) -> None:
         assert error.right == "an NVIDIA GPU with its driver"
     else:
         pytest.skip("there is a GPU")
+
+
+# --- ONNX Runtime on a GPU, without one ---
+
+
+def test_an_onnxruntime_without_cuda_says_what_to_install(engine_file: Path) -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA: see tests/gpu")
+    module = catalog.find("runtimes", "onnxruntime_cuda")
+    session = module.Session(engine_file, catalog.find("devices", "cuda_onnxruntime").device)
+    with pytest.raises(HqpError, match=r"this onnxruntime .* has no CUDA; .*pip install 'onnxruntime-gpu"):
+        session.__enter__()
+
+
+def test_a_provider_that_falls_back_without_a_word_is_refused(
+    engine_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = catalog.find("runtimes", "onnxruntime")
+    real = onnxruntime.InferenceSession
+
+    def falls_back(file: str, options: Any, providers: list[str]) -> Any:
+        return real(file, options, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", falls_back)
+    monkeypatch.setattr(module.Session, "provider", "CUDAExecutionProvider")
+    with pytest.raises(HqpError, match="it runs it in CPUExecutionProvider, not in CUDAExecutionProvider"):
+        module.Session(engine_file, catalog.find("devices", "cpu_onnxruntime").device).__enter__()
