@@ -8,8 +8,9 @@ from pathlib import Path
 
 import hqp
 from hqp import documents
+from hqp.errors import HqpError
 from hqp.measure import environment
-from hqp.records import Against, Judgement, Measurement, Results
+from hqp.records import Against, Case, Judgement, Measurement, Results
 
 
 def results(
@@ -51,12 +52,23 @@ def before_path_of(store: Path, suite: str) -> Path:
 
 
 def keep(store: Path, made: Results) -> Path:
-    """Writes a suite's results in place of those of its last run, which become those of the run before."""
-    path = path_of(store, made.suite)
-    if path.is_file():
-        documents.write_bytes(before_path_of(store, made.suite), path.read_bytes())
+    """Writes a suite's results in place of those of its last run, which become those of the run before.
+
+    A run of a part of the suite takes the place of no run of more of it there.
+    """
+    path, before = path_of(store, made.suite), before_path_of(store, made.suite)
+    if path.is_file() and not _cases(path) < _cases(before):
+        documents.write_bytes(before, path.read_bytes())
     documents.write(path, made)
     return path
+
+
+def _cases(path: Path) -> frozenset[Case]:
+    """The cases that the results in a file measured; none where it holds no results that this HQP reads."""
+    try:
+        return frozenset(measured.case for measured in documents.read(path, Results, fix="").measurements)
+    except HqpError:
+        return frozenset()
 
 
 def shown(path: Path) -> Path:

@@ -13,7 +13,7 @@ import pytest
 from hqp import documents
 from hqp.cli.baseline import readable
 from hqp.errors import HqpError
-from hqp.records import Accuracy, Environment, Measurement, Metric, PairedLatency, Results, Sidecar
+from hqp.records import Accuracy, Case, Environment, Measurement, Metric, PairedLatency, Results, Sidecar
 from hqp.run.agreement import disagreements
 from hqp.run.baseline import changed_since, diff, update
 from hqp.run.results import before_path_of, keep
@@ -72,6 +72,19 @@ def test_one_run_is_no_baseline(tmp_path: Path, results: Path) -> None:
     with pytest.raises(HqpError, match="do not agree: they are one run"):
         update(results, tmp_path / "root", None, tmp_path / "store", results)
     assert not (tmp_path / "root").exists()
+
+
+def test_a_run_of_a_part_takes_the_place_of_no_whole_run_as_the_one_before(
+    tmp_path: Path, make_measurement: Make, make_results: Callable[..., Results]
+) -> None:
+    one, other = make_measurement(), make_measurement(case=Case("resnet18", "q8", "cpu_openvino"))
+    dates = {"first": (one, other), "part": (one,), "again": (one,), "whole": (one, other), "last": (one, other)}
+    before = []
+    for date, measured in dates.items():
+        keep(tmp_path, make_results(*measured, date=date))
+        kept = before_path_of(tmp_path, "signs")
+        before.append(documents.read(kept, Results, fix="").date if kept.is_file() else None)
+    assert before == [None, "first", "first", "first", "whole"]
 
 
 def test_runs_that_do_not_agree_say_in_what(
