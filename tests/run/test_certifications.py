@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hqp.errors import Damaged
+from hqp.errors import Damaged, HqpError
 from hqp.run.certifications import Place, Use, noted, path_of, read
 from hqp.store import Store
 
@@ -52,3 +53,24 @@ def test_two_processes_lose_none(tmp_path: Path) -> None:
     uses = read(path_of(tmp_path, CHECKPOINT, IMAGES))
     assert len(uses) == len({use.request for use in uses}) == 20
     assert all(isinstance(use, Use) for use in uses)
+
+
+@pytest.mark.parametrize(
+    ("method", "alpha", "said"),
+    [
+        ("fp32", 0.01, "fp32 certifies nothing that --alpha could bound; a method that does; try: hqp list"),
+        ("hqp", 0.0, "--alpha is 0; 1e-06 to 0.5, how often the certificate may be wrong; try: --alpha 0.05"),
+        ("hqp", 0.6, "--alpha is 0.6; "),
+    ],
+)
+def test_a_level_that_is_none_is_refused_before_anything_is_loaded(method: str, alpha: float, said: str) -> None:
+    request = Request(Model("resnet18"), "signs", method, "cpu_onnxruntime", 1.5, alpha=alpha)
+    with pytest.raises(HqpError) as refused:
+        resolve(request, Plugins())
+    assert str(refused.value).startswith(said)
+
+
+def test_the_level_that_is_asked_for_is_the_recipe_s() -> None:
+    request = Request(Model("resnet18"), "signs", "hqp", "cpu_onnxruntime", 1.5)
+    assert resolve(request, Plugins()).recipe.alpha == 0.05
+    assert resolve(replace(request, alpha=0.01), Plugins()).recipe.alpha == 0.01
