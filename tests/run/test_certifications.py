@@ -11,7 +11,10 @@ import pytest
 
 from hqp.errors import Damaged, HqpError
 from hqp.run.certifications import Place, Use, noted, path_of, read
+from hqp.run.inputs.request import Request, resolve
+from hqp.run.plugins import Plugins
 from hqp.store import Store
+from hqp.suite import Model
 
 CHECKPOINT, IMAGES = "a" * 64, "b" * 64
 
