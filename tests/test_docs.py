@@ -84,7 +84,7 @@ def test_one_s_own_model_is_compressed_and_gated(tmp_path: Path) -> None:
     photos(tmp_path / "photos", "train", 200)
     photos(tmp_path / "photos", "val", 500)
     run(["-c", TRAIN], tmp_path)
-    said = follow("own-model.md", tmp_path, ["hqp", "hqp", "python", "pytest", "hqp"])
+    said = follow("own-model.md", tmp_path, ["hqp", "hqp", "python", "pytest", "pytest", "hqp"])
     assert "exported as openvino" in said[0] and "next: hqp bench out/mine" in said[0]
     assert said[2].startswith("Net(")
     assert "gates: 2 passed" in said[3] and (tmp_path / "baselines").is_dir()
@@ -92,7 +92,7 @@ def test_one_s_own_model_is_compressed_and_gated(tmp_path: Path) -> None:
 
 def test_a_first_suite_passes_and_is_reported(tmp_path: Path) -> None:
     write_files("first-suite.md", tmp_path)
-    said = follow("first-suite.md", tmp_path, ["hqp", "pytest", "hqp", "hqp", "hqp"])
+    said = follow("first-suite.md", tmp_path, ["hqp", "pytest", "hqp", "hqp", "pytest", "hqp"])
     assert "accuracy_drop" in said[0] and "gates: 2 passed, 0 failed" in said[1]
     assert "gates: 2 passed, 0 failed" in said[2] and said[3].startswith("model,method,device,")
     assert len(list((tmp_path / "baselines" / "files").glob("*.onnx"))) == 2
