@@ -15,7 +15,7 @@ device = Device(
     replaces={"int8": "fp16"},
     policy=_nvidia.POLICY,
     summary="this machine's NVIDIA GPU, ONNX Runtime",
-    stand_in="cpu_onnxruntime",
+    stand_in="cpu_onnxruntime_qdq",
     rails=nvml.RAILS,
 )
 

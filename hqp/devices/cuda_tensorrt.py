@@ -17,7 +17,7 @@ device = Device(
     # Kernels for INT8 read channels in groups of this size, and TensorRT fills a group up.
     policy=replace(_nvidia.POLICY, channel_multiple=8),
     summary="this machine's NVIDIA GPU, TensorRT",
-    stand_in="cpu_onnxruntime",
+    stand_in="cpu_onnxruntime_qdq",
     rails=nvml.RAILS,
 )
 

@@ -16,7 +16,7 @@ device = replace(
     replaces={"int8": "fp16"},
     dla_core=0,
     summary="Jetson AGX Xavier, TensorRT, DLA core 0",
-    stand_in="cpu_onnxruntime",
+    stand_in="cpu_onnxruntime_qdq",
 )
 # How it is driven from another machine.
 elsewhere = "trtexec"

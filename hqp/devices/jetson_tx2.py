@@ -15,7 +15,7 @@ device = Device(
     replaces={"int8": "fp16"},
     policy=Policy(activations="int8", symmetric=True, float_results=True, channel_multiple=8),
     summary="Jetson TX2, TensorRT",
-    stand_in="cpu_onnxruntime",
+    stand_in="cpu_onnxruntime_qdq",
     rails=("VDD_IN",),
 )
 # How it is driven from another machine.

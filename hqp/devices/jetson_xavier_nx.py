@@ -14,7 +14,7 @@ device = Device(
     precisions=("fp32", "fp16", "int8"),
     policy=Policy(activations="int8", symmetric=True, float_results=True, channel_multiple=32),
     summary="Jetson Xavier NX, TensorRT",
-    stand_in="cpu_onnxruntime",
+    stand_in="cpu_onnxruntime_qdq",
     rails=("VDD_IN",),
 )
 # How it is driven from another machine.

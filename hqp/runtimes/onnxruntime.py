@@ -59,6 +59,9 @@ class Session(LocalSession):
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = FATAL
+        if self.device.policy.symmetric:
+            # A file for TensorRT is judged by what its Q and DQ say; the kernels for INT8 here round biases to int32.
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
         # Idle workers of one session would spin on the core that the other arm of a block is timed on.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         return options

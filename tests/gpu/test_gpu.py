@@ -72,7 +72,7 @@ def images() -> npt.NDArray[np.float32]:
 
 
 def judged_by_the_stand_in(file: Path) -> npt.NDArray[np.float32]:
-    with onnxruntime.Session(file, catalog.find("devices", "cpu_onnxruntime").device) as session:
+    with onnxruntime.Session(file, catalog.find("devices", "cpu_onnxruntime_qdq").device) as session:
         return session.outputs(images())
 
 

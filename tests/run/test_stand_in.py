@@ -26,7 +26,7 @@ def artefact(project: Path, run: Any) -> Path:
 
 def test_the_sidecar_says_who_stood_in_for_whom(artefact: Path) -> None:
     origin = json.loads((artefact / "hqp.json").read_text())["origin"]
-    assert (origin["verified_in"], origin["standing_in_for"]) == ("cpu_onnxruntime", "tensorrt")
+    assert (origin["verified_in"], origin["standing_in_for"]) == ("cpu_onnxruntime_qdq", "tensorrt")
     assert origin["versions"]["runtime"].startswith("onnxruntime ")
 
 
@@ -42,7 +42,7 @@ def test_times_are_not_asked_of_a_stand_in(project: Path, run: Any) -> None:
     words = ("--device", "cuda_tensorrt", "--method", "hqp", "--target-latency-ms", "0.01", "--out", "out/timed")
     done = run(*COMPRESS, *words)
     assert done.returncode == 2
-    assert "how fast a file is on cuda_tensorrt is asked, and cpu_onnxruntime stands in for it" in done.stderr
+    assert "how fast a file is on cuda_tensorrt is asked, and cpu_onnxruntime_qdq stands in for it" in done.stderr
 
 
 def test_the_bench_asks_the_device_and_never_the_stand_in(artefact: Path, run: Any) -> None:

@@ -305,3 +305,37 @@ def test_a_provider_that_falls_back_without_a_word_is_refused(
     monkeypatch.setattr(module.Session, "provider", "CUDAExecutionProvider")
     with pytest.raises(HqpError, match="it runs it in CPUExecutionProvider, not in CUDAExecutionProvider"):
         module.Session(engine_file, catalog.find("devices", "cpu_onnxruntime").device).__enter__()
+
+
+def test_a_stand_in_adds_biases_in_float(tmp_path: Path) -> None:
+    """A bias of a quarter of a step: int32, by the product of the scales, would make 0 of it."""
+    arrays = {
+        "scale": np.float32(1),
+        "step": np.float32(0.25),
+        "zero": np.int8(0),
+        "weight": np.ones((1, 3, 1, 1), np.int8),
+        "weight_scale": np.ones(1, np.float32),
+        "weight_zero": np.zeros(1, np.int8),
+        "bias": np.full(1, 0.25, np.float32),
+    }
+    nodes = [
+        helper.make_node("QuantizeLinear", ["input", "scale", "zero"], ["bytes"], "q"),
+        helper.make_node("DequantizeLinear", ["bytes", "scale", "zero"], ["again"], "dq"),
+        helper.make_node("DequantizeLinear", ["weight", "weight_scale", "weight_zero"], ["filter"], "w", axis=0),
+        helper.make_node("Conv", ["again", "filter", "bias"], ["given"], "conv"),
+        helper.make_node("QuantizeLinear", ["given", "step", "zero"], ["narrow"], "q2"),
+        helper.make_node("DequantizeLinear", ["narrow", "step", "zero"], ["wide"], "dq2"),
+        helper.make_node("Flatten", ["wide"], ["logits"], "flat"),
+    ]
+    source = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 1, 2])
+    target = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 2])
+    tensors = [numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items()]
+    graph = helper.make_graph(nodes, "biased", [source], [target], tensors)
+    file = tmp_path / "model.onnx"
+    file.write_bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    )
+    stand_in = catalog.find("devices", DEVICE.stand_in).device
+    with catalog.find("runtimes", stand_in.runtime).Session(file, stand_in) as session:
+        given = session.outputs(np.array([[[[1, 2]], [[3, 4]], [[5, 6]]]], np.float32))
+    assert given.tolist() == [[9.25, 12.25]]
