@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 # Part of every environment: raised whenever the meaning of a measured number changes, so that older ones are refused.
-PROTOCOL = "1"
+PROTOCOL = "2"
