@@ -83,8 +83,10 @@ def _usable(kind: str, name: str) -> None:
     plugin = catalog.require(kind, name)
     if hasattr(plugin, "elsewhere"):
         _require_board(name, plugin)
-    elif hasattr(plugin, "device"):
-        catalog.require("runtimes", plugin.device.runtime)
+        return
+    runtime = catalog.require("runtimes", plugin.device.runtime) if hasattr(plugin, "device") else plugin
+    if hasattr(runtime, "require_usable"):
+        runtime.require_usable()
 
 
 def _require_board(name: str, plugin: ModuleType) -> None:

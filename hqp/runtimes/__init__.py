@@ -5,6 +5,7 @@ A file defines
 * ``requires``: the packages it needs, e.g. ``("openvino",)``;
 * ``opens``: the export that it opens, e.g. ``"onnx"``;
 * ``version(host) -> str``: the version of the engine on the host that it runs on; where that is here, it imports it;
+* perhaps ``require_usable()``: raises ``HqpError`` where the packages are there and something else is missing;
 * ``class Session(RuntimeSession)``: what opens a file on a device, gives its outputs and times it;
 * perhaps ``prepare(file, device, folder) -> Path``: what ``Session`` opens, an engine or a compiled blob, made once in
   ``folder`` from the exported file. A runtime without it opens the exported file itself;

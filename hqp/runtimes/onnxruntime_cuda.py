@@ -25,6 +25,15 @@ def version(host: Host) -> str:
     return str(_engine().__version__)
 
 
+def require_usable() -> None:
+    """Passes where the ONNX Runtime that is installed has its CUDA provider.
+
+    Raises:
+        HqpError: it has not.
+    """
+    _engine()
+
+
 class Session(onnxruntime.Session):
     """An ONNX file in the CUDA provider; its outputs come with both transfers, its times are without them."""
 

@@ -20,6 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hqp import catalog
 from hqp.errors import HqpError
+from hqp.run.doctor import doctor
 from hqp.runtimes import tensorrt as runtime
 from hqp.runtimes._tensorrt import cuda, gpu
 from hqp.runtimes._tensorrt.cuda import Array, Cuda
@@ -290,6 +291,9 @@ def test_an_onnxruntime_without_cuda_says_what_to_install(engine_file: Path) -> 
     session = module.Session(engine_file, catalog.find("devices", "cuda_onnxruntime").device)
     with pytest.raises(HqpError, match=r"this onnxruntime .* has no CUDA; .*pip install 'onnxruntime-gpu"):
         session.__enter__()
+    told = {(finding.kind, finding.name): finding for finding in doctor()}
+    for name in (("runtime", "onnxruntime_cuda"), ("device", "cuda_onnxruntime")):
+        assert not told[name].usable and "has no CUDA" in told[name].state
 
 
 def test_a_provider_that_falls_back_without_a_word_is_refused(
