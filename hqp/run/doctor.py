@@ -73,7 +73,9 @@ def _plugin(kind: str, name: str) -> Finding:
         _usable(kind, name)
     except NotInstalled as error:
         return Finding(word, name, False, error.wrong, error.fix)
-    except (HqpError, ImportError) as error:
+    except HqpError as error:
+        return Finding(word, name, False, " ".join(error.wrong.split()), error.fix or error.right or None)
+    except ImportError as error:
         return Finding(word, name, False, " ".join(str(error).split()))
     return Finding(word, name, True, "ready")
 
