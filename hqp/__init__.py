@@ -1,7 +1,5 @@
 """HQP is pytest for compressed neural networks."""
 
-from importlib import import_module
-
 # What type checkers take for true. The name in `typing` would cost milliseconds in which a Ctrl-C is a traceback.
 TYPE_CHECKING = False
 
@@ -21,4 +19,6 @@ def __getattr__(name: str) -> object:
     """The public names, imported when one is asked for: numpy, which they bring, takes a third of a second."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__} has no attribute {name}")
+    from importlib import import_module
+
     return getattr(import_module(_HOMES[name]), name)
