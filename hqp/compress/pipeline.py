@@ -100,6 +100,8 @@ def prune_under_bound(draft: Draft) -> None:
     if pruning is None:
         return
     # In PyTorch, as the candidates of the search: in the runtime an image or two may be judged otherwise.
+    # A network that cannot be pruned at all is told so before it is asked for more images.
+    found = candidates.groups
     trained = candidates.validated(TRAINED)
     if trained is None:
         raise HqpError("the dense model was not judged to its end")

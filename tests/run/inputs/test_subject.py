@@ -189,8 +189,7 @@ def build(n):
 def test_a_network_that_has_no_copy_is_quantised_and_cannot_be_pruned(repository: Path, capsys: Any) -> None:
     Path("locked.py").write_text(LOCKED)
     assert compress(capsys, "locked.py:build", "--weights", "two.pt")[0] == 0
-    words = ("locked.py:build", "--weights", "two.pt", "--method", "hqp", "--delta-max", "3")
-    code, said = compress(capsys, *words, out="pruned")
+    code, said = compress(capsys, "locked.py:build", "--weights", "two.pt", "--method", "hqp", out="pruned")
     assert code == 2 and "attribute 'lock' of the model cannot be copied" in said
 
 
