@@ -99,9 +99,9 @@ def prune_under_bound(draft: Draft) -> None:
     pruning = job.recipe.pruning
     if pruning is None:
         return
-    # In PyTorch, as the candidates of the search: in the runtime an image or two may be judged otherwise.
     # A network that cannot be pruned at all is told so before it is asked for more images.
     found = candidates.groups
+    # In PyTorch, as the candidates of the search: in the runtime an image or two may be judged otherwise.
     trained = candidates.validated(TRAINED)
     if trained is None:
         raise HqpError("the dense model was not judged to its end")
@@ -111,7 +111,7 @@ def prune_under_bound(draft: Draft) -> None:
     for ranking in pruning.rankings:
         by_step = along(candidates, pruning, ranking, statistics)
         accepted = _accepted(draft, by_step, pruning)
-        removed = groups.filters_removed(candidates.groups, by_step[accepted].removal)
+        removed = groups.filters_removed(found, by_step[accepted].removal)
         # Of rankings that remove equally many the first is kept.
         if removed > most_removed:
             most_removed = removed

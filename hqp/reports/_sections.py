@@ -20,7 +20,7 @@ from hqp.records import (
 from hqp.reports import _numbers, _provenance
 from hqp.reports import _standing_in as standing_in
 from hqp.reports._layout import ABSENT, Column, Section, headers, number, ranks, table
-from hqp.stats import noninferiority, summary
+from hqp.stats import independent, noninferiority, summary
 
 SYMBOLS: dict[Outcome, str] = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 LEGEND = f"✓ pass   ✗ fail   ? inconclusive   (…) shown, not gated   {ABSENT} not measured or not judged"
@@ -170,8 +170,16 @@ def _metric_columns(measured: list[Measurement]) -> Iterator[Column]:
     whole = [metric for measurement in measured for metric in measurement.metrics if not metric.of]
     units = {metric.name: metric.unit for metric in whole}
     for name, unit in units.items():
+        if all(_is_size_of_file(measurement, name) for measurement in measured):
+            # The table above has it already; what a device makes of a file, an engine, has another size.
+            continue
         _, told_in = in_readable_unit(0, unit)
         yield Column(f"{words_of(name)} {told_in}", partial(_median, name), rank=1)
+
+
+def _is_size_of_file(measurement: Measurement, name: str) -> bool:
+    metric = measurement.metric(name)
+    return metric is None or (metric.unit == "bytes" and metric.median == measurement.sidecar.file.size_bytes)
 
 
 def _median(name: str, measurement: Measurement) -> str:
@@ -214,6 +222,27 @@ def _how_timed(measured: list[Measurement], gated: bool) -> Iterator[str]:
         disturbed = row.latency.disturbed
         if disturbed:
             yield f"{row.case}: {len(disturbed)} disturbed blocks dropped, {disturbed[0]}"
+    yield from _slower_than_fp16(measured)
+
+
+def _slower_than_fp16(measured: list[Measurement]) -> Iterator[str]:
+    """A sentence for each INT8 file that is slower than FP16 of the same model on the same device."""
+    halves = {row.case.device: _numbers.speedup(row) for row in measured if _is_fp16(row)}
+    for row in measured:
+        half, mine = halves.get(row.case.device), _numbers.speedup(row)
+        if half is None or mine is None or row.sidecar.choices.policy is None:
+            continue
+        beside = independent.quotient(mine, half)
+        if beside.upper < 1:
+            yield (
+                f"{row.case} is slower than FP16: {beside.value:.2f} times as fast"
+                f" ({beside.lower:.2f} to {beside.upper:.2f})"
+            )
+
+
+def _is_fp16(measurement: Measurement) -> bool:
+    recipe = measurement.sidecar.settings.recipe
+    return recipe.precision == "fp16" and recipe.pruning is None
 
 
 def _cell(measurement: Measurement, gate: str, judgements: tuple[Judgement, ...]) -> str:

@@ -17,6 +17,7 @@ from hqp.records import (
     Measurement,
     ModelFile,
     Policy,
+    Recipe,
     Recovered,
     Results,
     Sidecar,
@@ -71,6 +72,27 @@ def results(
         Judgement("latency_regression", hqp.case, True, None, REASON),
     )
     return make_results(dense, hqp, judgements=judgements)
+
+
+def test_int8_that_is_slower_than_fp16_is_said_in_so_many_words(
+    make_measurement: Make,
+    make_sidecar: Callable[..., object],
+    make_latency: Callable[..., object],
+    make_results: MakeResults,
+) -> None:
+    halved = make_sidecar(settings__recipe=Recipe(precision="fp16"), choices__policy=None)
+    half = make_measurement(
+        case=Case("resnet18", "fp16", "cuda_tensorrt"),
+        sidecar=halved,
+        latency=make_latency([[4.0] * 3] * 20, [[1.0] * 3] * 20),
+    )
+    int8 = make_sidecar(choices__policy=Policy())
+    slow = make_latency([[4.0] * 3] * 20, [[1.25] * 3] * 20)
+    slower = make_measurement(case=Case("resnet18", "q8", "cuda_tensorrt"), sidecar=int8, latency=slow)
+    fast = make_latency([[4.0] * 3] * 20, [[0.5] * 3] * 20)
+    faster = make_measurement(case=Case("resnet18", "hqp", "cuda_tensorrt"), sidecar=int8, latency=fast)
+    said = [line for line in wide(make_results(half, slower, faster)).splitlines() if "slower than FP16" in line]
+    assert said == ["  resnet18-q8-cuda_tensorrt is slower than FP16: 0.80 times as fast (0.80 to 0.80)"]
 
 
 def wide(results: Results) -> str:
