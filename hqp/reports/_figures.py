@@ -167,7 +167,7 @@ def pruning_path(results: Results, model: str) -> Any:
 
     Above a mark stands its upper limit; a cross at the top ended before its pass did, certain to break the bound.
     """
-    measured = [row for row in _measured(results, model) if row.sidecar.tried]
+    measured = [row for row in _measured(results, model) if any(one.sparsity for one in row.sidecar.tried)]
     figure, rows = _figure(max(1, len(measured)), 2.4)
     for axes, row in zip(rows, measured, strict=False):
         _draw_path(axes, row)
@@ -283,7 +283,7 @@ def _draw_path(axes: Any, row: Measurement) -> None:
     axes.set_title(f"{row.case.method}, {row.case.device}")
     axes.set_xlabel("θ, % of the filters")
     axes.set_ylabel("top-1 lost, pp")
-    axes.legend(loc="upper left", fontsize="small")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small")
 
 
 def _step_legend(axes: Any, names: Sequence[str]) -> None:

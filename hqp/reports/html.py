@@ -17,9 +17,11 @@ MOST_CASES = 48
 
 # What a browser shows without it: the prologue, the metadata and what the drawing says of its own making.
 PROLOGUE = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", re.DOTALL)
+# Fonts are the page's own, a turn by nothing is none, and between tags nothing is seen.
+SUPERFLUOUS = re.compile(r"font-family: [^;\"]*; |font: [^;\"]*; | transform=\"rotate\(-?0 [^\"]*\"|(?<=>)\s+(?=<)")
 # A tenth of a point is finer than a screen shows.
 DIGITS = re.compile(r"(\d\.\d)\d+")
-PATH = re.compile(r' d="([^"]*)"')
+PATH = re.compile(r' (d|x|y)="([^"]*)"')
 NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 SIZE = re.compile(r'<svg [^>]*viewBox="([^"]*)"[^>]*>')
 
@@ -105,7 +107,8 @@ def embedded(svg: str, label: str) -> str:
     """An SVG drawing as a part of a page: small, in the page's own colours, as wide as there is room, with a name."""
     from markupsafe import Markup, escape
 
-    small = PATH.sub(lambda path: f' d="{_rounded(path[1])}"', PROLOGUE.sub("", svg))
+    bare = SUPERFLUOUS.sub("", PROLOGUE.sub("", svg))
+    small = PATH.sub(lambda found: f' {found[1]}="{_rounded(found[2])}"', bare)
     for name, colour in _figures.PALETTE.items():
         small = small.replace(colour, f"var(--{name})")
     # The page says how wide a figure is: the drawing keeps its shape alone.
@@ -116,8 +119,8 @@ def embedded(svg: str, label: str) -> str:
     return marked
 
 
-def _rounded(path: str) -> str:
-    return " ".join(DIGITS.sub(r"\1", path).split())
+def _rounded(numbers: str) -> str:
+    return " ".join(DIGITS.sub(r"\1", numbers).split())
 
 
 def _matrix(results: Results) -> list[tuple[str, str, list[Cell]]]:
