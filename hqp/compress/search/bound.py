@@ -45,7 +45,7 @@ class Bound:
     def drop(self, candidate: Accuracy) -> Drop:
         """The points that a candidate lost, and their upper limit, which is absent without a confidence."""
         if self.confidence is None:
-            return 100 * (self.trained.top1 - candidate.top1), None
+            return 100 * (self.trained.correct - candidate.correct) / candidate.total, None
         drop = drop_pp(self.trained.correct_images, candidate.correct_images, self.confidence)
         return drop.value, drop.upper
 
