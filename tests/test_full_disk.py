@@ -31,7 +31,7 @@ def entry():
 
 def tensors():
     import torch
-    from hqp.compress import tensors
+    from hqp.compress.network import tensors
     tensors.save({{"a": torch.zeros(10_000)}}, Path("out.safetensors"))
 
 ending._run = lambda words: {call}()

@@ -44,7 +44,7 @@ def test_the_tables_of_pytest_are_spelt_out_too(
     lines: list[str] = []
     reporter: Any = SimpleNamespace(section=lines.append, write_line=lines.append)
     stash = pytest.Stash()
-    stash[plugin.RESULTS] = [make_results(make_measurement(), question="Is θ above 40%?")]
+    stash[plugin.RESULTS] = {"signs": make_results(make_measurement(), question="Is θ above 40%?")}
     stash[plugin.UNWRITTEN] = ["no results"]
     config: Any = SimpleNamespace(stash=stash)
     reporter.write_line = lambda line, **how: lines.append(line)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Iterable, Iterator
-from importlib.util import resolve_name
 from pathlib import Path
 
 import hqp
@@ -58,7 +57,7 @@ def reached(package: Path, roots: Iterable[Path]) -> set[Path]:
 def _imported(package: Path, file: Path) -> Iterator[Path]:
     for node in ast.walk(_tree(file)):
         if isinstance(node, ast.Import):
-            modules = [_file(package, alias.name) for alias in node.names]
+            modules = [_module(package, alias.name) for alias in node.names]
             yield from (module for module in modules if module is not None)
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
@@ -70,8 +69,10 @@ def _imported(package: Path, file: Path) -> Iterator[Path]:
 
 def _defining(package: Path, file: Path, node: ast.ImportFrom, name: str) -> Iterator[Path]:
     """The file of what ``from … import name`` names: that of a module, or the one in which the name is defined."""
-    base = resolve_name("." * node.level + (node.module or ""), _owner(package, file))
-    module, parent = _file(package, f"{base}.{name}"), _file(package, base)
+    place = _place(package, file, node)
+    if place is None:
+        return
+    module, parent = _module_at(place / name), _module_at(place)
     if module is not None:
         yield module
     elif parent is not None:
@@ -89,19 +90,27 @@ def _passing_on(file: Path, name: str) -> list[ast.ImportFrom]:
     return [node for node in imports if name in [alias.name for alias in node.names]]
 
 
-def _file(package: Path, module: str) -> Path | None:
-    """The file of a module of the package; ``None`` for one of another, and for what is no module."""
-    head, *parts = module.split(".")
-    if head != package.name:
-        return None
-    place = package.joinpath(*parts)
+def _place(package: Path, file: Path, node: ast.ImportFrom) -> Path | None:
+    """Where the module that an import is from lies; ``None`` for one of another package.
+
+    A plug-in of another distribution lies anywhere: what it imports from beside itself is a part of it.
+    """
+    parts = node.module.split(".") if node.module else []
+    if node.level:
+        return file.parents[node.level - 1].joinpath(*parts)
+    return package.joinpath(*parts[1:]) if parts[:1] == [package.name] else None
+
+
+def _module(package: Path, name: str) -> Path | None:
+    """The file of a module of the package by its dotted name; ``None`` for one of another."""
+    head, *parts = name.split(".")
+    return _module_at(package.joinpath(*parts)) if head == package.name else None
+
+
+def _module_at(place: Path) -> Path | None:
+    """The file of the package or module at a place; ``None`` where there is none."""
     candidates = (place / "__init__.py", place.with_suffix(".py"))
     return next((file for file in candidates if file.is_file()), None)
-
-
-def _owner(package: Path, file: Path) -> str:
-    """The dotted name of the package that a file is in."""
-    return ".".join(file.parent.relative_to(package.parent).parts)
 
 
 def _name(package: Path, file: Path) -> str:

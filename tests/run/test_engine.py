@@ -136,3 +136,17 @@ def test_criteria_are_named_by_their_own_code() -> None:
     twice = Recipe(Pruning((Ranking("magnitude", norm="l1"), Ranking("magnitude", norm="l2"))))
     assert engine.criteria_digest(twice) == engine.criteria_digest(magnitude)
     assert engine.criteria_digest(Recipe()) not in (engine.criteria_digest(fisher), engine.engine_digest())
+
+
+def test_a_plugin_of_another_distribution_is_named_with_what_stands_beside_it(tmp_path: Path) -> None:
+    package = planted(tmp_path / "site", used="number = 1")
+    elsewhere = planted(
+        tmp_path / "other",
+        plugin="from pkg.used import number\nfrom . import beside\nfrom .inner.deep import found",
+        beside="",
+        inner__deep="found = 1",
+        never="",
+    )
+    found = engine.reached(package, [elsewhere / "plugin.py"])
+    own = {elsewhere / name for name in ("plugin.py", "beside.py", "inner/deep.py")}
+    assert found == own | {package / "used.py"}

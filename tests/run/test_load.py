@@ -56,14 +56,15 @@ def test_the_network_that_is_loaded_gives_what_its_fp32_export_gives(loaded: Pat
 
 
 def test_weights_that_are_not_those_of_the_artefact_are_refused(loaded: Path, run: Any) -> None:
-    shutil.copytree(loaded, loaded.parent / "changed")
-    weights = loaded.parent / "changed" / "weights.safetensors"
+    shutil.copytree(loaded, loaded.parent / "changed_weights")
+    weights = loaded.parent / "changed_weights" / "weights.safetensors"
     for content in (weights.read_bytes()[:-1] + b"\0", None):
         weights.unlink()
         if content:
             weights.write_bytes(content)
-        done = run("-c", LOAD, "out/changed")
-        said = "out/changed/weights.safetensors is not the file that hqp.json describes; an artefact as it was written"
+        done = run("-c", LOAD, "out/changed_weights")
+        wrong = "out/changed_weights/weights.safetensors is not the file that hqp.json describes"
+        said = f"{wrong}; an artefact as it was written"
         assert done.returncode == 1 and done.stderr.startswith(said), done.stderr
 
 
