@@ -146,7 +146,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_in(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A Python process in the repository, one thread, with the repository's plug-ins installed."""
     source = str(Path(__file__).parents[2])
-    paths = [str(root), *([source] if not _installed() else [])]
+    # What stands there already is kept: a session may add packages by it.
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    paths = [str(root), *([source] if not _installed() else []), *filter(None, given)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
