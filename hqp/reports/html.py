@@ -60,7 +60,8 @@ def render(results: Results) -> str:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=strict)
     template = environment.from_string(resources.files("hqp.reports").joinpath("_page.html").read_text("utf-8"))
     models = tuple(dict.fromkeys(row.case.model for row in results.measurements))
-    verdicts, *rest = (section for section in _sections.sections(results) if not section.model)
+    sections = tuple(_sections.sections(results))
+    verdicts, *rest = (section for section in sections if not section.model)
     page: str = template.render(
         results=results,
         palette=_figures.PALETTE,
@@ -68,19 +69,19 @@ def render(results: Results) -> str:
         devices=tuple(dict.fromkeys(row.case.device for row in results.measurements)),
         matrix=_matrix(results),
         verdicts=verdicts,
-        models=[_model(results, model) for model in models],
+        models=[_model(results, sections, model) for model in models],
         rest=rest,
     )
     return page
 
 
-def _model(results: Results, model: str) -> ModelPart:
-    sections = tuple(section for section in _sections.sections(results) if section.model == model)
+def _model(results: Results, sections: tuple[_layout.Section, ...], model: str) -> ModelPart:
+    mine = tuple(section for section in sections if section.model == model)
     figures = tuple(_drawn(draw, results, model) for draw in _fitting(results))
     pruned = [row for row in results.measurements if row.case.model == model and _is_pruned(row)]
     layers = [_sections.layers(row) for row in pruned]
     parts = [section for row in results.measurements if row.case.model == model for section in _sections.parts(row)]
-    return ModelPart(model, sections, figures, (*layers, *parts) if _is_short(results) else ())
+    return ModelPart(model, mine, figures, (*layers, *parts) if _is_short(results) else ())
 
 
 def _is_pruned(measurement: Measurement) -> bool:
