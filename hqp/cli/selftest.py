@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from hqp.cli.application import Json, Names, answer, app, table
 
+NO_TRIAL = "no trial was made with this margin in this environment"
 COLUMNS = ("slower", "measured", "busy", "trials", "fail", "inconclusive", "pass", "fail % (95%)", "s a trial, longest")
 
 
@@ -31,24 +32,31 @@ def selftest(
     keep_disturbed: Annotated[
         bool, typer.Option("--keep-disturbed", help="Let blocks count in which other processes disturbed.")
     ] = False,
+    form: Annotated[
+        Literal["table", "markdown"],
+        typer.Option(
+            "--format", help="All of it, or a page's table of false alarms and misses beside other harnesses."
+        ),
+    ] = "table",
     json: Json = False,
 ) -> int:
     """Try the gate on slow-downs on itself."""
 
     def make() -> Any:
-        from hqp.run.selftest.running import PERCENTS, Asked, selftest
+        from hqp.run.selftest.running import Asked, selftest
 
-        percents = tuple(percent or PERCENTS)
+        # Of the usual ones, those that cannot be made here are left out; those that are named must be made.
+        percents = tuple(percent) if percent else None
         return selftest(Asked(device, margin, percents, runs, minutes, rounds, busy, keep_disturbed), artefact)
 
-    answer(make, json, _text)
+    answer(make, json, _markdown if form == "markdown" else _text)
     return 0
 
 
 def _text(summary: Any) -> str:
     """What the trials add up to, as two tables and what they mean."""
     if not summary.rows:
-        return "no trial was made with this margin in this environment"
+        return "\n".join([NO_TRIAL, *_left_out(summary)])
     rows = [
         (
             f"{row.slower_percent:g}%",
@@ -80,4 +88,27 @@ def _text(summary: Any) -> str:
         for rival in summary.rivals
     ]
     headers = ("alarms of other rules", "slower", "busy", "beside the other arm", "beside the run before")
-    return "\n".join([*lines, "", table([headers, *rivals])])
+    return "\n".join([*lines, *_left_out(summary), "", table([headers, *rivals])])
+
+
+def _markdown(summary: Any) -> str:
+    """False alarms and misses beside other harnesses, as a table for a page."""
+    from tabulate import tabulate
+
+    from hqp.run.selftest import beside
+
+    if not summary.rows:
+        return "\n".join([NO_TRIAL, *_left_out(summary)])
+    headers, *rows = beside.rows(summary)
+    made = (
+        f"`latency_regression`, margin {summary.margin:g}, on `{summary.device}`, environment `{summary.environment}`"
+    )
+    shown = tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
+    return "\n\n".join([made, shown, *_left_out(summary)])
+
+
+def _left_out(summary: Any) -> list[str]:
+    return [
+        f"left out: {left.slower_percent:g}% slower; the nearest that a layer makes here is {left.nearest_percent:g}%"
+        for left in summary.left_out
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -53,7 +54,7 @@ class Progress:
             with live as bars:
                 self._bars = bars
                 if bars is not None:
-                    bars.add_task(self._place, total=total, completed=number - 1)
+                    bars.add_task(self._place, total=total, completed=number - 1, remaining=self._remaining)
                 yield
         finally:
             self._bars, self._place = None, ""
@@ -63,9 +64,12 @@ class Progress:
         return Bars(*columns, console=self.console, transient=True)
 
     @contextmanager
-    def whole(self, works: Mapping[str, float]) -> Iterator[Callable[[str], None]]:
-        """While stages of these expected works run, by name; the caller says which of them begins."""
-        self._remaining = remaining = Remaining(works)
+    def whole(self, works: Mapping[str, float], most_seconds: float = math.inf) -> Iterator[Callable[[str], None]]:
+        """While stages of these expected works run, by name; the caller says which of them begins.
+
+        Cases may be stages; no stage begins after ``most_seconds``.
+        """
+        self._remaining = remaining = Remaining(works, most_seconds=most_seconds)
         bars = self._bars
         task = bars.add_task("  all of it", total=PERCENT, remaining=remaining) if bars else None
 

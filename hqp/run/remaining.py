@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 
@@ -10,10 +11,17 @@ class Remaining:
     """Learns from the stages that are done how many seconds a unit of work takes.
 
     A stage in which nothing ``worked`` was found in the store, and tells no speed. ``works`` are the expected units of
-    work of all stages, by name, in the order in which they run. ``clock`` gives seconds.
+    work of all stages, by name, in the order in which they run. Whatever is left then, the run ends after
+    ``most_seconds``. ``clock`` gives seconds.
     """
 
-    def __init__(self, works: Mapping[str, float], clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        works: Mapping[str, float],
+        clock: Callable[[], float] = time.perf_counter,
+        most_seconds: float = math.inf,
+    ) -> None:
+        self._ends = clock() + most_seconds
         self._ahead = dict(works)
         self._all = sum(works.values())
         self._clock = clock
@@ -44,7 +52,8 @@ class Remaining:
         if unit is None:
             return None
         of_stage = max(unit * self._stage_work - (self._clock() - self._began), 0.0)
-        return of_stage + unit * sum(self._ahead.values())
+        until_the_end = max(self._ends - self._clock(), 0.0)
+        return min(of_stage + unit * sum(self._ahead.values()), until_the_end)
 
     @property
     def share_done(self) -> float:

@@ -50,6 +50,18 @@ def test_a_stage_that_takes_longer_than_expected_is_almost_done(clock: Clock) ->
     assert remaining.seconds == 10
 
 
+def test_a_run_that_ends_by_the_clock_takes_no_longer_than_that(clock: Clock) -> None:
+    clock.seconds = 100
+    remaining = Remaining({"a": 10, "b": 10, "c": 1000}, clock, most_seconds=60)
+    remaining.begin("a")
+    remaining.worked()
+    clock.seconds = 110
+    remaining.begin("b")
+    assert remaining.seconds == 50
+    clock.seconds = 200
+    assert remaining.seconds == 0
+
+
 def test_what_was_found_in_the_store_tells_no_speed(clock: Clock) -> None:
     remaining = Remaining({"a": 10, "b": 10, "c": 10, "d": 10}, clock)
     remaining.begin("a")

@@ -1,4 +1,4 @@
-"""A network that is slower by a known share: two real layers more, as large as they must be on this runtime."""
+"""A network that is slower by a known share: one or two real layers more, as wide as they must be on this runtime."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hqp.run.measuring import Protocol
 from hqp.stats import ratio
 from hqp.store import sha256_of
 
-# How wide the added layers are at first, and at most.
+# How wide the added layers are at first, and at most; of width 0 it is one layer, the least that can be added.
 FIRST_WIDTH, WIDEST = 256, 4_000_000
 # A correction goes at most so many times wider or narrower: two costs that noise brought close say little.
 LARGEST_STEP = 8
@@ -28,6 +28,15 @@ NEAR, KEPT = 0.1, 0.5
 # In so many processes a width is tried one after the other; of the last ones the cost is told.
 TRIED_IN, MEASURED_IN = 3, 10
 TRIALS = (TRIED_IN, TRIED_IN, TRIED_IN, MEASURED_IN, MEASURED_IN, MEASURED_IN)
+
+
+class NotMade(HqpError):
+    """No layer slows the network down by the ``share`` that was asked for; ``nearest`` is what one was measured to."""
+
+    def __init__(self, share: float, nearest: float) -> None:
+        wrong = f"no layer slows the network down by {100 * share:g}%: the nearest, {nearest:.2%}"
+        super().__init__(wrong, "a slower network, or an idle machine", "hqp selftest --percent 5")
+        self.share, self.nearest = share, nearest
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ def slower(context: Context, device: str, file: Path, share: float) -> Slower:
     Its width is looked for once, and kept in the store with what it was measured to cost.
 
     Raises:
-        HqpError: no width gives that slow-down.
+        NotMade: no width gives that slow-down.
     """
     if not share:
         return Slower(0.0, 0.0, file)
@@ -76,10 +85,10 @@ def slower(context: Context, device: str, file: Path, share: float) -> Slower:
 
 
 def widen(file: Path, to: Path, width: int) -> None:
-    """Writes the network with two fully connected layers behind its logits, of ``width`` between them.
+    """Writes the network with two fully connected layers behind its logits, of ``width`` between them; with one for 0.
 
-    Together they are the identity, so what the network says stays what it was; the weights beside it are not zero, so
-    that no runtime leaves them out.
+    They are the identity, so what the network says stays what it was; the weights beside it are not zero, so that no
+    runtime leaves them out.
     """
     import onnx
     from onnx import helper, numpy_helper
@@ -94,10 +103,13 @@ def widen(file: Path, to: Path, width: int) -> None:
     for node in model.graph.node:
         node.output[:] = [inner if name == output.name else name for name in node.output]
         node.input[:] = [inner if name == output.name else name for name in node.input]
-    weights = {"slowing_there": there, "slowing_back": back}
-    model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in weights.items())
-    model.graph.node.append(helper.make_node("MatMul", [inner, "slowing_there"], ["slowing"], name="slowing_there"))
-    model.graph.node.append(helper.make_node("MatMul", ["slowing", "slowing_back"], [output.name], name="slowing_back"))
+    layers = {"slowing_there": there, "slowing_back": back} if width else {"slowing_there": there}
+    read = inner
+    for name, weights in layers.items():
+        written = output.name if name == list(layers)[-1] else "slowing"
+        model.graph.initializer.append(numpy_helper.from_array(weights, name))
+        model.graph.node.append(helper.make_node("MatMul", [read, name], [written], name=name))
+        read = written
     onnx.save(model, str(to))
 
 
@@ -107,28 +119,36 @@ def fitted(cost: Callable[[int, int], float], share: float) -> Width:
     ``cost(width, processes)`` is the share of the network's time that a width was measured to add.
 
     Raises:
-        HqpError: the layers cost nothing, or no width is near.
+        NotMade: the layers cost nothing, or no width is near.
     """
-    narrowest, width = cost(1, TRIED_IN), FIRST_WIDTH
-    tried = Width(1, narrowest)
+    narrowest = cost(0, TRIED_IN)
+    width = FIRST_WIDTH if narrowest < share else 0
+    measured: list[Width] = []
     for processes in TRIALS:
         tried = Width(width, cost(width, processes))
+        if processes == MEASURED_IN:
+            measured.append(tried)
         if abs(tried.measured - share) > NEAR * share:
             width = _corrected(tried, narrowest, share)
-        elif processes == MEASURED_IN:
+        # Where no other width is left to try, the same one again would tell nothing new.
+        if measured and width == tried.width:
             break
-    if abs(tried.measured - share) > KEPT * share:
-        wrong = f"no layer slows the network down by {100 * share:g}%: the nearest, {tried.measured:.2%}"
-        raise HqpError(wrong, "a slower network, or an idle machine", "hqp selftest --percent 5")
-    return tried
+    # From one layer to two it is a step, so that what was tried last need not be the nearest.
+    nearest = min(measured, key=lambda tried: abs(tried.measured - share))
+    if abs(nearest.measured - share) > KEPT * share:
+        raise NotMade(share, nearest.measured)
+    return nearest
 
 
 def _corrected(tried: Width, narrowest: float, share: float) -> int:
     """The width that would cost ``share`` if cost grew evenly from that of the narrowest layers to what was tried."""
-    by_width = (tried.measured - narrowest) / max(tried.width - 1, 1)
-    wanted = tried.width + (share - tried.measured) / by_width if by_width > 0 else WIDEST
-    lower, upper = tried.width // LARGEST_STEP, tried.width * LARGEST_STEP
-    return int(np.clip(round(wanted), max(lower, 1), min(upper, WIDEST)))
+    missing, grown = share - tried.measured, tried.measured - narrowest
+    # Where what was added seems to cost nothing, as far as one may go.
+    wanted: float = WIDEST if missing > 0 else 0
+    if tried.width and grown > 0:
+        wanted = tried.width + missing * tried.width / grown
+    widest = min(max(tried.width * LARGEST_STEP, FIRST_WIDTH), WIDEST)
+    return int(np.clip(round(wanted), tried.width // LARGEST_STEP, widest))
 
 
 def _cost(context: Context, device: str, file: Path, slowed: Path, processes: int) -> float:

@@ -50,8 +50,16 @@ class Rival:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A slow-down that no layer makes on this device, so that it was not tried; and the nearest that one makes."""
+
+    slower_percent: float
+    nearest_percent: float
+
+
+@dataclass(frozen=True)
 class Summary:
-    """All trials of an artefact in one environment.
+    """All trials of an artefact in one environment, and which slow-downs could not be tried in the call that asks.
 
     ``found_from_percent`` is the smallest slow-down that at least four of five such runs find, by the lower limit of
     what was counted; ``detectable_percent`` is what the scatter of the processes says of it, the median over trials.
@@ -65,9 +73,17 @@ class Summary:
     found_from_percent: float | None
     detectable_percent: float | None
     rivals: tuple[Rival, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
 
-def summary(device: str, environment: str, sha256: str, margin: float, trials: Sequence[Trial]) -> Summary:
+def summary(
+    device: str,
+    environment: str,
+    sha256: str,
+    margin: float,
+    trials: Sequence[Trial],
+    left_out: tuple[LeftOut, ...] = (),
+) -> Summary:
     """The summary of some trials, which may be none."""
     rows = tuple(_row(group) for group in _groups(trials))
     found = [row.slower_percent for row in rows if row.slower_percent and _lower(row) >= DETECTED and not row.busy]
@@ -81,6 +97,7 @@ def summary(device: str, environment: str, sha256: str, margin: float, trials: S
         found_from_percent=min(found, default=None),
         detectable_percent=round(median(spreads), 2) if spreads else None,
         rivals=tuple(rival for group in _groups(trials) for rival in _rivals(group)),
+        left_out=left_out,
     )
 
 

@@ -17,7 +17,10 @@ from scipy.stats import binomtest
 from hqp import cli, documents
 from hqp.errors import HqpError
 from hqp.records import SCHEMA_VERSION, PairedLatency
+from hqp.run.remaining import Remaining
+from hqp.run.selftest import beside, slowdown, trials
 from hqp.run.selftest.running import Asked, selftest
+from hqp.run.selftest.slowdown import NotMade
 from hqp.run.selftest.summary import summary
 from hqp.run.selftest.trials import Trial
 from hqp.store import sha256_of
@@ -65,6 +68,11 @@ def test_trials_are_kept_and_add_up_over_calls(artefact: Path, capsys: pytest.Ca
     assert (kept.asked, kept.margin, kept.keeps_disturbed, kept.latency.processes) == (0.0, 0.5, True, 5)
     assert cli.main([*words, "--runs", "0"]) == 0
     assert "false alarm" in capsys.readouterr().out
+    assert cli.main([*words, "--runs", "0", "--format", "markdown"]) == 0
+    page = capsys.readouterr().out.splitlines()
+    assert page[0].startswith("`latency_regression`, margin 0.5, on `cpu_onnxruntime`, environment `")
+    assert page[2].split("|")[2].strip() == "the same file: false alarms"
+    assert len(page) == 2 + 2 + 8 and page[4].startswith("| HQP, margin 0.5 ")
 
 
 def test_no_trial_begins_when_time_is_up(artefact: Path) -> None:
@@ -84,6 +92,58 @@ def test_no_trial_begins_when_time_is_up(artefact: Path) -> None:
 def test_numbers_that_are_none_are_refused(artefact: Path, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(HqpError, match=said):
         selftest(replace(Asked(DEVICE, 0.02), **changes), artefact)
+
+
+def two_layers_cost_4_percent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a runtime where the least layer costs 4% of the network's time; none is really timed."""
+    monkeypatch.setattr(slowdown, "_cost", lambda context, device, file, slowed, processes: _width(slowed))
+
+
+def _width(file: Path) -> float:
+    added = [tensor.dims for tensor in onnx.load(file).graph.initializer if tensor.name == "slowing_there"]
+    return 0.04 + 1e-5 * (added[0][1] - added[0][0])
+
+
+def test_a_usual_slow_down_that_cannot_be_made_is_left_out_and_said(
+    artefact: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two_layers_cost_4_percent(monkeypatch)
+    assert cli.main(["selftest", str(artefact), "--minutes", "1e-9"]) == 0
+    printed = capsys.readouterr()
+    nearest = "the nearest that a layer makes here is 4%"
+    assert [line for line in printed.out.splitlines() if line.startswith("left out")] == [
+        f"left out: 1% slower; {nearest}",
+        f"left out: 2% slower; {nearest}",
+    ]
+    assert "left out: no layer slows the network down by 1%: the nearest, 4.00%" in printed.err
+    assert cli.main(["selftest", str(artefact), "--minutes", "1e-9", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["left_out"][0] == {"slower_percent": 1.0, "nearest_percent": 4.0}
+
+
+def test_a_slow_down_that_is_named_must_be_made(artefact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two_layers_cost_4_percent(monkeypatch)
+    with pytest.raises(NotMade, match="no layer slows the network down by 1%"):
+        selftest(Asked(DEVICE, 0.02, (0.0, 1.0)), artefact)
+
+
+def test_the_time_left_counts_what_is_to_be_found_and_tried(
+    artefact: Path, monkeypatch: pytest.MonkeyPatch, make_latency: MakeLatency
+) -> None:
+    two_layers_cost_4_percent(monkeypatch)
+    ahead: list[int] = []
+    begin = Remaining.begin
+
+    def begun(remaining: Remaining, stage: str) -> None:
+        begin(remaining, stage)
+        ahead.append(len(remaining._ahead))
+
+    monkeypatch.setattr(Remaining, "begin", begun)
+    same = trial(make_latency([[1.0]] * 6, [[1.0]] * 6), "pass")
+    monkeypatch.setattr(trials, "trial", lambda context, subject, slowed, *others: replace(same, asked=slowed.asked))
+    selftest(Asked(DEVICE, 0.02, runs=2), artefact)
+    # Six to find and two trials of each; four trials of what cannot be made are over as soon as that is known.
+    assert ahead == list(reversed(range(6 + 2 * 6)))
 
 
 def trial(latency: PairedLatency, outcome: Any, asked: float = 0.0, **changes: Any) -> Trial:
@@ -152,3 +212,22 @@ def test_rivals_judge_a_trial_s_arms_and_the_trial_before(make_latency: MakeLate
     told = {rival.rule.split(",")[0]: (rival.alarms, rival.alarms_before) for rival in made.rivals}
     # Side by side nothing differs; a run that was stored before the machine became slower alarms.
     assert told == {"pytest-benchmark": (0, 1), "asv": (0, 1), "criterion": (0, 1)}
+
+
+def test_false_alarms_and_misses_stand_beside_those_of_other_rules(make_latency: MakeLatency) -> None:
+    same = make_latency([[1.0] * 5] * 6, [[1.0] * 5] * 6)
+    slower = make_latency([[1.0] * 5] * 6, [[1.1] * 5] * 6)
+    done = [
+        *[trial(same, outcome) for outcome in ("pass", "inconclusive", "fail")],
+        *[trial(slower, outcome, 0.1) for outcome in ("fail", "fail", "inconclusive")],
+        trial(same, "pass", busy=1),
+    ]
+    rows = beside.rows(summary(DEVICE, "", "", 0.02, done))
+    assert rows[:5] == [
+        ["", "the same file: false alarms", "10% slower: missed", "the same file, 1 busy: false alarms"],
+        ["HQP, margin 0.02", "1 of 3", "1 of 3", "0 of 1"],
+        ["HQP, margin 0.02: inconclusive", "1 of 3", "1 of 3", "0 of 1"],
+        ["pytest-benchmark, median:5%: beside the other arm", "0 of 3", "0 of 3", "0 of 1"],
+        ["pytest-benchmark, median:5%: beside the run before", "0 of 2", "0 of 2", "0 of 0"],
+    ]
+    assert len(rows) == 1 + 2 + 2 * 3

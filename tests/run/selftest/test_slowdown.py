@@ -9,10 +9,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hqp.errors import HqpError
 from hqp.records import Device, Policy
 from hqp.run.selftest import slowdown
-from hqp.run.selftest.slowdown import Width
+from hqp.run.selftest.slowdown import NotMade, Width
 from hqp.runtimes import onnxruntime
 
 DEVICE = Device("onnxruntime", 1, ("fp32",), Policy(), "here")
@@ -56,6 +55,18 @@ def test_a_slower_network_says_what_it_said_with_two_layers_more(network: Path, 
     assert np.count_nonzero(there[:, 4:]) == 4 * width
 
 
+def test_the_least_that_can_be_added_is_one_layer(network: Path, tmp_path: Path) -> None:
+    slowed = tmp_path / "slowed.onnx"
+    slowdown.widen(network, slowed, 0)
+    images = np.random.default_rng(1).normal(0, 1, (5, 3, 8, 8)).astype(np.float32)
+    with onnxruntime.Session(network, DEVICE) as one, onnxruntime.Session(slowed, DEVICE) as other:
+        assert np.array_equal(one.outputs(images), other.outputs(images))
+    model = onnx.load(slowed)
+    onnx.checker.check_model(model)
+    assert [node.op_type for node in model.graph.node][-2:] == ["MatMul"] * 2
+    assert [tuple(tensor.dims) for tensor in model.graph.initializer if "slowing" in tensor.name] == [(4, 4)]
+
+
 @pytest.mark.parametrize("share", [0.01, 0.02, 0.05, 0.1, 0.2])
 @pytest.mark.parametrize("by_width", [1e-6, 1e-5, 1e-4])
 def test_the_width_is_found_by_its_own_cost(share: float, by_width: float) -> None:
@@ -73,8 +84,23 @@ def test_the_width_is_found_by_its_own_cost(share: float, by_width: float) -> No
     assert {processes for _, processes in asked[:-1]} <= {slowdown.TRIED_IN, slowdown.MEASURED_IN}
 
 
-def test_what_no_width_can_give_is_refused() -> None:
-    with pytest.raises(HqpError, match=r"no layer slows the network down by 1%: the nearest, 4.00%"):
-        slowdown.fitted(lambda width, processes: 0.04 + 1e-5 * (width - 1), 0.01)
-    with pytest.raises(HqpError, match="no layer slows the network down by 5%"):
+@pytest.mark.parametrize("least", [0.008, 0.0095, 0.0105])
+def test_where_one_layer_costs_what_is_asked_for_it_is_taken(least: float) -> None:
+    """Two layers, however narrow they are, cost twice as much."""
+    found = slowdown.fitted(lambda width, processes: least if not width else 2 * least + 1e-5 * width, 0.01)
+    assert found == Width(0, least)
+
+
+def test_what_no_width_can_give_is_refused_without_trying_the_same_again() -> None:
+    asked: list[tuple[int, int]] = []
+
+    def cost(width: int, processes: int) -> float:
+        asked.append((width, processes))
+        return 0.04 + 1e-5 * width
+
+    with pytest.raises(NotMade, match=r"no layer slows the network down by 1%: the nearest, 4.00%") as refused:
+        slowdown.fitted(cost, 0.01)
+    assert (refused.value.share, refused.value.nearest) == (0.01, 0.04)
+    assert asked == [(0, 3)] * 4 + [(0, 10)]
+    with pytest.raises(NotMade, match="no layer slows the network down by 5%"):
         slowdown.fitted(lambda width, processes: 0.0, 0.05)
