@@ -28,6 +28,9 @@ BINS = 2048  # as TensorRT's own search
 LEVELS = 128  # magnitudes of a signed byte
 # Kept bins per searched bin, so that resampling to exactly BINS over the range seen leaves at least two to each.
 FINENESS = 4
+# How many values of a tensor are counted of one image, evenly spread; its lowest and highest are of all of them. Of 512
+# images these are two million values: the share beyond a percentile of 99.99% is known to within 7% of itself.
+COUNTED = 4096
 # Below 2**-64 all is one bin: nothing a network computes with is that small, and its inverse still fits a float32.
 LEAST_EXPONENT = -64
 
@@ -133,6 +136,8 @@ def _merged(parts: list[Distribution]) -> Distribution:
 class Distribution:
     """What is kept of one tensor: its extremes, and counts of |x| > 0 in bins of equal width from 0 to 2**exponent.
 
+    Extremes are of all values, counts of ``COUNTED`` to an image.
+
     Exact zeros are not counted. They are represented without error at any threshold, and half of what a ReLU gives are
     zeros, which in the first bin would outweigh all else.
     """
@@ -159,11 +164,10 @@ class Distribution:
         self._widen(exponent)
 
         bins = len(self.counts)
-        # In place: these arrays are as large as activations.
-        positions = np.abs(values).ravel()
+        positions = np.abs(_spread(values))
+        zeros = positions.size - np.count_nonzero(positions)
         positions *= np.float32(bins / 2.0**self.exponent)
         self.counts += np.bincount(positions.astype(np.intp), minlength=bins)
-        zeros = values.size - np.count_nonzero(values)
         self.counts[0] -= zeros
 
     def merge(self, other: Distribution) -> None:
@@ -195,6 +199,15 @@ class Distribution:
         resampled = np.interp(np.linspace(0, self.largest, BINS + 1), edges, below)
         resampled[-1] = below[-1]  # the largest value stands at the lower end of its fine bin
         return np.diff(resampled)
+
+
+def _spread(values: Array) -> Array:
+    """About ``COUNTED`` of the values, or all where they are fewer, as one row.
+
+    An odd stride meets all columns of an image whose width is a power of two.
+    """
+    stride = max(1, values.size // COUNTED) | 1
+    return values.ravel()[::stride]
 
 
 # Divergences so close differ by rounding alone.

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import GraphProto, ModelProto
+from onnx import GraphProto, ModelProto, numpy_helper
 
 from hqp import documents
 from hqp.compress.quantisation import precision, tensorrt
@@ -48,7 +48,10 @@ def quantize(fp32: Path, out: Path, ranges: Ranges, policy: Policy) -> None:
     wrong = sorted(name for name, limits in ranges.items() if not np.isfinite(limits).all())
     if wrong:
         raise HqpError(f"the range of {wrong[0]} is {ranges[wrong[0]]}", "finite numbers")
-    model = _with_qdq(fp32, ranges, policy)
+    exact = onnx.load(fp32)
+    model = _with_qdq(_ready(exact), ranges, policy)
+    if policy.symmetric:
+        tensorrt.round_scales(model.graph, exact.graph)
     missing = [name for name in _scaled(model.graph) if name not in ranges]
     if missing:
         raise HqpError(f"{fp32} has no calibrated range for {missing[0]}", "the ranges of this file and this policy")
@@ -57,7 +60,18 @@ def quantize(fp32: Path, out: Path, ranges: Ranges, policy: Policy) -> None:
 
 def tensors(fp32: Path, policy: Policy) -> tuple[str, ...]:
     """The activations that need a calibrated range, in the order of the graph."""
-    return _scaled(_with_qdq(fp32, {}, policy).graph)
+    model = _ready(onnx.load(fp32))
+    _shrink_weights(model.graph)
+    return _scaled(_with_qdq(model, {}, policy).graph)
+
+
+def _shrink_weights(graph: GraphProto) -> None:
+    """Leaves one value of each weight: names depend on none of them, and the quantiser's time on all."""
+    read = {name for node in graph.node if node.op_type in IN_INT8 for name in node.input[1:]}
+    for tensor in graph.initializer:
+        if tensor.name in read:
+            one = np.zeros([1] * len(tensor.dims), np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(one, tensor.name))
 
 
 def _scaled(graph: GraphProto) -> tuple[str, ...]:
@@ -66,15 +80,22 @@ def _scaled(graph: GraphProto) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.removesuffix("_scale") for name in scales))
 
 
-def _with_qdq(fp32: Path, ranges: Ranges, policy: Policy) -> ModelProto:
-    from onnxruntime.quantization import QuantType
+def _ready(exact: ModelProto) -> ModelProto:
+    """A copy of a model as onnxruntime's quantiser takes it, with the shapes of all its tensors."""
     from onnxruntime.quantization.quant_utils import add_infer_metadata
+
+    model = onnx.shape_inference.infer_shapes(exact, strict_mode=True)
+    add_infer_metadata(model)  # else onnxruntime writes the file to a temporary place to infer the shapes again
+    return model
+
+
+def _with_qdq(model: ModelProto, ranges: Ranges, policy: Policy) -> ModelProto:
+    """A model, which is changed, with QDQ around what ``policy`` wants in INT8."""
+    from onnxruntime.quantization import QuantType
 
     from hqp.compress.quantisation.weight_scales import Quantizer
 
-    model = onnx.shape_inference.infer_shapes(onnx.load(fp32), strict_mode=True)
     floats = precision.in_float(model.graph, policy)
-    add_infer_metadata(model)  # else onnxruntime writes the file to a temporary place to infer the shapes again
     quantizer = Quantizer(
         model,
         per_channel=True,
@@ -99,7 +120,6 @@ def _with_qdq(fp32: Path, ranges: Ranges, policy: Policy) -> ModelProto:
     precision.keep_clear(quantized.graph, floats)
     if policy.symmetric:
         tensorrt.fuse_residual_sums(quantized.graph, lambda name: _limits(ranges, name))
-        tensorrt.round_scales(quantized.graph, onnx.load(fp32).graph)
         quantizer.model.topological_sort()
     del quantized.metadata_props[:], quantized.graph.value_info[:]
     return quantized

@@ -184,6 +184,19 @@ def test_each_value_lies_in_its_bin() -> None:
     assert sorted(np.flatnonzero(seen.counts)) == sorted(int(value / width) for value in (0.001, 0.3, 5.0, 7.9))
 
 
+def test_of_a_large_tensor_a_share_is_counted_that_meets_every_column_and_its_extremes_are_of_all() -> None:
+    width = 256
+    columns = np.tile(np.arange(1, width + 1, dtype=np.float32), (width, 1))
+    columns[0, 1] = 1000.0  # beside what is counted
+    seen = Distribution("x")
+    seen.add(columns)
+    stride = 17  # 65,536 values over 4,096, made odd
+    assert seen.counts.sum() == -(-columns.size // stride)
+    assert (seen.low, seen.high) == (0.0, 1000.0)
+    met = np.unique(columns.ravel()[::stride])
+    assert len(np.setdiff1d(np.arange(1, width + 1), met)) == 0
+
+
 # --- the threshold ---
 
 

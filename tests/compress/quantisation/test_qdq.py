@@ -235,6 +235,14 @@ def test_an_addition_of_a_constant_stays_in_float(tmp_path: Path) -> None:
     assert found == ["input", "/0/Conv_output_0", "/1/Div_output_0", "/2/Conv_output_0"]
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+def test_what_is_calibrated_is_known_before_the_file_is_written(
+    policy: Policy, fp32: Path, quantized: Callable[[Policy], Path]
+) -> None:
+    scales = [node.input[1] for node in onnx.load(quantized(policy)).graph.node if node.op_type == "QuantizeLinear"]
+    assert tensors(fp32, policy) == tuple(dict.fromkeys(scale.removesuffix("_scale") for scale in scales))
+
+
 def test_another_process_writes_the_same_bytes(fp32: Path, quantized: Callable[[Policy], Path], tmp_path: Path) -> None:
     script = (
         "import sys, json; from pathlib import Path; from hqp.records import Policy\n"
