@@ -19,13 +19,12 @@ Names = str | tuple[str, ...] | None
 
 # A file that declares a suite.
 DECLARES = re.compile(r"^suite\b[^=\n]*=\s*(hqp\.)?Suite\(", re.MULTILINE)
-# The fewest blocks from which the ratio of two times can be bounded at 90%: two in each of five processes
-# (stats/sequential.py). They are asked for where a gate judges time.
-FEWEST_ROUNDS = 10
 # What a number of a suite or of a model may be; those that may be left open are None then.
 NUMBERS = {
     "num_classes": Limit(1, 1_000_000, "outputs", whole=True),
     "delta_max_pp": Limit(0.01, 100, "absolute points of top-1"),
+    # Less takes more images than a test split has, more certifies nothing.
+    "alpha": Limit(1e-6, 0.5, "how often a certificate may be wrong"),
     "input_size": Limit(8, 10_000, "pixels", whole=True),
     "expect_top1": Limit(1, 100, "percent"),
     "skip_unreadable": Limit(0, 1_000_000_000, "images", whole=True),
@@ -33,7 +32,7 @@ NUMBERS = {
     "seed": Limit(0, 2**32 - 1, "what random choices start from", whole=True),
     "rounds": Limit(2, 10_000, "blocks, two in each process; more never end", whole=True),
 }
-OPEN = ("num_classes", "input_size", "expect_top1", "test_images")
+OPEN = ("num_classes", "alpha", "input_size", "expect_top1", "test_images")
 
 
 def _refuse_to_be_a_script() -> None:
@@ -160,7 +159,8 @@ class Suite:
     A model is a name, or a ``Model`` with weights of its own. What an image becomes, from ``crop`` to ``std``, is
     explained at ``Reading``; where nothing is said, model, weights and dataset decide. ``skip_unreadable`` images of a
     split may be unreadable. ``expect_top1`` is what the top-1 of every trained model is about, in percent.
-    ``delta_max_pp`` is the bound under which methods prune, in absolute points of top-1. ``test_images`` of the split
+    ``delta_max_pp`` is the bound under which methods prune, in absolute points of top-1, and ``alpha`` how often their
+    certificates may be wrong, by default as often as the methods' recipes say. ``test_images`` of the split
     ``test``, its first ones, judge accuracy; all of them where nothing is said. A case is timed in at
     most ``rounds`` blocks, two in each of fresh processes, and in fewer where its verdicts are clear before. Blocks in
     which other processes used the measured cores are ``dropped``, or ``kept``, which widens the intervals on a machine
@@ -175,6 +175,7 @@ class Suite:
     methods: tuple[str, ...]
     gates: tuple[Gate, ...]
     delta_max_pp: float = 1.5
+    alpha: float | None = None
     keep: tuple[str, ...] = ()
     exact_precision: bool = False
     input_size: int | None = None

@@ -48,8 +48,9 @@ STATS_MAY_IMPORT = (
     "numpy", "scipy",
 )  # fmt: skip
 
-# Where anything may arrive: code that is not HQP's, and the outermost frame, whose exit code for a crash is its own.
-CATCH_ALL = ("foreign.py", "cli/ending.py")
+# Where anything may arrive: code that is not HQP's, a thread whose errors are told in another one, and the outermost
+# frame, whose exit code for a crash is its own.
+CATCH_ALL = ("foreign.py", "run/limited.py", "cli/ending.py")
 
 FILE_LINES, FUNCTION_LINES = 400, 60
 EMPTY_WORDS = {"util", "utils", "common", "helper", "helpers", "manager", "managers"}

@@ -28,6 +28,7 @@ from hqp.records import (
 )
 from hqp.run import exports, images
 from hqp.run.engine import code_digest
+from hqp.run.limited import Limited
 from hqp.run.plugins import Plugins
 from hqp.run.progress import Progress
 from hqp.runtimes import RuntimeSession
@@ -163,12 +164,15 @@ class Context:
         place = self.store.make("prepared", key, build)
         return place / self.store.read(place / PREPARED, Prepared).file
 
-    def opener(self, file: Path, device: str, *, streams: int = 1) -> Callable[[], RuntimeSession]:
-        """What gives sessions of a file on a device, not opened yet; the file is prepared first, once for all."""
+    def opener(self, file: Path, device: str, *, streams: int = 1) -> Callable[[], Limited]:
+        """What gives sessions of a file on a device, not opened yet; the file is prepared first, once for all.
+
+        One that hangs raises ``HqpError``.
+        """
         declared = self.plugins.device(device)
         session: type[RuntimeSession] = self.plugins.runtime(declared).Session
         prepared = self.prepared(file, device)
-        return lambda: session(prepared, declared, streams=streams)
+        return lambda: Limited(session(prepared, declared, streams=streams))
 
     def judged(self, file: Path, device: str, samples: Samples, size: int) -> Judged:
         """The accuracy of a file on a split in the device's runtime, with what it took; judged once per environment."""

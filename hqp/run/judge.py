@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 
 from hqp import catalog
 from hqp.errors import HqpError, NotApplicable, UnknownName
-from hqp.records import Case, Judgement, Measurement
+from hqp.measure.sampler import BLOCKS_PER_PROCESS
+from hqp.records import TAIL, Case, Judgement, Measurement
 from hqp.run.inputs.request import Request, Resolved
 from hqp.run.inputs.request import resolve as resolve_request
 from hqp.run.plugins import Plugins
-from hqp.suite import FEWEST_ROUNDS, Gate, Suite
+from hqp.stats import multiple, sequential
+from hqp.suite import Gate, Suite
 
 # What speed-ups and drops are measured against.
 REFERENCE_METHOD = "fp32"
@@ -55,7 +57,7 @@ class Bound:
 def request(suite: Suite, case: Case, plugins: Plugins) -> Request:
     """What a case of a suite asks of the engine."""
     model = suite.named_models[case.model]
-    prunes = plugins.load("methods", case.method).recipe.pruning is not None
+    recipe = plugins.load("methods", case.method).recipe
     return Request(
         model,
         suite.dataset,
@@ -65,10 +67,11 @@ def request(suite: Suite, case: Case, plugins: Plugins) -> Request:
         suite.seed,
         model.input_size or suite.input_size,
         model.reading.over(suite.reading),
-        keep=suite.keep if prunes else (),
+        keep=suite.keep if recipe.pruning else (),
         test_images=suite.test_images,
         expect_top1=model.expect_top1 or suite.expect_top1,
         exact_precision=suite.exact_precision,
+        alpha=suite.alpha if recipe.alpha is not None else None,
     )
 
 
@@ -85,8 +88,8 @@ def resolve(suite: Suite, plugins: Plugins) -> ResolvedSuite:
 
     Raises:
         HqpError: a name is unknown; a gate binds no case, or one that it cannot judge; a limit is unknown, missing or
-            beyond the range in which it can fail; nothing prunes that ``keep`` could hold back; a device lacks the
-            precision of a method.
+            beyond the range in which it can fail; nothing prunes that ``keep`` could hold back, or certifies what
+            ``alpha`` could bound; a device lacks the precision of a method.
     """
     cases = tuple(suite.cases())
     for case in cases:
@@ -98,6 +101,8 @@ def resolve(suite: Suite, plugins: Plugins) -> ResolvedSuite:
     }
     if suite.keep and not any(resolved[case].recipe.pruning for case in cases):
         raise HqpError("keep of a suite is set, and none of its methods removes filters", "a method that prunes")
+    if suite.alpha is not None and all(resolved[case].recipe.alpha is None for case in cases):
+        raise HqpError("alpha of a suite is set, and none of its methods certifies", "a method that does", "hqp list")
     return ResolvedSuite(resolve_gates(suite), resolved)
 
 
@@ -109,9 +114,7 @@ def resolve_gates(suite: Suite) -> tuple[Bound, ...]:
     """
     bounds = tuple(_bound(suite, gate) for gate in suite.gates)
     _require_one_of_a_name(suite, bounds)
-    if any(bound.timed for bound in bounds) and suite.rounds < FEWEST_ROUNDS:
-        wrong = f"rounds of the suite is {suite.rounds}, of which no gate on time can decide"
-        raise HqpError(wrong, f"{FEWEST_ROUNDS} or more", "rounds=40")
+    _require_rounds(suite, bounds)
     return bounds
 
 
@@ -122,6 +125,32 @@ def _require_one_of_a_name(suite: Suite, bounds: tuple[Bound, ...]) -> None:
             if (bound.gate.name, case) in seen:
                 raise HqpError(f"two gates '{bound.gate.name}' bind {case}", "one gate of a name for each case")
             seen.add((bound.gate.name, case))
+
+
+def verdicts_on_time(bounds: Sequence[Bound], cases: Sequence[Case]) -> int:
+    """How many verdicts on time a run of these cases says."""
+    return sum(bool(bound.timed) and bound.binds(case) for bound in bounds for case in cases)
+
+
+def confirmation_tail(tests: int, failed: int) -> float:
+    """The chance of a false alarm that a confirmation may have, in a run of so many verdicts of which some failed.
+
+    A failure takes two independent alarms, the first of which has a chance of 5%: their product is what Holm's
+    procedure allows the next failure of the run.
+    """
+    return float(min(TAIL, multiple.next_level(TAIL, tests, failed) / TAIL))
+
+
+def _require_rounds(suite: Suite, bounds: Sequence[Bound]) -> None:
+    """Sees that a gate on time can decide, and what it says of the first failure of the run be confirmed."""
+    tests = verdicts_on_time(bounds, tuple(suite.cases()))
+    if not tests:
+        return
+    fewest = sequential.fewest(confirmation_tail(tests, 0)) * BLOCKS_PER_PROCESS
+    if suite.rounds < fewest:
+        wrong = f"rounds of the suite is {suite.rounds}, of which no gate on time can decide"
+        among = f" among {tests} verdicts on time" if fewest > sequential.fewest(TAIL) * BLOCKS_PER_PROCESS else ""
+        raise HqpError(wrong + among, f"{fewest} or more", "rounds=40")
 
 
 def _bound(suite: Suite, gate: Gate) -> Bound:

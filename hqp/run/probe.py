@@ -14,11 +14,9 @@ from hqp import catalog, documents, transport
 from hqp.errors import HqpError, NotInstalled
 from hqp.probes import Target
 from hqp.records import Device, Metric
+from hqp.run import limited
 from hqp.run.context import Context
 from hqp.run.plugins import Plugins, runs_here
-
-# Opening and some inferences take seconds even on a small board; beyond this something hangs.
-LIMIT_S = 300.0
 
 
 def metrics(context: Context, device: str, file: Path) -> tuple[Metric, ...]:
@@ -44,11 +42,14 @@ def metrics(context: Context, device: str, file: Path) -> tuple[Metric, ...]:
 
 
 def _measured(plugins: Plugins, name: str, device: Device, file: Path) -> tuple[Metric, ...]:
-    # A fresh process says nothing of an engine that runs in yet another one, or on another host.
-    if not plugins.load("probes", name).fresh or not runs_here(plugins.runtime(device)):
+    if not runs_here(plugins.runtime(device)):
+        # A fresh process says nothing of an engine that runs in yet another one, or on another host.
         return measure(plugins, name, file, device)
+    if not plugins.load("probes", name).fresh:
+        doing = f"probe '{name}' of {file} on {device.runtime}"
+        return limited.within(limited.limit_s(), doing, lambda: measure(plugins, name, file, device))
     words = [sys.executable, "-m", "hqp.run.probe", name, str(file), documents.to_json(device)]
-    printed = transport.run(words, timeout_s=LIMIT_S).stdout
+    printed = transport.run(words, timeout_s=limited.limit_s()).stdout
     return documents.from_json(printed, tuple[Metric, ...], f"what probe '{name}' printed", fix="hqp doctor")
 
 

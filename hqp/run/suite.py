@@ -153,8 +153,8 @@ class SuiteRun:
         measured = self._measured[case]
         reference = self._reference(case, bound)
         if reference is not None:
-            tests = timing.verdicts_on_time(self.bounds, self.cases)
-            tail = timing.confirmation_tail(tests, self._failures_on_time())
+            tests = judge.verdicts_on_time(self.bounds, self.cases)
+            tail = judge.confirmation_tail(tests, self._failures_on_time())
             protocol = replace(self.protocol(self.wanted(case, bound.timed)), tail=tail)
             file = self._files[case]
             self._measured[case] = timing.confirmed(self.context, measured, bound, reference, file, protocol)

@@ -8,8 +8,8 @@ from hqp.errors import HqpError
 
 # How a suite says what an option says: a name that takes its value, in a tuple or in a model where it stands there.
 PLAIN = {
-    "delta-max": "delta_max_pp", "dataset": "dataset", "input-size": "input_size", "mean": "mean", "std": "std",
-    "seed": "seed", "skip-unreadable": "skip_unreadable", "expect-top1": "expect_top1", "crop": "crop",
+    "delta-max": "delta_max_pp", "alpha": "alpha", "dataset": "dataset", "input-size": "input_size", "mean": "mean",
+    "std": "std", "seed": "seed", "skip-unreadable": "skip_unreadable", "expect-top1": "expect_top1", "crop": "crop",
     "interpolation": "interpolation", "resize": "resize",
 }  # fmt: skip
 IN_TUPLES = {"device": "devices", "method": "methods", "keep": "keep"}

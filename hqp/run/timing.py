@@ -9,12 +9,11 @@ from typing import Any
 
 from hqp.gates import BASELINE_LATENCY, FP16_LATENCY, LATENCY
 from hqp.measure.stopping import is_narrow
-from hqp.records import TAIL, Case, Measurement, PairedLatency, Rerun
+from hqp.records import Measurement, PairedLatency, Rerun
 from hqp.run import measuring
 from hqp.run.context import Context
 from hqp.run.judge import Bound
 from hqp.run.measuring import Protocol
-from hqp.stats import multiple
 
 # The fields of a measurement that hold a pair's times, and those of its confirmation.
 CONFIRMATIONS = {LATENCY: "confirmation", FP16_LATENCY: "fp16_confirmation"}
@@ -62,15 +61,6 @@ def fails(bound: Bound, measurement: Measurement) -> bool:
     """Whether a gate says that the case breaks its limit."""
     verdict = bound.judge(measurement).verdict
     return verdict is not None and verdict.outcome == "fail"
-
-
-def confirmation_tail(tests: int, failed: int) -> float:
-    """The chance of a false alarm that a confirmation may have, in a run of so many verdicts of which some failed.
-
-    A failure takes two independent alarms, the first of which has a chance of 5%: their product is what Holm's
-    procedure allows the next failure of the run.
-    """
-    return float(min(TAIL, multiple.next_level(TAIL, tests, failed) / TAIL))
 
 
 def confirmed(
@@ -126,8 +116,3 @@ def _with(measurement: Measurement, **changes: PairedLatency | None) -> Measurem
     # Fields that are chosen by name have no types that a checker could follow.
     changed: Any = changes
     return replace(measurement, **changed)
-
-
-def verdicts_on_time(bounds: Sequence[Bound], cases: Sequence[Case]) -> int:
-    """How many verdicts on time a run of these cases says."""
-    return sum(bool(bound.timed) and bound.binds(case) for bound in bounds for case in cases)

@@ -26,12 +26,10 @@ from hqp import transport
 from hqp.errors import HqpError
 from hqp.measure import block, guards
 from hqp.records import Block
+from hqp.run import limited
 from hqp.run.plugins import Plugins, runs_here
 
 REFERENCE, CANDIDATE = "reference", "candidate"
-
-# Opening two engines and timing them takes seconds even on a small board; beyond this something hangs.
-LIMIT_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Pair:
 class Worker:
     """The process of one pair, as its parent sees it: started when entered, gone when left."""
 
-    def __init__(self, pair: Pair, limit_s: float = LIMIT_S, python: str = sys.executable) -> None:
+    def __init__(self, pair: Pair, limit_s: float = limited.LIMIT_S, python: str = sys.executable) -> None:
         self._pair, self._limit_s, self._python = pair, limit_s, python
         self._process: subprocess.Popen[str] | None = None
         self._said: IO[str] | None = None
@@ -112,7 +110,7 @@ class Worker:
             return dict(json.loads(answer))
         place = f"{self._pair.candidate} on {self._pair.device}"
         if late:
-            raise HqpError(f"a block of {place} took longer than {self._limit_s:g} s", "a runtime that does not hang")
+            raise limited.too_late(f"a block of {place}", self._limit_s)
         raise HqpError(f"the process that timed {place} ended: {self._last_words()}", fix="hqp doctor")
 
     def _last_words(self) -> str:
@@ -126,8 +124,8 @@ class Worker:
 class Tool:
     """Stands for a process where each timing is one of its own: of a tool that is started anew for it."""
 
-    def __init__(self, pair: Pair) -> None:
-        self._pair, self._plugins = pair, Plugins()
+    def __init__(self, pair: Pair, limit_s: float = limited.LIMIT_S) -> None:
+        self._pair, self._limit_s, self._plugins = pair, limit_s, Plugins()
 
     def __enter__(self) -> Self:
         return self
@@ -137,14 +135,15 @@ class Tool:
 
     def block(self, reference_first: bool, /) -> Block | str:
         """The samples of one block, or why the machine was disturbed."""
-        return timed(self._pair, self._plugins, reference_first)
+        place = f"a block of {self._pair.candidate} on {self._pair.device}"
+        return limited.within(self._limit_s, place, lambda: timed(self._pair, self._plugins, reference_first))
 
 
 def launcher(pair: Pair) -> Callable[[], Worker | Tool]:
     """What starts the fresh processes of a pair."""
     plugins = Plugins()
     here = runs_here(plugins.runtime(plugins.device(pair.device)))
-    return partial(Worker if here else Tool, pair)
+    return partial(Worker if here else Tool, pair, limited.limit_s())
 
 
 def main() -> int:

@@ -62,7 +62,7 @@ def test_two_processes_lose_none(tmp_path: Path) -> None:
     ("method", "alpha", "said"),
     [
         ("fp32", 0.01, "fp32 certifies nothing that --alpha could bound; a method that does; try: hqp list"),
-        ("hqp", 0.0, "--alpha is 0; 1e-06 to 0.5, how often the certificate may be wrong; try: --alpha 0.05"),
+        ("hqp", 0.0, "--alpha is 0.0; a number from 1e-06 to 0.5: how often a certificate may be wrong"),
         ("hqp", 0.6, "--alpha is 0.6; "),
     ],
 )

@@ -14,7 +14,6 @@ from hqp.records import TAIL, Case, Device, Policy
 from hqp.run import judge
 from hqp.run.plugins import Plugins
 from hqp.stats import sequential
-from hqp.suite import FEWEST_ROUNDS
 
 
 def suite_of(*gates: Gate, **changes: Any) -> Suite:
@@ -38,6 +37,7 @@ def suite_of(*gates: Gate, **changes: Any) -> Suite:
         (Gate("latency_regression", margin=-0.5), "limit margin of gate 'latency_regression' is -0.5; a number"),
         (Gate("speedup", min_ratio=0), "limit min_ratio of gate 'speedup' is 0; a number from 0.5 to 1,000"),
         (Gate("min_top1", min_percent=0.81), "is 0.81; a number from 1 to 100: percent of the images, 81 and not 0.81"),
+        (Gate("latency_regression", margin=float("nan")), "is nan; a number from 0 to 1"),
         (Gate("max_ms", max_median_ms=0), "is 0; a number from 0.001 to 60,000: milliseconds of one inference"),
         (Gate("max_bytes", max_bytes=1e12), "a number from 1,000 to 2,000,000,000: bytes of model.onnx"),
         (Gate("max_memory", max_bytes=1e15), "a number from 100,000 to 1,000,000,000,000: bytes by which"),
@@ -72,6 +72,8 @@ def test_a_gate_that_can_never_fail_or_is_misspelt_is_refused(gate: Gate, said: 
         ({"input_size": "32"}, "input_size of a suite is '32'; a whole number from 8 to"),
         ({"delta_max_pp": -1}, "delta_max_pp of a suite is -1; a number from 0.01 to 100: absolute points of top-1"),
         ({"delta_max_pp": float("nan")}, "delta_max_pp of a suite is nan; a number"),
+        ({"alpha": 0}, "alpha of a suite is 0; a number from 1e-06 to 0.5: how often a certificate may be wrong"),
+        ({"alpha": float("nan")}, "alpha of a suite is nan; a number"),
         ({"methods": "hqp"}, "methods of a suite is 'hqp'; a tuple of names is right; try: methods=(\"…\",)"),
         ({"methods": ("hqp", "hqp")}, "methods of a suite names one twice"),
         ({"keep": "stem.*"}, "keep of a suite is 'stem.*'; a tuple of layers' names"),
@@ -89,12 +91,31 @@ def test_gates_that_are_no_tuple_of_gates_are_refused() -> None:
 
 
 def test_a_gate_on_time_asks_for_no_fewer_rounds_than_can_decide() -> None:
-    assert sequential.fewest(TAIL) * BLOCKS_PER_PROCESS == FEWEST_ROUNDS
-    few = {"rounds": FEWEST_ROUNDS - 1}
+    fewest = sequential.fewest(TAIL) * BLOCKS_PER_PROCESS
+    few = {"rounds": fewest - 1}
     with pytest.raises(HqpError, match="rounds of the suite is 9, of which no gate on time can decide; 10 or more"):
         judge.resolve(suite_of(Gate("max_ms", max_median_ms=5), **few), Plugins())
     judge.resolve(suite_of(Gate("max_bytes", max_bytes=5_000), **few), Plugins())
-    judge.resolve(suite_of(Gate("max_ms", max_median_ms=5), rounds=FEWEST_ROUNDS), Plugins())
+    judge.resolve(suite_of(Gate("max_ms", max_median_ms=5), rounds=fewest), Plugins())
+
+
+def test_many_verdicts_on_time_ask_for_the_rounds_that_confirm_one_of_them() -> None:
+    """One of 48 is confirmed at a level of 1 in 48, not of 1 in 20: five processes alike are 1 in 32, six 1 in 64."""
+    models, methods = ("resnet18", "mobilenet_v3_small", "mobilenet_v3_large", "vgg16"), ("q8", "magnitude", "hqp")
+    gates = (Gate("max_ms", max_median_ms=5), Gate("latency_budget", max_p99_ms=16))
+    suite = Suite(models, "signs", ("cpu_onnxruntime", "cpu_openvino"), methods, gates, rounds=10)
+    said = r"rounds of the suite is 10, of which no gate on time can decide among 48 verdicts on time; 12 or more"
+    with pytest.raises(HqpError, match=said):
+        judge.resolve_gates(suite)
+    judge.resolve_gates(replace(suite, rounds=12))
+
+
+def test_alpha_of_a_suite_is_that_of_the_methods_that_certify() -> None:
+    suite = suite_of(methods=("fp32", "hqp"), alpha=0.01)
+    resolved = judge.resolve(suite, Plugins())
+    assert {case.method: found.recipe.alpha for case, found in resolved.cases.items()} == {"fp32": None, "hqp": 0.01}
+    usual = judge.resolve(replace(suite, alpha=None), Plugins())
+    assert {case.method: found.recipe.alpha for case, found in usual.cases.items()} == {"fp32": None, "hqp": 0.05}
 
 
 @pytest.mark.parametrize(
@@ -107,6 +128,7 @@ def test_a_gate_on_time_asks_for_no_fewer_rounds_than_can_decide() -> None:
             {"methods": ("fp32", "q8"), "keep": ("conv1",)},
             "keep of a suite is set, and none of its methods",
         ),
+        ({"methods": ("fp32",), "alpha": 0.01}, "alpha of a suite is set, and none of its methods certifies"),
     ],
 )
 def test_a_misspelt_name_is_refused(changes: dict[str, Any], said: str) -> None:

@@ -145,10 +145,10 @@ def test_inferences_that_a_gate_needs_are_there_at_the_first_look() -> None:
 
 def test_the_level_of_a_confirmation_keeps_the_whole_run_s() -> None:
     """Two alarms of 5% each are one in 400: enough for 20 verdicts; of more, the second must be rarer."""
-    assert timing.confirmation_tail(20, 0) == pytest.approx(TAIL)
-    assert timing.confirmation_tail(40, 0) == pytest.approx(1 / 40)
-    assert timing.confirmation_tail(40, 15) == pytest.approx(1 / 25)
-    assert timing.confirmation_tail(40, 39) == TAIL
+    assert judge.confirmation_tail(20, 0) == pytest.approx(TAIL)
+    assert judge.confirmation_tail(40, 0) == pytest.approx(1 / 40)
+    assert judge.confirmation_tail(40, 15) == pytest.approx(1 / 25)
+    assert judge.confirmation_tail(40, 39) == TAIL
 
 
 def test_the_verdicts_on_time_of_a_run_are_counted() -> None:
@@ -158,4 +158,4 @@ def test_the_verdicts_on_time_of_a_run_are_counted() -> None:
     )  # fmt: skip
     bounds = judge.resolve(suite, Plugins()).bounds
     # speedup judges q8 and hqp, since FP32 is its reference; max_ms judges q8; size is no time.
-    assert timing.verdicts_on_time(bounds, tuple(suite.cases())) == 3
+    assert judge.verdicts_on_time(bounds, tuple(suite.cases())) == 3

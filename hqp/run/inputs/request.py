@@ -21,12 +21,9 @@ from hqp.records import (
 )
 from hqp.run.inputs import checkpoints
 from hqp.run.plugins import Plugins
-from hqp.suite import Model
+from hqp.suite import NUMBERS, Model
 
 NO_TARGETS = Targets()
-
-# How often a certificate may be wrong: less takes more images than a test split has, more certifies nothing.
-LEAST_ALPHA, MOST_ALPHA = 1e-6, 0.5
 
 
 @dataclass(frozen=True)
@@ -112,9 +109,7 @@ def _at_level(recipe: Recipe, request: Request) -> Recipe:
         return recipe
     if recipe.alpha is None:
         raise HqpError(f"{request.method} certifies nothing that --alpha could bound", "a method that does", "hqp list")
-    if not LEAST_ALPHA <= request.alpha <= MOST_ALPHA:
-        right = f"{LEAST_ALPHA:g} to {MOST_ALPHA:g}, how often the certificate may be wrong"
-        raise HqpError(f"--alpha is {request.alpha:g}", right, "--alpha 0.05")
+    NUMBERS["alpha"].require("--alpha", request.alpha)
     return replace(recipe, alpha=request.alpha)
 
 
