@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -341,11 +342,17 @@ def test_more_filters_kept_than_there_were_are_refused(examples: dict[type, Any]
     assert "more filters are kept than there were" in refused(json.dumps(value), Sidecar)
 
 
-@pytest.mark.parametrize("times", [[], [0.0], [-1.0]])
-def test_a_block_without_times_above_0_is_refused(examples: dict[type, Any], times: list[float]) -> None:
-    value = json.loads(documents.to_json(examples[Baseline]))
-    value["entries"][0]["latency"]["blocks"][0]["candidate_ms"] = times
-    assert "entries.0.latency.blocks.0" in refused(json.dumps(value), Baseline)
+@pytest.mark.parametrize("times", [[], [0.0], [-1.0], [1.0, math.inf], [math.nan], [None], ["1"]])
+@pytest.mark.parametrize("arm", ["reference_ms", "candidate_ms"])
+@pytest.mark.parametrize(("kind", "measured"), [(Baseline, "entries"), (Results, "measurements")])
+def test_a_block_without_finite_times_above_0_is_refused(
+    examples: dict[type, Any], kind: type, measured: str, arm: str, times: list[Any]
+) -> None:
+    value = json.loads(documents.to_json(examples[kind]))
+    value[measured][0]["latency"]["blocks"][0][arm] = times
+    said = refused(json.dumps(value), kind)
+    # What JSON has no word for is refused before it has a place.
+    assert f"{measured}.0.latency.blocks.0" in said or "NaN" in said or "Infinity" in said
 
 
 # --- files --------------------------------------------------------------------------------------------------------
