@@ -32,16 +32,16 @@ COMPLETING = "_HQP_COMPLETE"
 app = typer.Typer(
     name="hqp",
     help="pytest for compressed neural networks.",
-    epilog="Example: hqp compress resnet18 --out out/resnet18, then hqp bench out/resnet18 --device cpu_openvino",
+    epilog="Example: hqp compress resnet18 --out out/resnet18",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]
-Skip = Annotated[int, typer.Option(metavar="N", help="Leave out up to N unreadable images of each split, and say so.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, no more.")]
+Skip = Annotated[int, typer.Option(metavar="N", help="Leave out up to N unreadable images.")]
 # What numpy, torch and Python all take.
-Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The seed of whatever is random.")]
+Seed = Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="The random seed.")]
 Baselines = Annotated[Path, typer.Option(help="Where baselines are kept.")]
 ResultsFile = Annotated[Path, typer.Argument(metavar="RESULTS", help="A results file.", show_default=False)]
 
@@ -79,7 +79,7 @@ class Names:
 
 Dataset = Annotated[
     str,
-    typer.Option(help="The dataset's name; `image_folder:PATH` is one of your own.", autocompletion=Names("datasets")),
+    typer.Option(metavar="NAME", help="A dataset or image_folder:PATH.", autocompletion=Names("datasets")),
 ]
 
 

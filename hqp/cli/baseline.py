@@ -14,7 +14,10 @@ from hqp.errors import HqpError
 if TYPE_CHECKING:
     from hqp.baselines import Difference
 
-baseline_app = typer.Typer(help="Stored baselines: what regression is judged against.")
+baseline_app = typer.Typer(
+    help="Stored baselines: what regression is judged against.",
+    epilog="Example: hqp baseline update .hqp/results/signs.json",
+)
 app.add_typer(baseline_app, name="baseline")
 
 Artefacts = Annotated[

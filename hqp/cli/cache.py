@@ -9,7 +9,9 @@ import typer
 
 from hqp.cli.application import Baselines, Json, answer, app, table
 
-cache_app = typer.Typer(help="The store: what it holds, whether it is whole, and what may go.")
+cache_app = typer.Typer(
+    help="The store: what it holds, whether it is whole, and what may go.", epilog="Example: hqp cache --store .hqp"
+)
 app.add_typer(cache_app, name="cache")
 
 StoreFolder = Annotated[Path, typer.Option("--store", metavar="DIR", help="Where the store is.")]

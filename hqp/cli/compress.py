@@ -15,25 +15,31 @@ from hqp.errors import command
 LEAST_QAT_SECONDS = 10.0
 
 Source = Annotated[
-    str, typer.Argument(help="resnet18, torchvision:NAME, timm:NAME or path/to/file.py:build.", show_default=False)
+    str,
+    typer.Argument(metavar="MODEL", help="resnet18, torchvision:NAME, timm:NAME or FILE.py:build.", show_default=False),
 ]
-Out = Annotated[Path, typer.Option(help="Where the artefact goes: a new directory.", show_default=False)]
-Method = Annotated[str, typer.Option(help="The method's name.", autocompletion=Names("methods"))]
-DeltaMax = Annotated[float, typer.Option(help="Δmax: how much top-1 may be lost, in absolute points.")]
-Device = Annotated[str, typer.Option(help="The device it will run on.", autocompletion=Names("devices"))]
-Weights = Annotated[str | None, typer.Option(help="A weight file, or FILE:ENTRY of a checkpoint.", show_default=False)]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="The artefact's directory, a new one.", show_default=False)]
+Method = Annotated[str, typer.Option(metavar="NAME", help="The method's name.", autocompletion=Names("methods"))]
+DeltaMax = Annotated[float, typer.Option(metavar="POINTS", help="Δmax: points of top-1 that may go.")]
+Device = Annotated[
+    str, typer.Option(metavar="NAME", help="The device it will run on.", autocompletion=Names("devices"))
+]
+Weights = Annotated[
+    str | None, typer.Option(metavar="FILE", help="A weight file, or FILE:ENTRY of a checkpoint.", show_default=False)
+]
 Pretrained = Annotated[bool, typer.Option("--pretrained", help="Take the weights that the library offers.")]
 NumClasses = Annotated[
-    int | None, typer.Option(help="Outputs of the model; by default as its weights have.", show_default=False)
+    int | None,
+    typer.Option(metavar="N", help="Outputs of the model; default: as its weights have.", show_default=False),
 ]
 InputSize = Annotated[
-    int | None, typer.Option(help="Height and width in pixels, instead of the model's.", show_default=False)
+    int | None, typer.Option(metavar="PIXELS", help="Height and width, instead of the model's.", show_default=False)
 ]
 ExpectTop1 = Annotated[
     float | None,
     typer.Option(
         metavar="PERCENT",
-        help="Stop where the trained model's top-1 is another: by over a point, and over 3 standard errors.",
+        help="Stop where the trained model's top-1 is another.",
         show_default=False,
     ),
 ]
@@ -42,27 +48,28 @@ Keep = Annotated[
     typer.Option(metavar="PATTERN", help="Layers that lose no filter: 'layer4.*'.", show_default=False),
 ]
 TargetLatency = Annotated[
-    float | None, typer.Option(help="Prune no further than to this median latency.", show_default=False)
+    float | None, typer.Option(metavar="MS", help="Prune no further than to this median latency.", show_default=False)
 ]
 TargetBytes = Annotated[
-    float | None, typer.Option(help="Prune no further than to this size of the file.", show_default=False)
+    float | None, typer.Option(metavar="N", help="Prune no further than to this size of the file.", show_default=False)
 ]
 TargetMacs = Annotated[
-    float | None, typer.Option(help="Prune no further than to so many multiply-adds.", show_default=False)
+    float | None, typer.Option(metavar="N", help="Prune no further than to so many multiply-adds.", show_default=False)
 ]
 TargetSparsity = Annotated[
-    float | None, typer.Option(help="Prune no further than to this share of filters, 0 to 1.", show_default=False)
+    float | None,
+    typer.Option(metavar="SHARE", help="Prune no further than to this share of filters.", show_default=False),
 ]
 Export = Annotated[
     str | None,
-    typer.Option(metavar="NAMES", help="Other formats to write beside it: openvino, say.", show_default=False),
+    typer.Option(metavar="NAMES", help="Other formats to write beside it: openvino.", show_default=False),
 ]
 Alpha = Annotated[
     float | None,
-    typer.Option(help="How often the certificate may be wrong; by default as the method says.", show_default=False),
+    typer.Option(metavar="SHARE", help="How often a certificate may be wrong.", show_default=False),
 ]
 RequireCertificate = Annotated[
-    bool, typer.Option("--require-certificate", help="Exit with 1 where 'test' does not certify the artefact.")
+    bool, typer.Option("--require-certificate", help="Exit with 1 where 'test' does not certify it.")
 ]
 
 

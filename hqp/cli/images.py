@@ -21,17 +21,19 @@ Mean = Annotated[
 Std = Annotated[str | None, typer.Option(metavar="R,G,B", help="Their standard deviation.", show_default=False)]
 Crop = Annotated[
     float | None,
-    typer.Option(metavar="SHARE", help="Centre crop: 0.875 of 256 pixels for 224; 1 for none.", show_default=False),
+    typer.Option(metavar="SHARE", help="Centre crop: 0.875 of 256 for 224; 1 is none.", show_default=False),
 ]
 Resize = Annotated[
     str | None,
     typer.Option(
         metavar="PIXELS|squash",
-        help="The shorter side before the crop, instead of --crop; or squash each side alone.",
+        help="The shorter side before the crop, or squash both.",
         show_default=False,
     ),
 ]
-Interpolation = Annotated[str | None, typer.Option(help="bilinear, bicubic, nearest, …", show_default=False)]
+Interpolation = Annotated[
+    str | None, typer.Option(metavar="NAME", help="bilinear, bicubic, nearest, …", show_default=False)
+]
 
 
 class ImagesCommand(TyperCommand):

@@ -27,7 +27,7 @@ PACKAGES = {
     "jetson": ("tensorrt", "pycuda"),
     "tensorrt-contract": nvidia.PACKAGES,
 }
-PLUGINS = ("datasets", "models", "runtimes", "devices")
+PLUGINS = ("datasets", "models", "exports", "runtimes", "devices", "probes")
 
 
 @dataclass(frozen=True)

@@ -14,26 +14,34 @@ import typer
 from hqp import cli
 from hqp.cli import application
 
+# What one sees at once, without scrolling back.
+SCREEN_LINES = 40
+
 
 def commands() -> Iterator[list[str]]:
-    """The words of every command there is."""
+    """The words of every command there is, groups of commands and ``hqp`` itself among them."""
     # The first command line makes the commands known.
     cli.main(["--version"])
     whole = typer.main.get_command(application.app)
+    yield []
     for name, command in whole.commands.items():  # type: ignore[attr-defined]
+        yield [name]
         yield from ([name, inner] for inner in getattr(command, "commands", ()))
-        if not hasattr(command, "commands"):
-            yield [name]
 
 
-def test_every_command_s_help_ends_with_an_example_that_starts_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_help_fits_one_screen_and_ends_with_an_example_that_starts_with_the_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     every = list(commands())
-    assert ["compress"] in every and ["baseline", "update"] in every
+    assert [] in every and ["compress"] in every and ["cache"] in every and ["baseline", "update"] in every
     for words in every:
         capsys.readouterr()
         assert cli.main([*words, "--help"]) == 0
-        last = capsys.readouterr().out.rstrip().splitlines()[-1]
-        assert last.strip().startswith(f"Example: hqp {' '.join(words)}"), words
+        lines = capsys.readouterr().out.rstrip().splitlines()
+        assert len(lines) <= SCREEN_LINES, words
+        assert max(map(len, lines)) <= 80, words
+        assert lines[-1].strip().startswith(" ".join(["Example: hqp", *words])), words
 
 
 @pytest.mark.parametrize(
