@@ -3,6 +3,9 @@
 An artefact is typed FP32 around its INT8 weights. TensorRT 11 runs a file as it is typed, so there what is not INT8 has
 to be FP16 in the file. TensorRT 8 reads INT8 weights only as FP32 behind a QuantizeLinear. Both are derived from the
 artefact, and take and give FP32 as it does.
+
+An x86 processor with BF16 computes a file in it whose values are FP32: its runtime is told to, and which file it is
+told of stands in the file's metadata.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import numpy.typing as npt
 
 from hqp import documents, onnx_rules
 from hqp.errors import HqpError
+from hqp.records import Floats
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
@@ -26,6 +30,12 @@ HALF_SCALES_OPSET = 19
 # What FP16 holds beside 0. A constant beyond is put to the nearer end and keeps its sign: an epsilon must not become 0,
 # nor a mask of -1e38 infinite.
 LEAST, GREATEST = 2.0**-24, 65504.0
+
+# The metadata property that names the precision in which a runtime is to compute what is typed FP32.
+PRECISION_KEY = "inference_precision"
+
+# What OpenVINO calls them, as the value of its property INFERENCE_PRECISION_HINT.
+OPENVINO_HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 # Inputs that ONNX has in FP32 only, by operator: the scales of a Resize.
@@ -84,6 +94,40 @@ def float_weights(onnx_file: Path, out: Path) -> None:
         nodes.append(node)
     _replace_nodes(model.graph, nodes)
     documents.write_bytes(out, model.SerializeToString(deterministic=True))
+
+
+def mark(model: ModelProto, floats: Floats) -> None:
+    """Says in a model in which precision a runtime is to compute what is typed FP32; FP32 itself is not said."""
+    if floats != "fp32":
+        model.metadata_props.add(key=PRECISION_KEY, value=floats)
+
+
+def marked(onnx_file: Path, out: Path, floats: Floats) -> None:
+    """Writes a file with the same values, which a runtime is to compute in another precision.
+
+    Raises:
+        Damaged: the file is cut off, or no ONNX file.
+    """
+    model = onnx_rules.read(onnx_file)
+    mark(model, floats)
+    documents.write_bytes(out, model.SerializeToString(deterministic=True))
+
+
+def computed_in(onnx_file: Path) -> str:
+    """The precision in which a runtime is to compute what a file has typed FP32.
+
+    Raises:
+        Damaged: the file is cut off, or no ONNX file.
+    """
+    properties = {entry.key: entry.value for entry in onnx_rules.read(onnx_file).metadata_props}
+    return str(properties.get(PRECISION_KEY, "fp32"))
+
+
+def computed_in_openvino(model: Any) -> str:
+    """The precision in which a model that OpenVINO has read, from ONNX or from its own format, is to be computed."""
+    # Where it keeps an ONNX file's metadata.
+    place = ["framework", PRECISION_KEY]
+    return str(model.get_rt_info(place).value) if model.has_rt_info(place) else "fp32"
 
 
 def along(scales: npt.NDArray[Any], node: NodeProto, tensor: TensorProto) -> npt.NDArray[Any]:

@@ -10,7 +10,8 @@ from hqp.transport import Host
 device = Device(
     runtime="openvino",
     threads=1,
-    precisions=("fp32", "int8"),
+    precisions=("fp32", "bf16", "int8"),
+    needs={"bf16": "bf16"},
     # What comes out of a convolution stays in float: as fast on ResNet-18, 1.2 times as fast on MobileNetV3-Large.
     policy=Policy(activations="uint8", symmetric=False, float_results=True, saturates_without="vnni"),
     summary="this machine's CPU, OpenVINO, one thread",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hqp import typings
 from hqp.foreign import without_telemetry
 
 requires = ("openvino",)
@@ -23,9 +24,11 @@ def write(onnx_file: Path, out: Path) -> None:
 
 
 def read_back(file: Path, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The logits in OpenVINO on the CPU, in float32 where the file does not say INT8, image by image."""
+    """The logits in OpenVINO on the CPU, in float32 where the file says neither INT8 nor BF16, image by image."""
     openvino = _package()
-    compiled = openvino.Core().compile_model(_read(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    model = _read(file)
+    hint = typings.OPENVINO_HINTS[typings.computed_in_openvino(model)]
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
     return np.concatenate([compiled(image[None])[0] for image in images])
 
 

@@ -42,7 +42,7 @@ def host_facts(host: Host = HERE) -> dict[str, str]:
     told = {
         "cpu": cpu_model(host),
         "architecture": _architecture(host),
-        "instructions": _instructions(host),
+        "instructions": instructions(host),
         "cores": str(usable_cores(host) or ""),
         "quota": _quota(host),
         "governor": _of_each_core(host, "cpufreq/scaling_governor"),
@@ -117,7 +117,8 @@ def _cpuinfo(host: Host) -> dict[str, str]:
     return {**entries, "CPU part": parts} if parts else entries
 
 
-def _instructions(host: Host) -> str:
+def instructions(host: Host = HERE) -> str:
+    """Those of the processor's instructions that kernels for networks are chosen by; empty where it tells none."""
     entries = _cpuinfo(host)
     flags = entries.get("flags") or entries.get("Features") or ""
     return " ".join(sorted(flag for flag in flags.split() if KERNEL_FLAGS.fullmatch(flag)))

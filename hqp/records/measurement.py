@@ -137,8 +137,8 @@ class Measurement:
     was ever recorded. ``skipped_images`` belong to the split that judged, and could not be read.
     ``confirmation`` times the same pair as ``latency`` again, in fresh processes, where a gate failed on ``latency``.
     ``layers`` is the artefact's per-layer record.
-    ``fp16_latency`` times the artefact beside FP16 of the same model, where a gate asked for that, and
-    ``fp16_confirmation`` does so again.
+    ``fp16_latency`` and ``bf16_latency`` time the artefact beside FP16 and BF16 of the same model, where a gate asked
+    for that, and ``fp16_confirmation`` and ``bf16_confirmation`` do so again.
     """
 
     case: Case
@@ -155,6 +155,8 @@ class Measurement:
     layers: tuple[LayerRecord, ...] = ()
     fp16_latency: PairedLatency | None = None
     fp16_confirmation: PairedLatency | None = None
+    bf16_latency: PairedLatency | None = None
+    bf16_confirmation: PairedLatency | None = None
 
     def metric(self, name: str) -> Metric | None:
         """The metric of that name of the whole artefact, or ``None`` where it could not be measured."""

@@ -10,9 +10,9 @@ Option = str | bool | int | float
 Calibration = Literal["kl", "percentile", "minmax"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 # What a policy may ask of a layer in a file that is INT8 otherwise.
-LayerPrecision = Literal["fp32", "int8"]
-# What a file holds that is not quantised.
-Floats = Literal["fp32", "fp16"]
+LayerPrecision = Literal["float", "int8"]
+# In what a file computes where it is not quantised.
+Floats = Literal["fp32", "fp16", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -181,9 +181,9 @@ class Policy:
     its result is quantised too. Pruning leaves channels in multiples of ``channel_multiple``, where kernels want that.
 
     ``layers`` says which precision layers have, by their names or by patterns of them, ``layer4.*`` say; of several
-    that match a layer its own name counts, else the longest. All others are INT8. Weights of 7 bits lie in -64 to 64;
-    ``saturates_without`` names the x86 instructions without which kernels add two products of 8 bits in 16, where they
-    saturate.
+    that match a layer its own name counts, else the longest. All others are INT8. What stays in float, be it a layer
+    or an activation function, is computed in ``floats``. Weights of 7 bits lie in -64 to 64; ``saturates_without``
+    names the x86 instructions without which kernels add two products of 8 bits in 16, where they saturate.
     """
 
     activations: Literal["uint8", "int8"] = "uint8"
@@ -193,14 +193,19 @@ class Policy:
     weight_bits: Literal[7, 8] = 8
     saturates_without: str = ""
     layers: dict[str, LayerPrecision] = field(default_factory=dict)
+    floats: Literal["fp32", "bf16"] = "fp32"
 
     @staticmethod
     def matches(pattern: str, layer: str) -> bool:
         """Whether a name or a pattern is that of a layer."""
         return pattern == layer or fnmatch.fnmatchcase(layer, pattern)
 
-    def precision_of(self, layer: str) -> LayerPrecision:
+    def precision_of(self, layer: str) -> Precision:
         """The precision of a layer of a quantised file."""
+        return "int8" if self.asks_of(layer) == "int8" else self.floats
+
+    def asks_of(self, layer: str) -> LayerPrecision:
+        """Whether a layer of a quantised file is INT8 or stays in float."""
         matching = [pattern for pattern in self.layers if self.matches(pattern, layer)]
         if not matching:
             return "int8"

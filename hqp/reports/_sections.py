@@ -8,6 +8,7 @@ from functools import partial
 
 from hqp.records import (
     VARIANTS,
+    Floats,
     Judgement,
     Measurement,
     Metric,
@@ -222,12 +223,13 @@ def _how_timed(measured: list[Measurement], gated: bool) -> Iterator[str]:
         disturbed = row.latency.disturbed
         if disturbed:
             yield f"{row.case}: {len(disturbed)} disturbed blocks dropped, {disturbed[0]}"
-    yield from _slower_than_fp16(measured)
+    yield from _slower_than_half(measured, "fp16")
+    yield from _slower_than_half(measured, "bf16")
 
 
-def _slower_than_fp16(measured: list[Measurement]) -> Iterator[str]:
-    """A sentence for each INT8 file that is slower than FP16 of the same model on the same device."""
-    halves = {row.case.device: _numbers.speedup(row) for row in measured if _is_fp16(row)}
+def _slower_than_half(measured: list[Measurement], precision: Floats) -> Iterator[str]:
+    """A sentence for each INT8 file that is slower than FP16 or BF16 of the same model on the same device."""
+    halves = {row.case.device: _numbers.speedup(row) for row in measured if _is_dense(row, precision)}
     for row in measured:
         half, mine = halves.get(row.case.device), _numbers.speedup(row)
         if half is None or mine is None or row.sidecar.choices.policy is None:
@@ -235,14 +237,14 @@ def _slower_than_fp16(measured: list[Measurement]) -> Iterator[str]:
         beside = independent.quotient(mine, half)
         if beside.upper < 1:
             yield (
-                f"{row.case} is slower than FP16: {beside.value:.2f} times as fast"
+                f"{row.case} is slower than {precision.upper()}: {beside.value:.2f} times as fast"
                 f" ({beside.lower:.2f} to {beside.upper:.2f})"
             )
 
 
-def _is_fp16(measurement: Measurement) -> bool:
+def _is_dense(measurement: Measurement, precision: Floats) -> bool:
     recipe = measurement.sidecar.settings.recipe
-    return recipe.precision == "fp16" and recipe.pruning is None
+    return recipe.precision == precision and recipe.pruning is None
 
 
 def _cell(measurement: Measurement, gate: str, judgements: tuple[Judgement, ...]) -> str:

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hqp import documents, transport
-from hqp.errors import HqpError
+from hqp import documents, transport, typings
+from hqp.errors import Damaged, HqpError
 from hqp.ledger import Ledger
 from hqp.measure import block, environment
 from hqp.records import (
     DEFAULT_READING,
     Accuracy,
+    Device,
     Digest,
     Environment,
     Judged,
@@ -142,6 +143,7 @@ class Context:
         """
         declared = self.plugins.device(device)
         runtime = self.plugins.runtime(declared)
+        _require_precision(file, device, declared)
         opened = exports.exported(self.store, file, runtime.opens)
         if not hasattr(runtime, "prepare"):
             return opened
@@ -233,6 +235,17 @@ def data_root() -> Path | None:
     """The folder that ``HQP_DATA`` names, in which datasets are looked for."""
     root = os.environ.get("HQP_DATA")
     return Path(root) if root else None
+
+
+def _require_precision(file: Path, name: str, device: Device) -> None:
+    """Sees that a device computes in the precision that a file is made for: in another it is another network."""
+    try:
+        wanted = typings.computed_in(file)
+    except Damaged:  # of what is no ONNX file the runtime says so
+        return
+    if wanted not in device.precisions:
+        has = ", ".join(precision.upper() for precision in device.precisions)
+        raise HqpError(f"{file} computes in {wanted.upper()}, and device '{name}' has {has}", "an artefact made for it")
 
 
 def _require_one_each(logits: npt.NDArray[np.float32], images: int, device: str) -> None:

@@ -9,6 +9,7 @@ from types import ModuleType
 
 from hqp import catalog
 from hqp.errors import HqpError, NotApplicable, UnknownName
+from hqp.gates import BF16_LATENCY, FP16_LATENCY
 from hqp.measure.sampler import BLOCKS_PER_PROCESS
 from hqp.records import TAIL, Case, Judgement, Measurement
 from hqp.run.inputs.request import Request, Resolved
@@ -19,8 +20,8 @@ from hqp.suite import Gate, Suite
 
 # What speed-ups and drops are measured against.
 REFERENCE_METHOD = "fp32"
-# What INT8 has to beat where a device computes in FP16.
-HALF_METHOD = "fp16"
+# What INT8 has to beat where a device computes in FP16 or BF16, and which pair of a case times it beside that.
+HALF_METHODS = {"fp16": FP16_LATENCY, "bf16": BF16_LATENCY}
 
 
 @dataclass(frozen=True)
@@ -168,9 +169,10 @@ def _bound(suite: Suite, gate: Gate) -> Bound:
         )
     if not any(map(bound.binds, suite.cases())):
         raise HqpError(f"gate '{gate.name}' binds no case of the suite", "a method that it can judge")
-    if HALF_METHOD in bound.plugin.needs and HALF_METHOD not in suite.methods:
-        wrong = f"gate '{gate.name}' compares with {HALF_METHOD}, which the suite lacks"
-        raise HqpError(wrong, f'methods=("{HALF_METHOD}", …)')
+    for half in HALF_METHODS:
+        if half in bound.plugin.needs and half not in suite.methods:
+            wrong = f"gate '{gate.name}' compares with {half}, which the suite lacks"
+            raise HqpError(wrong, f'methods=("{half}", …)')
     _require_limits(bound)
     return bound
 

@@ -6,8 +6,9 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from hqp import catalog
+from hqp import catalog, transport
 from hqp.errors import HqpError
+from hqp.measure import environment
 from hqp.records import Device
 from hqp.runtimes import LocalSession
 
@@ -28,11 +29,18 @@ class Plugins:
         return self._loaded[kind, name]
 
     def device(self, name: str) -> Device:
-        """The declaration of a device by name: on the host that ``HQP_HOST`` names, if it can be driven from here."""
+        """The declaration of a device by name: on the host that ``HQP_HOST`` names, if it can be driven from here.
+
+        It has those precisions that the processor there has.
+        """
         plugin = self.load("devices", name)
         device: Device = plugin.device
         host, runtime = os.environ.get(HOST_VARIABLE, ""), getattr(plugin, "elsewhere", None)
-        return replace(device, host=host, runtime=runtime) if host and runtime else device
+        if host and runtime:
+            device = replace(device, host=host, runtime=runtime)
+        if not device.needs:
+            return device
+        return device.with_instructions(environment.instructions(transport.host(device.host)))
 
     def judge(self, name: str) -> str:
         """The name of the device that judges accuracy while an artefact is made for another: itself, or its stand-in.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hqp.errors import HqpError
-from hqp.gates import BASELINE_LATENCY, FP16_LATENCY, LATENCY
+from hqp.gates import BASELINE_LATENCY, LATENCY
 from hqp.records import Against, Artifact, Case, Judgement, Measurement, PairedLatency, Results
 from hqp.run import compress, judge, measuring, reruns, results, timing
 from hqp.run.context import Context
@@ -121,8 +121,9 @@ class SuiteRun:
 
     def _supplied(self, case: Case, bound: Bound) -> Measurement:
         """The measurement of a measured case with what a gate needs beside it, timed when it is first needed."""
-        if judge.HALF_METHOD in bound.plugin.needs and case.method != judge.HALF_METHOD:
-            self._measured[case] = self._beside_fp16(case)
+        for half in judge.HALF_METHODS:
+            if half in bound.plugin.needs and case.method != half:
+                self._measured[case] = self._beside_half(case, half)
         if _needs_baseline(bound):
             measured, file, needs = self._measured[case], self._files[case], bound.plugin.needs
             wanted = self.wanted(case, BASELINE_LATENCY)
@@ -130,23 +131,23 @@ class SuiteRun:
             self._measured[case] = reruns.supply(self.context, self.stored, needs, measured, file, protocol, is_clear)
         return self._measured[case]
 
-    def _beside_fp16(self, case: Case) -> Measurement:
-        """The measurement of a case with its times beside FP16 of the same model."""
-        measured = self._measured[case]
-        if measured.fp16_latency is not None:
+    def _beside_half(self, case: Case, method: str) -> Measurement:
+        """The measurement of a case with its times beside FP16 or BF16 of the same model, which is its own method."""
+        measured, timed = self._measured[case], judge.HALF_METHODS[method]
+        if getattr(measured, timed) is not None:
             return measured
-        half = self._made(replace(case, method=judge.HALF_METHOD))
+        half = self._made(replace(case, method=method))
         reference = (half.sidecar.file.sha256, Path(half.path) / artifacts.MODEL)
-        self._references[case, FP16_LATENCY] = reference
-        wanted, file = self.wanted(case, FP16_LATENCY), self._files[case]
+        self._references[case, timed] = reference
+        wanted, file = self.wanted(case, timed), self._files[case]
 
         def is_clear(latency: PairedLatency) -> bool:
             return wanted.is_clear_with(measured, latency)
 
-        step = "latency beside FP16"
+        step = f"latency beside {method.upper()}"
         protocol = self.protocol(wanted)
         times = measuring.time_pair(self.context, case.device, reference, file, protocol, step, is_clear)
-        return replace(measured, fp16_latency=times)
+        return timing.with_times(measured, timed, times)
 
     def _confirmed(self, case: Case, bound: Bound) -> Measurement:
         """The measurement of a case that fails a gate, timed again where the gate judges time."""

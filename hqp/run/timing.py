@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hqp.gates import BASELINE_LATENCY, FP16_LATENCY, LATENCY
+from hqp.gates import BASELINE_LATENCY, BF16_LATENCY, FP16_LATENCY, LATENCY
 from hqp.measure.stopping import is_narrow
 from hqp.records import Measurement, PairedLatency, Rerun
 from hqp.run import measuring
@@ -16,7 +16,11 @@ from hqp.run.judge import Bound
 from hqp.run.measuring import Protocol
 
 # The fields of a measurement that hold a pair's times, and those of its confirmation.
-CONFIRMATIONS = {LATENCY: "confirmation", FP16_LATENCY: "fp16_confirmation"}
+CONFIRMATIONS = {
+    LATENCY: "confirmation",
+    FP16_LATENCY: "fp16_confirmation",
+    BF16_LATENCY: "bf16_confirmation",
+}
 
 # The baseline's artefact as the reference of its pair: its digest and its file.
 Reference = tuple[str, Path]
@@ -24,7 +28,7 @@ Reference = tuple[str, Path]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the gates that bind a case ask of one of its pairs, ``timed``: beside FP32, FP16 or the baseline."""
+    """What the gates that bind a case ask of one of its pairs, ``timed``: beside FP32, FP16, BF16 or the baseline."""
 
     bounds: tuple[Bound, ...]
     timed: str

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, in FP32 except where the file itself says INT8."""
+"""OpenVINO on the CPU, in FP32 except where the file itself says INT8 or BF16."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from hqp import typings
 from hqp.foreign import without_telemetry
 from hqp.records import Device
 from hqp.runtimes import LocalSession, Port, Request
@@ -39,7 +40,9 @@ class Session(LocalSession):
             raise self._refused("it is no ONNX file")
         try:
             core = openvino.Core()
-            compiled = core.compile_model(core.read_model(str(self.file)), "CPU", self._properties())
+            model = core.read_model(str(self.file))
+            hint = self._precision_hint(core, model)
+            compiled = core.compile_model(model, "CPU", {**self._properties(), "INFERENCE_PRECISION_HINT": hint})
         except RuntimeError as error:
             raise self._refused(_reason(str(error))) from None
         inputs = [_port(port) for port in compiled.inputs]
@@ -47,13 +50,24 @@ class Session(LocalSession):
         self._check(inputs, outputs, float32="f32")
         self._compiled = compiled
 
+    def _precision_hint(self, core: Any, model: Any) -> str:
+        """What OpenVINO calls the precision that the file wants of it beside INT8.
+
+        Left alone it is BF16 or FP16 where the CPU has it, and the FP32 reference would not be FP32.
+
+        Raises:
+            HqpError: the processor lacks it; OpenVINO would take FP32 without a word.
+        """
+        wanted = typings.computed_in_openvino(model)
+        if wanted.upper() not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise self._refused(f"it computes in {wanted.upper()}, which this processor lacks")
+        return typings.OPENVINO_HINTS[wanted]
+
     def _properties(self) -> dict[str, Any]:
         return {
             # Of all streams together. Left alone the engine takes every core.
             "INFERENCE_NUM_THREADS": self.device.threads * self.streams,
             "NUM_STREAMS": str(self.streams),
-            # Left alone it is BF16 or FP16 where the CPU has it, and the FP32 reference would not be FP32.
-            "INFERENCE_PRECISION_HINT": "f32",
             # A float activation on INT8 weights stays float: what is quantised is what the file says, statically.
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
             # A pinned thread cannot leave a core that another process takes, and macOS has no pinning at all.

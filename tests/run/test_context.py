@@ -14,9 +14,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from hqp import catalog, transport
+from hqp import catalog, transport, typings
 from hqp.errors import HqpError
-from hqp.measure import PROTOCOL
+from hqp.measure import PROTOCOL, environment
 from hqp.records import Case, Device, Environment, Policy, Samples
 from hqp.run import measuring
 from hqp.run.context import Context
@@ -231,3 +231,24 @@ def test_a_file_that_needs_no_preparing_is_opened_as_it_is(tmp_path: Path) -> No
     file.write_bytes(b"model")
     assert Context(Store(tmp_path / "store")).prepared(file, "cpu_onnxruntime") == file
     assert not (tmp_path / "store").exists()
+
+
+def test_a_file_is_opened_only_in_the_precision_that_it_is_made_for(tmp_path: Path) -> None:
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3, 2, 2))
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 12))
+    model = helper.make_model(helper.make_graph([helper.make_node("Flatten", ["x"], ["y"])], "g", [x], [y]))
+    typings.mark(model, "bf16")
+    onnx.save(model, tmp_path / "half.onnx")
+    context = Context(Store(tmp_path / "store"))
+    with pytest.raises(HqpError, match="computes in BF16, and device 'cpu_onnxruntime' has FP32, INT8"):
+        context.opener(tmp_path / "half.onnx", "cpu_onnxruntime")
+
+
+def test_a_device_has_the_precisions_that_its_processor_names() -> None:
+    declared = Device("openvino", 1, ("fp32", "bf16", "int8"), Policy(), "a CPU", needs={"bf16": "bf16"})
+    assert declared.with_instructions("avx2 avx512f").precisions == ("fp32", "int8")
+    assert declared.with_instructions("avx2 avx512_bf16").precisions == declared.precisions
+    # A system that tells nothing rules out nothing: the runtime refuses what is not there.
+    assert declared.with_instructions("").precisions == declared.precisions
+    assert Plugins().device("cpu_onnxruntime").precisions == ("fp32", "int8")
+    assert ("bf16" in Plugins().device("cpu_openvino").precisions) == ("bf16" in environment.instructions())

@@ -173,7 +173,7 @@ def test_a_suite_that_wants_the_methods_own_precision_takes_no_other(half_board:
         judge.resolve(suite_of(devices=("replacing",), exact_precision=True), half_board)
 
 
-@pytest.mark.parametrize("replaces", [{"fp16": "fp32"}, {"int8": "bf16"}, {"int8": "int8"}])
+@pytest.mark.parametrize("replaces", [{"fp16": "fp32"}, {"int8": "fp8"}, {"int8": "int8"}])
 def test_a_device_replaces_only_what_it_lacks_by_what_it_has(replaces: dict[Any, Any]) -> None:
     with pytest.raises(HqpError, match="one that it lacks by one that it has"):
         Device("onnxruntime", 1, ("fp32", "fp16", "bf16"), Policy(), "a board", replaces=replaces)

@@ -15,8 +15,9 @@ import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from hqp import catalog
+from hqp import catalog, typings
 from hqp.errors import HqpError
+from hqp.measure import environment
 from hqp.records import Device, Policy
 from hqp.runtimes import Float32, LocalSession, Request, RuntimeSession
 from hqp.transport import HERE
@@ -103,8 +104,8 @@ def test_outputs_are_bit_identical_for_every_number_of_streams(engine: Engine, c
     assert np.array_equal(first, second)
 
 
-def test_fp32_is_not_silently_a_shorter_type(engine: Engine, tmp_path: Path) -> None:
-    """1 + 2^-12 keeps its last bit, which bfloat16 (8 bits) and float16 (11 bits) would drop."""
+def last_bit(file: Path, precision: str = "fp32") -> Path:
+    """A file that multiplies by 1 + 2^-12, whose last bit bfloat16 (8 bits) and float16 (11 bits) would drop."""
     from onnx import TensorProto, helper
 
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 1, 1, 1))
@@ -112,9 +113,29 @@ def test_fp32_is_not_silently_a_shorter_type(engine: Engine, tmp_path: Path) -> 
     weight = helper.make_tensor("w", TensorProto.FLOAT, (1, 1, 1, 1), [1 + 2.0**-12])
     nodes = [helper.make_node("Conv", ["x", "w"], ["a"]), helper.make_node("Flatten", ["a"], ["y"])]
     graph = helper.make_graph(nodes, "g", [x], [y], [weight])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "m.onnx")
-    with engine.open(tmp_path / "m.onnx") as session:
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    if precision != "fp32":
+        model.metadata_props.add(key=typings.PRECISION_KEY, value=precision)
+    onnx.save(model, file)
+    return file
+
+
+def test_fp32_is_not_silently_a_shorter_type(engine: Engine, tmp_path: Path) -> None:
+    with engine.open(last_bit(tmp_path / "m.onnx")) as session:
         assert session.outputs(np.ones((1, 1, 1, 1), np.float32)).item() == 1 + 2.0**-12
+
+
+@pytest.mark.skipif("bf16" not in environment.instructions(), reason="this processor has no BF16")
+def test_openvino_computes_in_bf16_what_a_file_says_to(tmp_path: Path) -> None:
+    device = replace(ONE, runtime="openvino")
+    with catalog.find("runtimes", "openvino").Session(last_bit(tmp_path / "m.onnx", "bf16"), device) as session:
+        assert session.outputs(np.ones((1, 1, 1, 1), np.float32)).item() == 1
+
+
+def test_openvino_refuses_a_file_whose_precision_the_processor_lacks(tmp_path: Path) -> None:
+    session = catalog.find("runtimes", "openvino").Session(last_bit(tmp_path / "m.onnx", "fp8"), ONE)
+    with pytest.raises(HqpError, match="it computes in FP8, which this processor lacks"), session:
+        pass
 
 
 def test_a_quantised_activation_stays_quantised(engine: Engine, quantized: Path) -> None:

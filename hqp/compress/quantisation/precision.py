@@ -36,7 +36,7 @@ def in_float(graph: GraphProto, policy: Policy) -> tuple[str, ...]:
     for pattern in policy.layers:
         if not any(policy.matches(pattern, layer) for layer in layers.values()):
             raise UnknownName("layer of a policy", pattern, dict.fromkeys(layers.values()), fix="")
-    return tuple(node for node, layer in layers.items() if policy.precision_of(layer) == "fp32")
+    return tuple(node for node, layer in layers.items() if policy.asks_of(layer) == "float")
 
 
 def keep_clear(graph: GraphProto, names: Collection[str]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, numpy_helper
 
-from hqp import documents
+from hqp import documents, typings
 from hqp.compress.quantisation import precision, tensorrt
 from hqp.compress.quantisation.precision import IN_INT8
 from hqp.errors import HqpError
@@ -122,6 +122,7 @@ def _with_qdq(model: ModelProto, ranges: Ranges, policy: Policy) -> ModelProto:
         tensorrt.fuse_residual_sums(quantized.graph, lambda name: _limits(ranges, name))
         quantizer.model.topological_sort()
     del quantized.metadata_props[:], quantized.graph.value_info[:]
+    typings.mark(quantized, policy.floats)
     return quantized
 
 

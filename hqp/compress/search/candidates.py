@@ -221,17 +221,21 @@ class Candidates:
     def _shipped(self, candidate: Candidate) -> Path:
         if candidate.quantised is not None:
             return self._int8(candidate, candidate.quantised)
-        if candidate.precision == "fp16":
-            return self._fp16(candidate)
-        return self.fp32(candidate)
+        if candidate.precision == "fp32":
+            return self.fp32(candidate)
+        return self._halved(candidate)
 
-    def _fp16(self, candidate: Candidate) -> Path:
-        plain = self.fp32(candidate)
+    def _halved(self, candidate: Candidate) -> Path:
+        """The file of a candidate that is FP16 or BF16 throughout."""
+        plain, floats = self.fp32(candidate), candidate.precision
 
         def build(folder: Path, ledger: Ledger) -> None:
-            typings.typed(plain, folder / FILE)
+            if floats == "fp16":
+                typings.typed(plain, folder / FILE)
+            else:
+                typings.marked(plain, folder / FILE, floats)
 
-        return self._entry("halved", self.key(candidate), build) / FILE
+        return self._entry("halved", {**self.key(candidate), "precision": floats}, build) / FILE
 
     def _int8(self, candidate: Candidate, quantised: Quantised) -> Path:
         job, how, policy, plain = self.job, quantised.how, quantised.policy, self.fp32(candidate)

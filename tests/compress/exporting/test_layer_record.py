@@ -27,7 +27,7 @@ def test_each_layer_before_and_after() -> None:
 
 def test_a_layer_has_the_precision_that_the_policy_of_its_file_gives_it() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-    policies = (Policy(), Policy(layers={"1": "fp32"}))
+    policies = (Policy(), Policy(layers={"1": "float"}))
     told = [layer_record.record(model, model, {}, None, policy.precision_of) for policy in policies]
     assert [[one.precision for one in records] for records in told] == [["int8", "int8"], ["int8", "fp32"]]
 

@@ -90,7 +90,7 @@ def test_a_layer_named_fp32_has_no_pair_of_q_and_dq_around_it(
     fp32: Path, tmp_path: Path, policy: Policy, layer: str
 ) -> None:
     out = tmp_path / "model.onnx"
-    nodes = quantised(fp32, out, replace(policy, layers={layer: "fp32"}))
+    nodes = quantised(fp32, out, replace(policy, layers={layer: "float"}))
     assert set(nodes) == {"stem", "blocks.0.first", "blocks.0.second", "blocks.1.first", "blocks.1.second", "head"}
     for name, node in nodes.items():
         assert reads_int8(out, node) == ([False, False] if name == layer else [True, True]), name
@@ -99,7 +99,7 @@ def test_a_layer_named_fp32_has_no_pair_of_q_and_dq_around_it(
 @pytest.mark.parametrize("policy", POLICIES, ids=["chained", "float results", "symmetric"])
 def test_in_float_altogether_nothing_of_int8_is_left(fp32: Path, tmp_path: Path, policy: Policy) -> None:
     out = tmp_path / "model.onnx"
-    quantised(fp32, out, replace(policy, layers={"*": "fp32"}, float_results=True))
+    quantised(fp32, out, replace(policy, layers={"*": "float"}, float_results=True))
     graph = onnx.load(out).graph
     assert not {node.op_type for node in graph.node} & {"QuantizeLinear", "DequantizeLinear"}
     whole = onnx.load(fp32).graph
@@ -115,20 +115,20 @@ def test_in_float_altogether_nothing_of_int8_is_left(fp32: Path, tmp_path: Path,
 def test_with_no_layer_named_the_file_is_the_same_to_the_byte(fp32: Path, tmp_path: Path) -> None:
     quantised(fp32, tmp_path / "none.onnx", Policy())
     quantised(fp32, tmp_path / "int8.onnx", Policy(layers={"*": "int8"}))
-    quantised(fp32, tmp_path / "one.onnx", Policy(layers={"head": "fp32"}))
+    quantised(fp32, tmp_path / "one.onnx", Policy(layers={"head": "float"}))
     none, named, one = ((tmp_path / f"{name}.onnx").read_bytes() for name in ("none", "int8", "one"))
     assert none == named != one
 
 
 def test_what_only_a_layer_in_float_reads_needs_no_range(fp32: Path) -> None:
     every = tensors(fp32, Policy(float_results=True))
-    without = tensors(fp32, Policy(float_results=True, layers={"head": "fp32"}))
+    without = tensors(fp32, Policy(float_results=True, layers={"head": "float"}))
     assert len(every) - len(without) == 1 and set(without) < set(every)
 
 
 def test_a_pattern_that_names_no_layer_is_refused_with_those_there_are(fp32: Path) -> None:
     with pytest.raises(UnknownName, match=r"unknown layer of a policy .features.*there are: .*stem"):
-        tensors(fp32, Policy(layers={"features.*": "fp32"}))
+        tensors(fp32, Policy(layers={"features.*": "float"}))
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_quantised_files_of_one_module_share_it() -> None:
         (TRAINED, "fp32"),
         (Candidate.without({}, precision="fp16"), "fp16"),
         (Candidate.without({}, quantised=INT8), "int8"),
-        (Candidate.without({}, quantised=replace(INT8, policy=Policy(layers={"conv1": "fp32"}))), "fp32"),
+        (Candidate.without({}, quantised=replace(INT8, policy=Policy(layers={"conv1": "float"}))), "fp32"),
     ),
 )
 def test_the_precision_of_a_layer_is_that_of_the_file_or_of_its_policy(candidate: Candidate, expected: str) -> None:
@@ -43,6 +43,6 @@ def test_the_precision_of_a_layer_is_that_of_the_file_or_of_its_policy(candidate
 
 
 def test_policies_that_differ_in_a_layer_make_different_candidates() -> None:
-    other = replace(INT8, policy=Policy(layers={"conv1": "fp32"}))
+    other = replace(INT8, policy=Policy(layers={"conv1": "float"}))
     both = {Candidate.without({}, quantised=INT8), Candidate.without({}, quantised=other)}
     assert len(both) == 2
