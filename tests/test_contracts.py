@@ -198,7 +198,7 @@ def probes(module: ModuleType) -> Iterator[str]:
 
 def gates(module: ModuleType) -> Iterator[str]:
     """``check(measurement, *, limits)`` gives a verdict; limits are keyword-only numbers with ranges; ``needs``."""
-    yield from is_names(module, "needs", ("fp32", "fp16", "baseline_latency", "baseline_accuracy"))
+    yield from is_names(module, "needs", ("fp32", "fp16", "bf16", "baseline_latency", "baseline_accuracy"))
     check = getattr(module, "check", None)
     if not inspect.isfunction(check):
         yield "check is no function"

@@ -6,13 +6,8 @@ import math
 
 from hqp.errors import NotApplicable
 from hqp.gates import _latency, _wording
-from hqp.records import Limit, Measurement, PairedLatency, Verdict
+from hqp.records import Measurement, PairedLatency, Verdict
 from hqp.stats import noninferiority, ratio
-
-
-def limit(precision: str) -> Limit:
-    """The range of the least ratio that may be asked for."""
-    return Limit(0.5, 1000, f"times as fast as {precision}; below half its speed nothing is asked")
 
 
 def speedup_over(
