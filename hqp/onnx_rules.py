@@ -22,6 +22,8 @@ WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 # ONNX's other ways to compute in INT8.
 INTEGER_OPERATORS = ("ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul")
+# What the engine quantises.
+IN_INT8 = ("Conv", "Gemm", "MatMul")
 
 
 def check(path: Path, *, symmetric_only: bool = False) -> None:
@@ -80,6 +82,20 @@ def read(path: Path) -> ModelProto:
 
 def _damaged(path: Path, reason: str) -> Damaged:
     return Damaged(f"{path} is cut off, or no ONNX file ({reason})", "a whole file", "hqp compress MODEL")
+
+
+def layer_of(node: str) -> str:
+    """The layer of the PyTorch model that a node of the exported file stands for: ``layer1.0.conv1``.
+
+    The exporter writes a node's scope as a path, ``/layer1/layer1.0/conv1/Conv``, in which a part of a container is
+    named after it.
+    """
+    scope = node.strip("/").split("/")[:-1]
+    names: list[str] = []
+    for part, container in zip(scope, ["", *scope], strict=False):
+        inside = bool(container) and part.startswith(f"{container}.")
+        names.append(part.removeprefix(f"{container}.") if inside else part)
+    return ".".join(names)
 
 
 def constants(graph: GraphProto) -> dict[str, TensorProto]:

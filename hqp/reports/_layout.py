@@ -23,9 +23,10 @@ class Column:
 class Section:
     """A titled table with lines below it; either may be empty.
 
-    The first ``texts`` columns hold words and say what a row is of. ``ranks`` tells which headers may be left out where
-    the table is too wide, the highest first; those that it does not name always stay. ``model`` is the one that the
-    section is of, '' where it is of the whole run.
+    The first ``texts`` columns hold words and say what a row is of, the last ``trailing`` hold words too. ``ranks``
+    tells which headers may be left out where the table is too wide, the highest first; those that it does not name
+    always stay. ``model`` is the one that the section is of, '' where it is of the whole run. ``grouped``: the second
+    column may become a row above those that share it, where there is no room for it.
     """
 
     title: str
@@ -35,6 +36,12 @@ class Section:
     texts: int = 2
     ranks: Mapping[str, int] = field(default_factory=dict)
     model: str = ""
+    trailing: int = 0
+    grouped: bool = False
+
+    def is_text(self, column: int) -> bool:
+        """Whether a column holds words, which are set to the left and may be wrapped."""
+        return column < self.texts or column >= len(self.headers) - self.trailing
 
 
 def number(value: float, places: int) -> str:

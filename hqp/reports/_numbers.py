@@ -28,9 +28,12 @@ def drop(measurement: Measurement) -> Estimate | None:
 
 
 def latency(measurement: Measurement) -> Estimate | None:
-    """The median latency in ms, between the medians of the fastest and the slowest block."""
+    """The median latency in ms, with its interval over processes; of too few, the range of the blocks' medians."""
     if not measurement.latency.blocks:
         return None
+    over_processes = ratio.candidate_ms(measurement.latency)
+    if over_processes:
+        return over_processes
     medians = [float(np.median(block.candidate_ms)) for block in measurement.latency.blocks]
     middle = summary.summarise(measurement.latency.candidate_ms).median_ms
     return Estimate(middle, min(*medians, middle), max(*medians, middle), 1.0)

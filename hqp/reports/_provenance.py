@@ -50,6 +50,13 @@ def _spent(spent: Spent) -> tuple[str, ...]:
     )
 
 
+def compared_with(results: Results) -> str:
+    """What the numbers of a run were held against: FP32 in the same run, and baselines by commit, device and date."""
+    fp32 = f"FP32 in the same run, {results.date}"
+    stored = "; ".join(map(str, results.against))
+    return f"{fp32}, and the baseline of {stored}" if stored else f"{fp32}; no baseline is stored for these devices"
+
+
 def origin(results: Results) -> Section:
     """The machine, the versions and the command of a run."""
     environments = {row.case.device: row.environment.digest for row in results.measurements}

@@ -6,8 +6,18 @@ import re
 from dataclasses import dataclass
 from importlib import resources
 
-from hqp.records import Case, Judgement, Measurement, Results
-from hqp.reports import _figures, _layout, _numbers, _sections
+from hqp.records import Case, Judgement, Results
+from hqp.reports import (
+    _drawing,
+    _figures,
+    _history,
+    _layers,
+    _layout,
+    _numbers,
+    _provenance,
+    _sections,
+    _verdicts,
+)
 
 suffix = ".html"
 requires = ("jinja2", "matplotlib")
@@ -59,33 +69,42 @@ def render(results: Results) -> str:
     strict = jinja2.StrictUndefined
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=strict)
     template = environment.from_string(resources.files("hqp.reports").joinpath("_page.html").read_text("utf-8"))
-    models = tuple(dict.fromkeys(row.case.model for row in results.measurements))
-    sections = tuple(_sections.sections(results))
-    verdicts, *rest = (section for section in sections if not section.model)
+    details = tuple(_sections.details(results))
+    history = _history.read(results)
     page: str = template.render(
         results=results,
-        palette=_figures.PALETTE,
-        symbols=_sections.SYMBOLS,
+        palette=_drawing.PALETTE,
+        symbols=_verdicts.SYMBOLS,
         devices=tuple(dict.fromkeys(row.case.device for row in results.measurements)),
         matrix=_matrix(results),
-        verdicts=verdicts,
-        models=[_model(results, sections, model) for model in models],
-        rest=rest,
+        verdicts=_verdicts.section(results),
+        compared_with=_provenance.compared_with(results),
+        models=[_model(results, summary, details, history) for summary in _sections.summaries(results)],
+        rest=[section for section in details if not section.model] + [_provenance.origin(results)],
+        no_history=history.absent,
     )
     return page
 
 
-def _model(results: Results, sections: tuple[_layout.Section, ...], model: str) -> ModelPart:
-    mine = tuple(section for section in sections if section.model == model)
-    figures = tuple(_drawn(draw, results, model) for draw in _fitting(results))
-    pruned = [row for row in results.measurements if row.case.model == model and _is_pruned(row)]
-    layers = [_sections.layers(row) for row in pruned]
-    parts = [section for row in results.measurements if row.case.model == model for section in _sections.parts(row)]
-    return ModelPart(model, mine, figures, (*layers, *parts) if _is_short(results) else ())
+def _model(
+    results: Results, summary: _layout.Section, details: tuple[_layout.Section, ...], history: _history.History
+) -> ModelPart:
+    model = summary.model
+    sections = [summary]
+    if history.of(results, model):
+        sections.append(_history.section(history, results, model))
+    figures = tuple(_drawn(draw, results, model) for draw in _fitting(results, history))
+    folded = [section for section in details if section.model == model]
+    if _is_short(results):
+        folded += _of_each_case(results, model)
+    return ModelPart(model, tuple(sections), figures, tuple(folded))
 
 
-def _is_pruned(measurement: Measurement) -> bool:
-    return any(layer.kept_channels < layer.channels for layer in measurement.layers)
+def _of_each_case(results: Results, model: str) -> list[_layout.Section]:
+    """The layers of each case of a model, and then what else was measured of its parts."""
+    measured = [row for row in results.measurements if row.case.model == model]
+    layers = [_layers.layers(row) for row in measured if row.layers]
+    return [*layers, *(section for row in measured for section in _layers.parts(row))]
 
 
 def _is_short(results: Results) -> bool:
@@ -93,15 +112,16 @@ def _is_short(results: Results) -> bool:
     return len(results.measurements) <= MOST_CASES
 
 
-def _fitting(results: Results) -> list[_figures.Draw]:
+def _fitting(results: Results, history: _history.History) -> list[_drawing.Draw]:
     """The figures that a page of so many cases has room for; ``hqp plot`` draws the others."""
     of_each_case = (_figures.samples, _figures.pruning_path)
-    return [draw for draw in _figures.FIGURES.values() if _is_short(results) or draw not in of_each_case]
+    named = [_figures.FIGURES[name] for name in _figures.names(history)]
+    return [draw for draw in named if _is_short(results) or draw not in of_each_case]
 
 
-def _drawn(draw: _figures.Draw, results: Results, model: str) -> Drawn:
+def _drawn(draw: _drawing.Draw, results: Results, model: str) -> Drawn:
     label = " ".join((draw.__doc__ or "").split())
-    return Drawn(label, embedded(_figures.svg(draw, results, model), f"{model}. {label}"))
+    return Drawn(label, embedded(_drawing.svg(draw, results, model), f"{model}. {label}"))
 
 
 def embedded(svg: str, label: str) -> str:
@@ -110,7 +130,7 @@ def embedded(svg: str, label: str) -> str:
 
     bare = SUPERFLUOUS.sub("", PROLOGUE.sub("", svg))
     small = PATH.sub(lambda found: f' {found[1]}="{_rounded(found[2])}"', bare)
-    for name, colour in _figures.PALETTE.items():
+    for name, colour in _drawing.PALETTE.items():
         small = small.replace(colour, f"var(--{name})")
     # The page says how wide a figure is: the drawing keeps its shape alone.
     size = SIZE.search(small)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import re
+from collections.abc import Sequence
 
 from tabulate import tabulate
 
 from hqp.records import Results
-from hqp.reports import _layout, _sections
+from hqp.reports import _layout, _provenance, _sections, _verdicts
 
 suffix = ".md"
 
@@ -16,27 +18,45 @@ SPECIAL = re.compile(r"[\\|<>*`\[\]]")
 
 
 def render(results: Results) -> str:
-    """The report as Markdown, the same sections as ``table`` has."""
-    head = f"## HQP, suite {_text(results.suite)}\n\n{_text(results.question)}"
-    return "\n\n".join([head, *(_section(section) for section in _sections.sections(results))]) + "\n"
+    """The report as Markdown: the verdict first, a table a model, and all else folded away."""
+    verdicts = _verdicts.section(results)
+    parts = [f"## {_text(verdicts.title)}", f"HQP, suite {_text(results.suite)}: {_text(results.question)}"]
+    parts += _bullets(verdicts.lines)
+    parts.append(f"Compared with {_text(_provenance.compared_with(results))}")
+    for section in _sections.summaries(results):
+        parts += [f"### {_text(section.title)}", *_table(section), *_folded("notes", _bullets(section.lines))]
+    for section in _sections.details(results):
+        parts += _folded(section.title, [*_table(section), *_bullets(section.lines)])
+    parts += [f"### {_text(_provenance.origin(results).title)}", *_section_of_pairs(_provenance.origin(results))]
+    return "\n\n".join(parts) + "\n"
 
 
-def _section(section: _layout.Section) -> str:
-    parts = [f"### {_text(section.title)}"]
-    if section.headers:
-        align = ["left" if column < section.texts else "right" for column in range(len(section.headers))]
-        parts.append(
-            tabulate(
-                [[_text(cell) for cell in row] for row in section.rows],
-                [_text(header) for header in section.headers],
-                tablefmt="pipe",
-                colalign=align if section.rows else None,
-                disable_numparse=True,
-            )
+def _folded(title: str, parts: Sequence[str]) -> list[str]:
+    """What a reader opens with a click; GitHub reads Markdown in it where an empty line stands around."""
+    return [f"<details><summary>{html.escape(title)}</summary>", *parts, "</details>"] if parts else []
+
+
+def _table(section: _layout.Section) -> list[str]:
+    if not section.headers:
+        return []
+    align = ["left" if section.is_text(column) else "right" for column in range(len(section.headers))]
+    return [
+        tabulate(
+            [[_text(cell) for cell in row] for row in section.rows],
+            [_text(header) for header in section.headers],
+            tablefmt="pipe",
+            colalign=align if section.rows else None,
+            disable_numparse=True,
         )
-    lines = [f"{key}: {text}" for key, text in section.rows] if not section.headers else []
-    bullets = [f"* {_text(line)}" for line in (*lines, *section.lines)]
-    return "\n\n".join([*parts, *(["\n".join(bullets)] if bullets else [])])
+    ]
+
+
+def _section_of_pairs(section: _layout.Section) -> list[str]:
+    return _bullets([f"{key}: {text}" for key, text in section.rows])
+
+
+def _bullets(lines: Sequence[str]) -> list[str]:
+    return ["\n".join(f"* {_text(line)}" for line in lines)] if lines else []
 
 
 def _text(text: str) -> str:

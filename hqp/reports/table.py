@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from tabulate import tabulate
 
 from hqp.records import Results
-from hqp.reports import _layout, _sections
+from hqp.reports import _layout, _provenance, _sections, _verdicts
 
 suffix = ".txt"
 
@@ -20,23 +21,47 @@ WIDTH, NARROWEST, WIDEST = 100, 60, 150
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # A command that a sentence ends with, and what stands for its spaces while lines are broken.
 COMMAND, UNBROKEN = re.compile(r"(?:(?<=one: )|(?<=try: ))\w+ [^;]*$"), "\0"
+# What a row is indented by below that of its device: spaces that no layout takes away.
+INDENT = 2 * UNBROKEN
 # Cells of words are wrapped to the first of these with which the whole table fits.
 CELLS = (45, 30, 20)
 
 
 def render(results: Results, width: int | None = None) -> str:
-    """The report in plain text: two tables a model, what failed and why, the cost, and where it comes from.
+    """The report in plain text: a table a model with what failed and why below it, and where it all comes from.
 
     No line is wider than ``width`` columns, by default those of the terminal.
     """
-    wide = width or shutil.get_terminal_size((WIDTH, 24)).columns
-    wide = min(max(wide, NARROWEST), WIDEST)
+    wide = width or terminal_width()
+    summaries = [_with_verdicts(results, section) for section in _sections.summaries(results)]
+    counted = _layout.Section(_verdicts.counted(results), lines=tuple(_verdicts.skipped(results)))
     head = _wrapped(f"HQP, suite {results.suite}: {results.question}", wide)
-    text = "\n\n".join([head, *(_section(section, wide) for section in _sections.sections(results))])
-    return CONTROL.sub(lambda sign: f"\\x{ord(sign[0]):02x}", text) + "\n"
+    told = laid_out((*summaries, counted, _provenance.origin(results)), wide)
+    return f"{CONTROL.sub(_escaped, head)}\n\n{told}\n"
+
+
+def terminal_width() -> int:
+    """How many columns lines may have: those of the terminal, within what is readable."""
+    return min(max(shutil.get_terminal_size((WIDTH, 24)).columns, NARROWEST), WIDEST)
+
+
+def laid_out(sections: Iterable[_layout.Section], width: int) -> str:
+    """Sections one below the other, in lines of that width; what a terminal would obey is told as it is written."""
+    return CONTROL.sub(_escaped, "\n\n".join(_section(section, width) for section in sections))
+
+
+def _escaped(sign: re.Match[str]) -> str:
+    return f"\\x{ord(sign[0]):02x}"
+
+
+def _with_verdicts(results: Results, section: _layout.Section) -> _layout.Section:
+    """A model's section with what did not pass above all that is to be known of its numbers."""
+    return replace(section, lines=(*_verdicts.not_passed(results, section.model), *section.lines))
 
 
 def _section(section: _layout.Section, width: int) -> str:
+    if section.grouped:
+        section = _by_device(section)
     parts = [_wrapped(section.title, width, 2)]
     lines = list(section.lines)
     if section.headers:
@@ -47,6 +72,17 @@ def _section(section: _layout.Section, width: int) -> str:
         keys = max(len(key) for key, _ in section.rows)
         parts += [_wrapped(f"  {key:{keys}}  {text}", width, 4 + keys) for key, text in section.rows]
     return "\n".join([*parts, *(_wrapped(f"  {line}", width, 4) for line in lines)])
+
+
+def _by_device(section: _layout.Section) -> _layout.Section:
+    """The section with a row for each device, and below it those of its cases, which name it no more."""
+    rows: list[tuple[str, ...]] = []
+    blank = ("",) * (len(section.headers) - 2)
+    for device in dict.fromkeys(row[1] for row in section.rows):
+        rows.append((device, *blank))
+        rows += [(INDENT + row[0], *row[2:]) for row in section.rows if row[1] == device]
+    headers = (section.headers[0], *section.headers[2:])
+    return replace(section, headers=headers, rows=tuple(rows), texts=1, grouped=False)
 
 
 def _kept(section: _layout.Section, width: int) -> tuple[list[str], list[str]]:
@@ -77,7 +113,7 @@ def _width(section: _layout.Section, headers: Sequence[str], cell: int) -> int:
 
 
 def _is_text(section: _layout.Section, header: str) -> bool:
-    return header in section.headers[: section.texts]
+    return section.is_text(section.headers.index(header))
 
 
 def _column(section: _layout.Section, header: str) -> list[str]:
@@ -86,15 +122,22 @@ def _column(section: _layout.Section, header: str) -> list[str]:
 
 
 def _laid_out(section: _layout.Section, headers: Sequence[str], cell: int) -> str:
-    columns = [[_shortened(text, cell) for text in _column(section, header)] for header in headers]
+    columns = [_column(section, header) for header in headers]
+    # Words can be broken, a number with its interval is read at once.
+    words = [_is_text(section, header) for header in headers]
+    columns = [
+        [_shortened(text, cell) for text in column] if is_words else column
+        for column, is_words in zip(columns, words, strict=True)
+    ]
     align = ["left" if _is_text(section, header) else "right" for header in headers]
-    return tabulate(
+    text = tabulate(
         list(zip(*columns, strict=True)),
         [_stacked(header) for header in headers],
         tablefmt="simple",
         colalign=align if section.rows else None,
         disable_numparse=True,
     )
+    return text.replace(UNBROKEN, " ")
 
 
 def _stacked(header: str) -> str:

@@ -14,13 +14,12 @@ from typing import TypeVar
 
 from hqp.errors import HqpError
 from hqp.records import Case, Estimate, Measurement, Results
-from hqp.reports import _numbers
+from hqp.reports import _numbers, table
+from hqp.reports._layout import ABSENT, Section
 from hqp.run.baseline import read_results
 from hqp.stats import independent, noninferiority, paired
 
 Side = TypeVar("Side")
-
-ABSENT = "–"
 
 
 @dataclass(frozen=True)
@@ -57,13 +56,24 @@ def compare(first: Path, second: Path) -> tuple[Compared, ...]:
 
 
 def text(compared: tuple[Compared, ...]) -> str:
-    """The comparison as a table, with what a reader must know below it."""
-    from tabulate import tabulate
+    """The comparison as a table a model, as wide as the terminal, with what a reader must know below it."""
+    models = dict.fromkeys(one.case.model for one in compared)
+    sections = [_section(model, [one for one in compared if one.case.model == model]) for model in models]
+    return table.laid_out(sections, table.terminal_width())
 
-    headers = ("case", "top-1 %", "lost pp", "speed-up", "times as fast as before", "MB", "θ %")
-    table = tabulate([_row(one) for one in compared], headers, disable_numparse=True)
-    notes = dict.fromkeys(note for one in compared for note in _notes(one))
-    return "\n".join([table, "", *notes]) if notes else table
+
+def _section(model: str, compared: list[Compared]) -> Section:
+    notes = dict.fromkeys(note for one in compared for note in (*_changes(one), *_notes(one)))
+    told = "lost pp: on the same images; ratio: new over old speed-up; both with their 90% intervals"
+    return Section(
+        model,
+        ("method", "device", "top-1 %", "lost pp", "speed-up x", "ratio", "MB", "θ %"),
+        tuple(map(_row, compared)),
+        (*notes, told),
+        ranks={"MB": 1, "θ %": 2},
+        model=model,
+        grouped=True,
+    )
 
 
 def _by_case(results: Results) -> dict[Case, Measurement]:
@@ -98,20 +108,37 @@ def _row(one: Compared) -> tuple[str, ...]:
     lost = one.top1_lost_pp
     ratio = one.speedup_ratio
     return (
-        str(one.case),
+        one.case.method,
+        one.case.device,
         _change(one.top1, lambda share: f"{100 * share:.2f}"),
-        f"{lost.value:.2f} ({lost.lower:.2f} to {lost.upper:.2f})" if lost else ABSENT,
-        _change(one.speedups, lambda speedup: f"{speedup.value:.2f}x"),
-        f"{ratio.value:.3f} ({ratio.lower:.3f} to {ratio.upper:.3f})" if ratio else ABSENT,
+        _interval(lost, 2) if lost else ABSENT,
+        _change(one.speedups, lambda speedup: f"{speedup.value:.2f}"),
+        _interval(ratio, 3) if ratio else ABSENT,
         _change(one.model_bytes, lambda count: f"{count / 1e6:.2f}"),
         _change(one.sparsity, lambda share: f"{100 * share:.1f}"),
     )
 
 
+def _interval(estimate: Estimate, places: int) -> str:
+    return f"{estimate.value:.{places}f} ({estimate.lower:.{places}f} to {estimate.upper:.{places}f})"
+
+
 def _change(sides: tuple[Side | None, Side | None], form: Callable[[Side], str]) -> str:
     """What a number was and what it is; once where it reads the same."""
     before, after = (ABSENT if side is None else form(side) for side in sides)
-    return before if before == after else f"{before} -> {after}"
+    return before if before == after else f"{before}→{after}"
+
+
+def _changes(one: Compared) -> Iterator[str]:
+    """What changed beyond doubt: a sentence for each number whose interval leaves out that nothing did."""
+    lost, ratio = one.top1_lost_pp, one.speedup_ratio
+    if ratio and not ratio.lower <= 1 <= ratio.upper:
+        word = "faster" if ratio.value > 1 else "slower"
+        yield f"{one.case} is {word}: {_interval(ratio, 3)} times as fast as before"
+    if lost and not lost.lower <= 0 <= lost.upper:
+        word = "less" if lost.value > 0 else "more"
+        size = f"{abs(lost.value):.2f} points of top-1"
+        yield f"{one.case} is {word} accurate, by {size} (lost {_interval(lost, 2)})"
 
 
 def _notes(one: Compared) -> Iterator[str]:

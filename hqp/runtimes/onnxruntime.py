@@ -10,12 +10,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from hqp import onnx_rules
 from hqp.records import Device
 from hqp.runtimes import LocalSession, Port, Request
 from hqp.transport import Host
 
 requires = ("onnxruntime",)
 opens = "onnx"
+
+# The activations that it fuses into the convolution before them.
+FUSED = ("Clip", "HardSigmoid", "LeakyRelu", "Relu", "Sigmoid", "Tanh")
+# What ends the name of an operator that takes its channels in blocks; before it stands the tensor that it gives.
+IN_BLOCKS = "_nchwc"
 
 FATAL = 4  # ONNX Runtime's severity above which nothing is logged: what goes wrong arrives as an exception.
 
@@ -109,13 +115,26 @@ def operator_times(file: Path, device: Device, iterations: int) -> dict[str, lis
     with tempfile.TemporaryDirectory() as session.folder, session:
         session.time(2 * iterations)
         events = json.loads(session.written().read_text(encoding="utf-8"))
+    nodes = onnx_rules.read(file).graph.node
+    made_by = {tensor: node for node in nodes for tensor in node.output}
     times_ms: dict[str, list[float]] = {}
     for event in events:
         operator, kernel, _ = event["name"].partition("_kernel_time")
         if kernel:
-            times_ms.setdefault(operator, []).append(event["dur"] / 1e3)
+            times_ms.setdefault(_nodes_of(operator, made_by), []).append(event["dur"] / 1e3)
     # The first inferences find nothing in the caches.
     return {operator: times[-iterations:] for operator, times in times_ms.items()}
+
+
+def _nodes_of(operator: str, made_by: dict[str, Any]) -> str:
+    """The nodes of the file that an operator runs, ``/conv1/Conv + /relu/Relu``; its own name where it tells none."""
+    tensor = operator.removesuffix(IN_BLOCKS)
+    if tensor == operator or tensor not in made_by:
+        return operator
+    nodes = [made_by[tensor]]
+    while nodes[0].op_type in FUSED and nodes[0].input[0] in made_by:
+        nodes.insert(0, made_by[nodes[0].input[0]])
+    return " + ".join(node.name for node in nodes)
 
 
 def _refusals() -> tuple[type[Exception], ...]:

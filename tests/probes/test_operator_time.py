@@ -10,6 +10,7 @@ import pytest
 from hqp import catalog
 from hqp.probes import Target, operator_time
 from hqp.records import Device, Metric, Policy
+from hqp.reports import _layers
 from hqp.transport import HERE
 
 DEVICE = Device("onnxruntime", 1, ("fp32",), Policy(), "one thread of this machine")
@@ -31,6 +32,20 @@ def test_each_operator_of_a_network_is_timed_in_each_inference(name: str, quanti
     assert len(set(names)) == len(names)
     # Of operators that take microseconds, one that the clock always reads as none may be missing.
     assert [operator for operator in names if "Conv" in operator], names
+
+
+@pytest.mark.parametrize("file", ["fp32.onnx", "int8.onnx"])
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_every_layer_is_found_among_the_operators_whatever_was_fused_into_it(
+    name: str, file: str, quantised: Path
+) -> None:
+    runtime = catalog.find("runtimes", name)
+    if catalog.missing(runtime):
+        pytest.skip(f"{name} is not installed")
+    operators = [metric.of for metric in operator_time.measure(target(runtime, quantised.with_name(file)))]
+    # The last layer has the output's name in OpenVINO.
+    layers = ["6" if operator == _layers.OUTPUT else _layers.layer_in(operator) for operator in operators]
+    assert [layer for layer in layers if layer] == ["0", "2", "6"], operators
 
 
 def test_a_runtime_without_a_profiler_tells_nothing() -> None:

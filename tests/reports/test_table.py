@@ -22,7 +22,7 @@ from hqp.records import (
     Results,
     Sidecar,
 )
-from hqp.reports import table
+from hqp.reports import _sections, table
 
 Make = Callable[..., Measurement]
 MakeResults = Callable[..., Results]
@@ -96,8 +96,8 @@ def test_int8_that_is_slower_than_fp16_is_said_in_so_many_words(
 
 
 def wide(results: Results) -> str:
-    """The report with room for every column, whatever terminal the tests run in."""
-    return table.render(results, table.WIDEST)
+    """The report with room for every column, whatever terminal the tests run in, and all that it leaves to others."""
+    return table.render(results, table.WIDEST) + table.laid_out(_sections.details(results), table.WIDEST)
 
 
 def cells(text: str, title: str) -> dict[str, list[str]]:
@@ -134,9 +134,13 @@ def test_what_failed_and_why_is_told_below(results: Results) -> None:
     text = wide(results)
     assert (
         "gates: 1 passed, 1 failed, 1 inconclusive, 1 skipped\n"
-        "  ✗ resnet18-hqp-cpu_openvino  speedup: speedup says fail\n"
-        "  ? resnet18-hqp-cpu_openvino  size: size says inconclusive\n"
         "  – 1 skipped: no baseline of the case in this environment; try: hqp baseline update\n"
+    ) in text
+    again = "pytest suites/signs.py::resnet18-hqp-cpu_openvino::"
+    assert (
+        f"  ✗ resnet18-hqp-cpu_openvino  speedup: speedup says fail; try: {again}speedup\n"
+        f"  ? resnet18-hqp-cpu_openvino  size: size says inconclusive; try: {again}size\n"
+        "  median ms, speed-up over FP32"
     ) in text
     assert "(✗) resnet18-fp32" not in text
 
@@ -153,6 +157,7 @@ def test_ranking_cost_and_origin_are_told(results: Results) -> None:
         "  hqp on cpu_openvino: certified: with probability 95% the drop is within 1.50 pp; measured 1.00, limit 1.32"
         in text
     )
+    assert "  certified, each within 1.50 pp with probability 0.95: hqp on cpu_openvino\n" in text
     assert "  hqp on cpu_openvino: recovered by least squares, batch norms moved by what removal changes\n" in text
     assert "  hqp on cpu_openvino: the bound is broken: INT8 alone loses 74.40 pp\n" in text
     for told in ("a processor", "onnx 1.18.0, torch 2.9.0", "2026-03-01 12:00 UTC", "pytest suites/signs.py", "0.1.0"):
@@ -193,7 +198,7 @@ def test_what_was_not_measured_is_a_dash_and_never_zero(
     text = wide(make_results(bare))
     assert cells(text, "accuracy and size")["hqp"][2:6] == ["98.95", "–", "99.48", "–"]
     assert cells(text, "latency and gates")["hqp"][2:] == ["–"] * 4
-    assert "resnet18-hqp-cpu_openvino: 1 disturbed blocks dropped, hot" in text
+    assert "resnet18-hqp-cpu_openvino: 1 disturbed block dropped, hot" in text
     assert "gates: none binds these cases" in text
 
 
@@ -219,10 +224,36 @@ def long_results(
     return make_results(*measurements, judgements=judgements, question="is it so? " * 30)
 
 
+def test_a_model_is_one_table_grouped_by_device(long_results: Results) -> None:
+    lines = table.render(long_results, 100).partition("mobilenet_v3_large on signs, 96x96\n")[2].splitlines()
+    assert lines[:10] == [
+        "method                     median          speed-up    MB     θ    top-1          drop    gates",
+        "                               ms                 x           %        %            pp",
+        "---------------  ----------------  ----------------  ----  ----  -------  ------------  -------",
+        "cpu_openvino",
+        "  hqp            2.00 (1.99–2.01)  2.51 (2.49–2.51)  8.00  25.0    98.95  0.50 (≤0.65)    ✗ 0/4",
+        "  magnitude      2.00 (1.99–2.01)  2.51 (2.49–2.51)  8.00  25.0    98.95  0.50 (≤0.65)    ✗ 0/4",
+        "cpu_onnxruntime",
+        "  hqp            2.00 (1.99–2.01)  2.51 (2.49–2.51)  8.00  25.0    98.95  0.50 (≤0.65)    ✗ 0/4",
+        "  magnitude      2.00 (1.99–2.01)  2.51 (2.49–2.51)  8.00  25.0    98.95  0.50 (≤0.65)    ✗ 0/4",
+        "  ✗ mobilenet_v3_large-hqp-cpu_openvino  accuracy_drop: a long reason a long reason a long reason a",
+    ]
+
+
+def test_a_run_of_no_suite_is_repeated_by_what_ran(
+    make_measurement: Make, make_results: MakeResults, make_judgement: Callable[..., Judgement]
+) -> None:
+    measured = make_measurement()
+    judgements = (make_judgement(measured, "size", "fail"),)
+    text = wide(make_results(measured, judgements=judgements, command="hqp bench out --suite signs"))
+    assert "size: size says fail; try: hqp bench out --suite signs\n" in text
+
+
 @pytest.mark.parametrize("width", [80, 100, 150])
 def test_no_line_is_wider_than_the_terminal(long_results: Results, width: int) -> None:
     lines = table.render(long_results, width).splitlines()
-    assert max(map(len, lines)) <= width
+    # A command is not broken, so that it can be copied.
+    assert max(len(line) for line in lines if "pytest suites/signs.py::" not in line) <= width
 
 
 @pytest.mark.parametrize(
@@ -237,7 +268,7 @@ def test_no_line_is_wider_than_the_terminal(long_results: Results, width: int) -
     ],
 )
 def test_columns_without_room_are_named(long_results: Results, width: int, dropped: list[str]) -> None:
-    lines = table.render(long_results, width).splitlines()
+    lines = table.laid_out(_sections.details(long_results), width).splitlines()
     assert [line.partition("not shown at this width: ")[2] for line in lines if "not shown at" in line] == dropped
 
 
@@ -258,7 +289,7 @@ def test_a_command_to_type_is_not_broken(make_measurement: Make, make_results: M
 
 
 def test_columns_that_must_stay_go_on_in_a_table_below(long_results: Results) -> None:
-    speed = table.render(long_results, 80).partition("latency and gates")[2].partition("\n\n")[0]
+    speed = table.laid_out(_sections.details(long_results), 80).partition("latency and gates")[2].partition("\n\n")[0]
     rows = [line.split() for line in speed.splitlines() if line.startswith("hqp") and "cpu_openvino" in line]
     first, second = rows
     assert first[:3] == ["hqp", "cpu_openvino", "2.000"]

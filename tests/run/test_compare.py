@@ -42,7 +42,22 @@ def test_a_case_of_both_runs_is_compared_with_intervals(
     assert one.top1_lost_pp.value == 1.0 and one.top1_lost_pp.lower < 1.0 < one.top1_lost_pp.upper
     assert one.speedup_ratio.value == pytest.approx(1.25) and one.differing == ()
     shown = text((one,))
-    assert "2.00x -> 2.50x" in shown and "1.250 (1.250 to 1.250)" in shown and "1.00 (0." in shown
+    assert "2.00→2.50" in shown and "1.250 (1.250 to 1.250)" in shown and "1.00 (0." in shown
+    assert f"{before.case} is faster: 1.250 (1.250 to 1.250) times as fast as before\n" in shown
+    assert f"{before.case} is less accurate, by 1.00 points of top-1 (lost 1.00 (0." in shown
+
+
+def test_what_may_be_the_same_is_not_said_to_have_changed_and_all_fits_the_terminal(
+    write: Callable[..., Path], make_measurement: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    devices = ("cpu_onnxruntime", "jetson_agx_xavier_dla")
+    cases = [Case("torchvision:regnet_y_3_2gf", "hqp_finetuned", device) for device in devices]
+    measured = [make_measurement(case=case) for case in cases]
+    shown = text(compare(write("a.json", *measured), write("b.json", *measured)))
+    assert "faster" not in shown and "accurate" not in shown
+    assert max(map(len, shown.splitlines())) <= 100
+    assert [line.split()[0] for line in shown.splitlines() if not line.startswith("  ")][-2:] == list(devices)
 
 
 def test_what_only_one_run_has_is_told_and_what_differs_is_named(

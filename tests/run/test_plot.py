@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 from xml.etree import ElementTree
 
 import pytest
 
 from hqp import cli, documents
 from hqp.records import Case, Measurement, Results, Tried
+from hqp.reports import _drawn, _figures
 from hqp.run.plot import draw
 
 FIGURES = ("accuracy-latency", "speedups", "pruning-path", "samples", "costs")
@@ -48,3 +51,23 @@ def test_a_png_is_a_png_and_its_name_is_printed(
     assert cli.main(["plot", str(results), "--format", "png", "--out", str(tmp_path / "out")]) == 0
     names = capsys.readouterr().out.split()
     assert len(names) == len(FIGURES) and all(Path(name).read_bytes().startswith(b"\x89PNG") for name in names)
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_what_is_drawn_is_told_in_numbers_too(
+    results: Results, tmp_path: Path, form: Literal["csv", "json"], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert list(_drawn.ROWS) == list(_figures.FIGURES) == [*FIGURES, "history"]
+    assert cli.main(["plot", str(results), "--format", form, "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr()
+    assert [Path(name).name for name in said.out.split()] == [f"nets-a-b-.py-build-{name}.{form}" for name in FIGURES]
+    assert said.err.startswith("hqp: no figure of the history: no commit holds a baseline of these cases")
+    files = {name: (tmp_path / "out" / f"nets-a-b-.py-build-{name}.{form}").read_text() for name in FIGURES}
+    case = {"model": "nets/a$b$.py:build", "method": "hqp", "device": "cpu_openvino"}
+    first = {"step": 0, "judged": "module", "sparsity": 0.6, "drop_pp": None, "upper_pp": None, "held": False}
+    if form == "json":
+        assert json.loads(files["pruning-path"])[0] == {**case, **first}
+        assert len(json.loads(files["samples"])) == 100
+    else:
+        assert files["pruning-path"].splitlines()[1] == "nets/a$b$.py:build,hqp,cpu_openvino,0,module,0.6,,,False"
+        assert files["costs"].splitlines()[1].endswith("sensitivity,12.5,5000,1,False")

@@ -7,23 +7,8 @@ from collections.abc import Collection
 from onnx import GraphProto, NodeProto
 
 from hqp.errors import UnknownName
+from hqp.onnx_rules import IN_INT8, layer_of
 from hqp.records import Policy
-
-IN_INT8 = ("Conv", "Gemm", "MatMul")
-
-
-def layer_of(node: str) -> str:
-    """The layer of the PyTorch model that a node of the exported file stands for: ``layer1.0.conv1``.
-
-    The exporter writes a node's scope as a path, ``/layer1/layer1.0/conv1/Conv``, in which a part of a container is
-    named after it.
-    """
-    scope = node.strip("/").split("/")[:-1]
-    names: list[str] = []
-    for part, container in zip(scope, ["", *scope], strict=False):
-        inside = bool(container) and part.startswith(f"{container}.")
-        names.append(part.removeprefix(f"{container}.") if inside else part)
-    return ".".join(names)
 
 
 def in_float(graph: GraphProto, policy: Policy) -> tuple[str, ...]:

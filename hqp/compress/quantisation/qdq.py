@@ -17,8 +17,8 @@ from onnx import GraphProto, ModelProto, numpy_helper
 
 from hqp import documents, typings
 from hqp.compress.quantisation import precision, tensorrt
-from hqp.compress.quantisation.precision import IN_INT8
 from hqp.errors import HqpError
+from hqp.onnx_rules import IN_INT8
 from hqp.records import Policy
 
 # These take and give INT8 in onnxruntime, so that a chain of them stays in INT8 from one convolution to the next.

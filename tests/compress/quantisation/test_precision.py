@@ -20,9 +20,9 @@ from hqp import onnx_rules
 from hqp.compress.exporting.export import export
 from hqp.compress.network.layers import layers
 from hqp.compress.quantisation import calibrate
-from hqp.compress.quantisation.precision import IN_INT8, layer_of
 from hqp.compress.quantisation.qdq import quantize, tensors
 from hqp.errors import UnknownName
+from hqp.onnx_rules import IN_INT8, layer_of
 from hqp.records import Policy
 
 torch.set_num_threads(1)
