@@ -191,6 +191,18 @@ def perf(session: nox.Session) -> None:
     _run(session, "python", "-m", "hqp.run.studies.perf", *session.posargs)
 
 
+@nox.session(requires=["environment"], venv_backend="none", default=False)
+def results(session: nox.Session) -> None:
+    """The pages of ``docs/results/``, of results files: `nox -s results -- FILE …`, by default of all that are here."""
+    _run(session, "python", "-m", "hqp.run.studies.pages", "pages", *session.posargs)
+
+
+@nox.session(requires=["environment"], venv_backend="none", default=False)
+def picture(session: nox.Session) -> None:
+    """The README's picture of the report, ``docs/report.png``, of `.hqp/results/signs.json` or `-- FILE`."""
+    _run(session, "python", "-m", "hqp.run.studies.pages", "picture", *session.posargs)
+
+
 @nox.session(default=False)
 def docs(session: nox.Session) -> None:
     """The pages of ``docs/`` as a site in ``.hqp/site``; a link that leads nowhere is an error."""

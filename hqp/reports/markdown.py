@@ -33,7 +33,7 @@ def render(results: Results) -> str:
 
 def _folded(title: str, parts: Sequence[str]) -> list[str]:
     """What a reader opens with a click; GitHub reads Markdown in it where an empty line stands around."""
-    return [f"<details><summary>{html.escape(title)}</summary>", *parts, "</details>"] if parts else []
+    return [f'<details markdown="1"><summary>{html.escape(title)}</summary>', *parts, "</details>"] if parts else []
 
 
 def _table(section: _layout.Section) -> list[str]:

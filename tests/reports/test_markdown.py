@@ -31,7 +31,7 @@ def test_every_table_has_as_many_cells_in_each_row(
         "Compared with FP32 in the same run, 2026-03-01 12:00 UTC; no baseline is stored for these devices\n\n"
         "### resnet18 on signs, 96x96\n\n| method"
     )
-    folded = re.findall(r"^<details><summary>(.*)</summary>\n\n[|*]", text, re.MULTILINE)
+    folded = re.findall(r"^<details markdown=\"1\"><summary>(.*)</summary>\n\n[|*]", text, re.MULTILINE)
     assert folded == [
         "notes",
         "resnet18 on signs, 96x96: accuracy and size",
