@@ -13,7 +13,7 @@ from hqp.compress.channels import groups
 from hqp.compress.job import Job
 from hqp.compress.ranking import collect, steps
 from hqp.compress.search import bound, channel_time, targets
-from hqp.compress.search.bound import Bound
+from hqp.compress.search.bound import LOOKS, Bound
 from hqp.compress.search.candidate import TRAINED, Candidate
 from hqp.compress.search.candidates import Candidates
 from hqp.compress.search.certify import certify
@@ -21,6 +21,7 @@ from hqp.compress.search.draft import Draft
 from hqp.compress.search.explain import explain
 from hqp.compress.search.qat_cost import estimate_training
 from hqp.compress.search.rounds import deepen
+from hqp.compress.search.settling import settle
 from hqp.errors import HqpError
 from hqp.records import Accuracy, Pruning, Ranking, Statistics
 
@@ -105,7 +106,7 @@ def prune_under_bound(draft: Draft) -> None:
     trained = candidates.validated(TRAINED)
     if trained is None:
         raise HqpError("the dense model was not judged to its end")
-    draft.bound = Bound(trained, job.delta_max_pp, pruning.confidence)
+    draft.bound = Bound(trained, job.delta_max_pp, pruning.confidence, LOOKS)
     statistics = collected(candidates)
     most_removed = -1
     for ranking in pruning.rankings:
@@ -147,12 +148,11 @@ def along(candidates: Candidates, pruning: Pruning, ranking: Ranking, statistics
 def give_back(draft: Draft) -> None:
     """Judges the exported file, and where the recipe says so gives pruning steps back until the bound holds."""
     candidates, job = draft.candidates, draft.job
+    settle(draft)
 
     def holds(step: int) -> bool:
-        pruning = job.recipe.pruning
-        assert pruning is not None
         # Judged anew on the file: what INT8 and the runtime lose is not seen in PyTorch.
-        in_runtime = Bound(candidates.trained_on_selection, job.delta_max_pp, pruning.confidence)
+        in_runtime = Bound(candidates.trained_on_selection, job.delta_max_pp, job.recipe.confidence_of_files)
         candidate = draft.by_step[step]
         judged = candidates.on_selection(candidate)
         held = judged.correct >= in_runtime.floor and in_runtime.holds(judged)
@@ -169,11 +169,7 @@ def ship(draft: Draft) -> None:
     targets.tell(draft)
     candidates.on_selection(final)
     if draft.shipped:
-        assert draft.bound is not None
-        draft.pruned = candidates.validated(final, draft.bound.floor)
-        # Beyond what ``selection`` accepts a pass ends early.
-        if draft.pruned is None:
-            draft.pruned = candidates.validated(final)
+        draft.pruned = draft.judged.get(final) or candidates.validated(final)
 
 
 STEPS: tuple[Callable[[Draft], None], ...] = (

@@ -33,17 +33,20 @@ class Calibrated:
     """Which calibration an INT8 file has, and how far from FP32 the file of each allowed one is.
 
     ``divergences`` are mean KL divergences, in nats, of the class probabilities that the INT8 file gives for
-    calibration images from those of FP32; there are none where the recipe allows one calibration only.
+    calibration images from those of FP32; there are none where the recipe allows one calibration only. A search
+    compares them once, on the file after ``steps`` pruning steps, and all its files take the nearest.
     """
 
     calibration: Calibration
     divergences: dict[Calibration, float]
+    steps: int | None = None
 
     def __str__(self) -> str:
         if not self.divergences:
             return f"INT8 calibrated by {self.calibration}"
         told = ", ".join(f"{name} {value:.3g}" for name, value in self.divergences.items())
-        return f"INT8 calibrated by {self.calibration}, the nearest to FP32 in nats: {told}"
+        where = "" if self.steps is None else f" after {self.steps} pruning steps"
+        return f"INT8 calibrated by {self.calibration}, the nearest to FP32{where} in nats: {told}"
 
 
 @dataclass(frozen=True)

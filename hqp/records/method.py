@@ -145,6 +145,19 @@ class Recipe:
     instead_of: Precision | None = None
 
     @property
+    def confidence_of_files(self) -> float | None:
+        """At which confidence a pruned file must keep the bound on ``selection``.
+
+        Where it is certified next, at that of the certificate: a file is tested again, on other images, and one that
+        ``selection`` leaves in doubt is for them to decide.
+        """
+        confidence = self.pruning.confidence if self.pruning else None
+        if confidence is None or self.alpha is None:
+            return confidence
+        # The end of a two-sided interval at 1 - 2α is the one-sided limit at 1 - α.
+        return min(confidence, 1 - 2 * self.alpha)
+
+    @property
     def asks_for(self) -> Precision:
         """The precision that a device must have for it."""
         return "int8" if self.quantization else self.precision

@@ -144,7 +144,7 @@ def _choices(draft: Draft) -> Choices:
         accepted_steps=draft.accepted,
         shipped_steps=draft.shipped,
         recovered=candidates.recovered(final),
-        calibrated=candidates.calibrated(final),
+        calibrated=draft.calibrated,
         policy=final.policy,
     )
 

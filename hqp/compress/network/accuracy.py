@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -21,6 +21,14 @@ from hqp.records import Accuracy, Samples
 BATCH_SIZE = 32
 
 
+@dataclass(frozen=True)
+class Early:
+    """After how many images a pass is looked at, ascending, and what says whether the bound is clear by then."""
+
+    after: tuple[int, ...]
+    holds: Callable[[Accuracy], bool | None]
+
+
 def accuracy(
     model: nn.Module,
     samples: Samples,
@@ -28,12 +36,15 @@ def accuracy(
     *,
     batch_size: int = BATCH_SIZE,
     floor_correct: int | None = None,
+    early: Early | None = None,
     advance: Callable[[int], None] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Accuracy | None:
     """Top-1 and top-5 on a split, in float32 and evaluation mode, or ``None`` below ``floor_correct`` images.
 
     The answer is exact: ``None`` comes once so many images are wrong that the floor is out of reach, and only then.
+    With ``early`` it also ends where a look says that the bound holds, with the accuracy on the images so far, or that
+    it breaks, with ``None``.
     Images are read batch by batch at ``input_size`` pixels; ``advance`` gets the number of images just done. The
     model's training mode is restored; its weights are laid out as the images are. A batch that memory does not hold is
     halved, which ``say`` is told.
@@ -55,7 +66,7 @@ def accuracy(
 
     with evaluating(model):
         fitting = FittingBatches(say, most_at_once(model))
-        return _judged(outputs, samples, input_size, batch_size, floor_correct, advance, fitting)
+        return _judged(outputs, samples, input_size, batch_size, floor_correct or 0, early, advance, fitting)
 
 
 def _judged(
@@ -63,12 +74,13 @@ def _judged(
     samples: Samples,
     input_size: int,
     batch_size: int,
-    floor_correct: int | None,
+    floor: int,
+    early: Early | None,
     advance: Callable[[int], None] | None,
     fitting: FittingBatches,
 ) -> Accuracy | None:
-    floor = floor_correct or 0
     reachable = len(samples)
+    looks = list(early.after) if early else []
     outputs = []
     for start in range(0, len(samples), batch_size):
         indices = range(start, min(start + batch_size, len(samples)))
@@ -80,4 +92,10 @@ def _judged(
             advance(len(indices))
         if reachable < floor:
             return None
+        if early and looks and indices.stop >= looks[0]:
+            looks.pop(0)
+            so_far = Accuracy.of(samples.first(indices.stop), np.concatenate(outputs))
+            held = early.holds(so_far)
+            if held is not None:
+                return so_far if held else None
     return Accuracy.of(samples, np.concatenate(outputs))

@@ -10,14 +10,21 @@ from typing import Literal
 
 from scipy.special import ndtri
 
+from hqp.compress.network.accuracy import Early
 from hqp.errors import HqpError
-from hqp.records import Accuracy
+from hqp.records import Accuracy, Estimate
 from hqp.stats.paired import HALF_AN_IMAGE, drop_interval, drop_pp
 
 # A rejected pass stops early and costs a fraction of an accepted one, so galloping starts high: at δ = 1%, about where
 # a recovered network begins to lose accuracy.
 FIRST_PROBE = 32
 
+
+# After which shares of the images a pass is looked at, and how much of the chance of a wrong acceptance each look may
+# take. What is left for the end moves its limit by a hundredth of itself, and where candidates are clear a pass takes a
+# quarter or a half of its images.
+LOOKS = (0.25, 0.5)
+LOOK_SHARE = 0.05
 
 # The points of top-1 that were lost, and their upper limit.
 Drop = tuple[float, float | None]
@@ -27,7 +34,9 @@ Drop = tuple[float, float | None]
 class Bound:
     """How much accuracy a candidate may lose, of what the trained model has where both are judged alike.
 
-    ``floor`` is the least number of correct images with which it can hold.
+    ``floor`` is the least number of correct images with which it can hold. ``looks`` are shares of the images after
+    which a pass may end, since it is clear by then; with all of them, one that breaks the bound is accepted no more
+    often than ``confidence`` says.
 
     Raises:
         HqpError: so few images cannot show it; see ``floor_correct``.
@@ -36,18 +45,48 @@ class Bound:
     trained: Accuracy
     delta_max_pp: float
     confidence: float | None
+    looks: tuple[float, ...] = ()
     floor: int = field(init=False)
 
     def __post_init__(self) -> None:
-        floor = floor_correct(self.trained.correct, self.trained.total, self.delta_max_pp, self.confidence)
+        confidence = self.confidence_after(self.trained.total)
+        floor = floor_correct(self.trained.correct, self.trained.total, self.delta_max_pp, confidence)
         object.__setattr__(self, "floor", floor)
 
+    def confidence_after(self, images: int) -> float | None:
+        """The confidence of the two-sided interval after so many images: higher at a look than at the end."""
+        if self.confidence is None:
+            return None
+        at_end = images >= self.trained.total
+        share = 1 - LOOK_SHARE * len(self.looks) if at_end else LOOK_SHARE
+        return 1 - share * (1 - self.confidence)
+
     def drop(self, candidate: Accuracy) -> Drop:
-        """The points that a candidate lost, and their upper limit, which is absent without a confidence."""
+        """The points that a candidate lost on its images, and their upper limit, absent without a confidence."""
         if self.confidence is None:
             return 100 * (self.trained.correct - candidate.correct) / candidate.total, None
-        drop = drop_pp(self.trained.correct_images, candidate.correct_images, self.confidence)
+        drop = self._interval(candidate)
         return drop.value, drop.upper
+
+    def _interval(self, candidate: Accuracy) -> Estimate:
+        confidence = self.confidence_after(candidate.total)
+        assert confidence is not None
+        before = self.trained.correct_images[: candidate.total]
+        return drop_pp(before, candidate.correct_images, confidence)
+
+    @property
+    def early(self) -> Early | None:
+        """When a pass is looked at and what is decided there; ``None`` where it goes to its end."""
+        if self.confidence is None or not self.looks:
+            return None
+        return Early(tuple(math.ceil(share * self.trained.total) for share in self.looks), self._is_clear)
+
+    def _is_clear(self, so_far: Accuracy) -> bool | None:
+        """Whether the bound is sure to hold after these images, or to break; ``None`` where neither is."""
+        drop = self._interval(so_far)
+        if drop.upper <= self.delta_max_pp:
+            return True
+        return False if drop.lower > self.delta_max_pp else None
 
     def holds(self, candidate: Accuracy) -> bool:
         """Whether the upper limit of the drop is within Δmax, of a candidate that is not below the floor.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 
 from hqp.compress.channels.groups import Removal
-from hqp.records import FineTuning, Floats, Policy, Precision, Quantization, Recovery, digest_of
+from hqp.records import Calibration, FineTuning, Floats, Policy, Precision, Quantization, Recovery, digest_of
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,12 @@ class Candidate:
     def in_fp32(self) -> Candidate:
         """The candidate in FP32: its module depends on nothing else."""
         return replace(self, quantised=None, precision="fp32")
+
+    def calibrated_by(self, calibration: Calibration) -> Candidate:
+        """The candidate quantised by this calibration alone."""
+        assert self.quantised is not None
+        how = replace(self.quantised.how, calibrations=(calibration,))
+        return replace(self, quantised=replace(self.quantised, how=how))
 
     @property
     def policy(self) -> Policy | None:

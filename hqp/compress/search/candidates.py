@@ -28,6 +28,7 @@ from hqp.compress.network.layers import give_biases
 from hqp.compress.quantisation import int8
 from hqp.compress.ranking.collect import Sensitivities
 from hqp.compress.search import passes, recovery, tuning
+from hqp.compress.search.bound import Bound
 from hqp.compress.search.candidate import TRAINED, Candidate, Quantised, Tuning
 from hqp.compress.search.passes import Validation
 from hqp.compress.search.recovery import Whole
@@ -282,18 +283,19 @@ class Candidates:
         """The accuracy of the trained model's FP32 file on ``test``, in no ledger either."""
         return self.job.test(self.fp32(TRAINED)).accuracy
 
-    def validated(self, candidate: Candidate, floor: int | None = None) -> Accuracy | None:
-        """The accuracy of a candidate's module on ``selection``; ``None`` where it was certain to be below the floor.
+    def validated(self, candidate: Candidate, bound: Bound | None = None) -> Accuracy | None:
+        """The accuracy of a candidate's module on ``selection``; ``None`` where it was certain to break the bound.
 
-        The floor is a number of correct images. Without one there is always an accuracy.
+        With a bound it is of the images after which that was clear. Without one it is of all.
         """
         wanted = candidate.in_fp32
         self._enter_module(wanted)
 
         def judge(ledger: Ledger) -> Validation:
-            return passes.validation(self.job, self.module(wanted), floor, ledger)
+            return passes.validation(self.job, self.module(wanted), bound, ledger)
 
-        key = {**self.key(wanted), "floor": floor}
+        limits = (bound.floor, bound.confidence, bound.looks, bound.delta_max_pp) if bound else None
+        key = {**self.key(wanted), "bound": limits}
         return self.record("validation", key, Validation, judge).accuracy
 
     def sensitivities(self, candidate: Candidate) -> Sensitivities:

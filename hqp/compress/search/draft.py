@@ -10,7 +10,7 @@ from hqp.compress.job import Job
 from hqp.compress.search.bound import Bound, Drop
 from hqp.compress.search.candidate import Candidate
 from hqp.compress.search.candidates import Candidates
-from hqp.records import Accuracy, Certificate, Cost, Judge, Ranking, Tried
+from hqp.records import Accuracy, Calibrated, Certificate, Cost, Judge, Ranking, Tried
 
 
 @dataclass
@@ -26,6 +26,10 @@ class Draft:
     # How many steps the bound accepts in PyTorch, and how many are shipped.
     accepted: int = 0
     shipped: int = 0
+    # What each candidate that was judged on all of ``selection`` has there, in PyTorch.
+    judged: dict[Candidate, Accuracy] = field(default_factory=dict)
+    # The calibration that all files take, where it was chosen on one of them.
+    settled: Calibrated | None = None
     # The accuracy of the module that is shipped, before it is quantised; none where nothing was pruned.
     pruned: Accuracy | None = None
     certificate: Certificate | None = None
@@ -51,10 +55,17 @@ class Draft:
         """The file that is shipped."""
         return self.candidates.file(self.final)
 
+    @property
+    def calibrated(self) -> Calibrated | None:
+        """By which calibration the file that is shipped is quantised; ``None`` where it is not."""
+        return self.settled or self.candidates.calibrated(self.final)
+
     def holds(self, candidate: Candidate) -> bool:
         """Whether a candidate's module keeps the bound on ``selection``, judged in PyTorch."""
         assert self.bound is not None
-        judged = self.candidates.validated(candidate, self.bound.floor)
+        judged = self.candidates.validated(candidate, self.bound)
+        if judged is not None and judged.total == self.bound.trained.total:
+            self.judged[candidate] = judged
         held = judged is not None and self.bound.holds(judged)
         self.note("module", candidate, self.bound.drop(judged) if judged else None, held)
         return held

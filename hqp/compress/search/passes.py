@@ -14,13 +14,14 @@ from hqp.compress.network import tensors
 from hqp.compress.network.accuracy import accuracy
 from hqp.compress.ranking import sensitivity
 from hqp.compress.ranking.collect import Sensitivities
+from hqp.compress.search.bound import Bound
 from hqp.ledger import Ledger
 from hqp.records import Accuracy
 
 
 @dataclass(frozen=True)
 class Validation:
-    """The accuracy of a module on ``selection``; none where it was certain to stay below a floor."""
+    """The accuracy of a module on ``selection``, or on the images that sufficed; none where it breaks the bound."""
 
     accuracy: Accuracy | None
 
@@ -60,8 +61,9 @@ def _labelled(job: Job, count: int, advance: Callable[[int], None]) -> Iterator[
         advance(len(indices))
 
 
-def validation(job: Job, model: nn.Module, floor: int | None, ledger: Ledger) -> Validation:
-    """One pass over ``selection``, stopped as soon as fewer than ``floor`` correct images are certain."""
+def validation(job: Job, model: nn.Module, bound: Bound | None, ledger: Ledger) -> Validation:
+    """One pass over ``selection``, stopped as soon as it is certain or clear whether the bound holds."""
+    floor, early = (bound.floor, bound.early) if bound else (None, None)
     with ledger.step("validation") as tally, job.track("validation", len(job.selection)) as advance:
         tally.passes = 1
 
@@ -70,5 +72,13 @@ def validation(job: Job, model: nn.Module, floor: int | None, ledger: Ledger) ->
             tally.images += images
             advance(images)
 
-        judged = accuracy(model, job.selection, job.input_size, floor_correct=floor, advance=count, say=job.warn)
+        judged = accuracy(
+            model,
+            job.selection,
+            job.input_size,
+            floor_correct=floor,
+            early=early,
+            advance=count,
+            say=job.warn,
+        )
     return Validation(judged)

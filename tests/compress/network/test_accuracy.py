@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from hqp.compress.network.accuracy import accuracy
+from hqp.compress.network.accuracy import Early, accuracy
 from hqp.errors import HqpError
-from hqp.records import Samples
+from hqp.records import Accuracy, Samples
 
 torch.set_num_threads(1)
 
@@ -83,6 +83,32 @@ def test_giving_up_is_exact(pairs: list[tuple[int, int]], floor: int, batch_size
     assert (found is not None) == (correct >= floor)
     assert found is None or (found.correct == correct and sum(done) == len(pairs))
     assert reader.read_indices == list(range(sum(done)))
+
+
+@pytest.mark.parametrize(
+    ("answers", "read"),
+    [
+        ({2: None, 4: None}, 6),  # never clear
+        ({2: None, 4: True}, 4),
+        ({2: True}, 2),
+        ({2: None, 4: False}, 4),
+    ],
+)
+def test_a_look_that_is_clear_ends_the_pass(answers: dict[int, bool | None], read: int) -> None:
+    reader, looked = Reader([0, 0, 1, 0, 0, 0]), list[tuple[int, int]]()
+
+    def holds(so_far: Accuracy) -> bool | None:
+        looked.append((so_far.total, so_far.correct))
+        return answers[so_far.total]
+
+    found = accuracy(Painted(), samples_of([0] * 6, reader), 2, batch_size=2, early=Early((1, 3), holds))
+    assert reader.read_indices == list(range(read))
+    # After the batch in which so many images are reached.
+    assert looked == [(2, 2), (4, 3)][: len(answers)]
+    if answers[looked[-1][0]] is False:
+        assert found is None
+    else:
+        assert found is not None and (found.total, found.correct) == (read, read - (read > 2))
 
 
 def test_a_norm_without_statistics_sees_each_image_alone_as_the_file_does() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hqp.compress.search.bound import Bound, floor_correct, give_back, search
+from hqp.compress.search.bound import LOOKS, Bound, floor_correct, give_back, search
 from hqp.errors import HqpError
 from hqp.records import Accuracy
 from hqp.stats.paired import drop_interval
@@ -162,3 +162,31 @@ def test_a_bound_holds_up_to_its_floor_or_where_its_upper_limit_does(make_accura
     assert (limited.holds(losing(least)), limited.holds(losing(least + 1))) == (True, False)
     with pytest.raises(HqpError, match=r"10 images of 'selection' cannot show that a drop is within 1\.5 points"):
         Bound(make_accuracy(np.ones(10, dtype=bool), "selection"), 1.5, 0.998)
+
+
+def test_the_looks_and_the_end_share_the_chance_of_a_wrong_acceptance(make_accuracy: Callable[..., Accuracy]) -> None:
+    trained = make_accuracy(np.ones(1000, dtype=bool), "selection")
+    bound = Bound(trained, 1.5, 0.998, looks=LOOKS)
+    assert bound.early is not None and bound.early.after == (250, 500)
+    shares = [bound.confidence_after(images) for images in (250, 500, 1000)]
+    assert shares == pytest.approx([1 - 0.0001, 1 - 0.0001, 1 - 0.0018])
+    assert sum(1 - share for share in shares if share) == pytest.approx(1 - 0.998)
+    assert Bound(trained, 1.5, None, looks=LOOKS).early is None, "the drop itself is known at the end alone"
+    assert Bound(trained, 1.5, 0.998).early is None
+
+
+def test_a_look_decides_where_the_limits_are_clear_of_the_bound(make_accuracy: Callable[..., Accuracy]) -> None:
+    trained = make_accuracy(np.ones(8000, dtype=bool), "selection")
+    bound = Bound(trained, 1.5, 0.998, looks=LOOKS)
+    assert bound.early is not None
+    answers = {}
+    for lost in range(0, 90):
+        so_far = make_accuracy(np.arange(2000) >= lost, "selection")
+        answers[lost] = bound.early.holds(so_far)
+    # One-sided at 99.995%.
+    within = [lost for lost in answers if drop_interval(lost, 0, 2000, 1 - 0.0001)[1] <= 0.015]
+    beyond = [lost for lost in answers if drop_interval(lost, 0, 2000, 1 - 0.0001)[0] > 0.015]
+    assert [lost for lost, answer in answers.items() if answer] == within == list(range(9))
+    assert [lost for lost, answer in answers.items() if answer is False] == beyond
+    assert 50 < beyond[0] < 65
+    assert bound.drop(make_accuracy(np.arange(2000) >= 10, "selection"))[0] == pytest.approx(0.5)

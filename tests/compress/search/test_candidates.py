@@ -20,6 +20,7 @@ from torch import nn
 from hqp.compress.job import calibration_batches
 from hqp.compress.ranking.sensitivity import sensitivities
 from hqp.compress.search import recovery
+from hqp.compress.search.bound import Bound
 from hqp.compress.search.candidate import TRAINED, Candidate, Quantised, Tuning
 from hqp.compress.search.candidates import Candidates
 from hqp.compress.training import TrainingRecipe
@@ -162,11 +163,14 @@ def test_the_ledger_depends_neither_on_the_order_nor_on_what_was_made_last_nor_o
 def test_what_the_store_has_is_not_made_but_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Candidates(job(tmp_path))
     candidate = first.without({"0": (0,)})
-    accuracy = first.validated(candidate, 5)
+    trained = first.validated(TRAINED)
+    assert trained is not None
+    bound = Bound(trained, 100.0, None)
+    accuracy = first.validated(candidate, bound)
     monkeypatch.setattr(recovery, "recovered", None)
     monkeypatch.setattr(recovery, "measured", None)
     second = Candidates(job(tmp_path))
-    assert second.validated(candidate, 5) == accuracy
+    assert second.validated(TRAINED) == trained and second.validated(candidate, bound) == accuracy
     assert second.ledger.costs == first.ledger.costs
 
 
@@ -205,6 +209,7 @@ def test_a_calibration_can_be_given_back_by_itself(tmp_path: Path) -> None:
     assert nearest.quantised is not None
     how = Quantization(("minmax",), images=24, compared=16)
     minmax = replace(nearest, quantised=replace(nearest.quantised, how=how))
+    assert nearest.calibrated_by("minmax") == minmax
     files = {candidates.file(nearest), candidates.file(minmax), candidates.fp32(nearest)}
     assert len(files) == 3 and candidates.fp32(minmax) == candidates.fp32(nearest)
     chosen, fixed = candidates.calibrated(nearest), candidates.calibrated(minmax)

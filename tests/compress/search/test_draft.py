@@ -25,10 +25,10 @@ class Judged(Candidates):
 
     channels = Channels((GROUP,), (GROUP,))
 
-    def validated(self, candidate: Candidate, floor: int | None = None) -> Accuracy | None:
+    def validated(self, candidate: Candidate, bound: Bound | None = None) -> Accuracy | None:
         lost = 20 * len(candidate.removal.get("a", ()))
         accuracy: Accuracy = self.job.evaluate(Path(str(lost))).accuracy
-        return accuracy if floor is None or accuracy.correct >= floor else None
+        return accuracy if bound is None or accuracy.correct >= bound.floor else None
 
     def file(self, candidate: Candidate) -> Path:
         return Path(f"{len(candidate.removal.get('a', ()))}.onnx")
@@ -59,3 +59,7 @@ def test_each_judged_candidate_is_kept_with_what_it_lost_and_whether_it_held(dra
         # Its pass ended as soon as the bound was certain to break.
         Tried("module", 0.4, None, None, False),
     ]
+    assert {candidate: one.correct for candidate, one in draft.judged.items()} == {
+        draft.by_step[2]: TOTAL - 40,
+        draft.by_step[3]: TOTAL - 60,
+    }

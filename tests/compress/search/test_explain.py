@@ -53,7 +53,7 @@ class Given(Candidates):
     def file(self, candidate: Candidate) -> Path:
         return Path("shipped")
 
-    def validated(self, candidate: Candidate, floor: int | None = None) -> Accuracy | None:
+    def validated(self, candidate: Candidate, bound: Bound | None = None) -> Accuracy | None:
         return self.mildest
 
 

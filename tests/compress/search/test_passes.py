@@ -13,8 +13,9 @@ from torch import nn
 
 from hqp.compress.ranking.collect import Sensitivities
 from hqp.compress.search import passes
+from hqp.compress.search.bound import Bound
 from hqp.ledger import Ledger
-from hqp.records import Samples
+from hqp.records import Accuracy, Samples
 
 SIZE, COUNT = 4, 80
 
@@ -36,6 +37,10 @@ def wrong() -> nn.Module:
     return model.eval()
 
 
+def all_right() -> Accuracy:
+    return Accuracy.of(job([]).selection, np.tile(np.array([1.0, 0.0], np.float32), (COUNT, 1)))
+
+
 def test_a_whole_pass_has_an_accuracy_and_is_entered_whole() -> None:
     ledger, seen = Ledger(), list[int]()
     validation = passes.validation(job(seen), wrong(), None, ledger)
@@ -46,9 +51,21 @@ def test_a_whole_pass_has_an_accuracy_and_is_entered_whole() -> None:
 
 def test_a_pass_that_is_stopped_has_none_and_is_entered_as_far_as_it_came() -> None:
     ledger, seen = Ledger(), list[int]()
-    assert passes.validation(job(seen), wrong(), 60, ledger) == passes.Validation(None)
+    bound = Bound(all_right(), 25.0, None)
+    assert passes.validation(job(seen), wrong(), bound, ledger) == passes.Validation(None)
     (cost,) = ledger.costs
     assert (cost.images, cost.passes) == (32, 1) and seen == [32], "a batch of 32 wrong ones leaves 48 of 80"
+
+
+def test_a_pass_that_is_clear_early_has_the_accuracy_so_far() -> None:
+    ledger, seen = Ledger(), list[int]()
+    # Of the trained network that is wrong everywhere too, nothing can be lost.
+    trained = passes.validation(job([]), wrong(), None, Ledger()).accuracy
+    assert trained is not None
+    bound = Bound(trained, 60.0, 0.9, looks=(0.5,))
+    found = passes.validation(job(seen), wrong(), bound, ledger).accuracy
+    assert found is not None and bound.holds(found)
+    assert (found.total, found.correct, sum(seen)) == (64, 0, 64), "half of 80 lie within two batches of 32"
 
 
 def test_sensitivities_are_read_back_as_they_were_written(tmp_path: Path) -> None:
