@@ -40,10 +40,12 @@ def artifact(context: Context, asked: Resolved) -> Artifact:
     key = _key(context, found, data)
 
     def build(folder: Path) -> None:
-        require_engine()
-        from hqp.compress import pipeline, plan
+        # Importing torch is the first thing that takes seconds.
+        with context.progress.track("torch and the trained model", 0):
+            require_engine()
+            from hqp.compress import pipeline, plan
 
-        job = job_of(context, found, asked.recipe, data)
+            job = job_of(context, found, asked.recipe, data)
         # Before the images are looked at: a run that is killed after that has used them, too.
         use = _noted(context, asked.recipe, key)
         with context.progress.whole(plan.expected(job)) as begin:

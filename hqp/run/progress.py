@@ -17,11 +17,16 @@ from hqp.run.remaining import Remaining, rounded
 
 # A step that takes less is not worth a line in a log.
 SHORTEST_LOGGED_S = 1.0
+# One that goes on says in a log how far it is after so long, and again whenever it has taken twice that: few lines.
+FIRST_SAID_S = 20.0
 PERCENT = 100
 
 
 class LeftColumn(ProgressColumn):
-    """How long a task will still take: of the whole by what its stages were expected to be, else by its own speed."""
+    """How long a task will still take: of the whole by what its stages were expected to be, else by its own speed.
+
+    Of a step that does not know how much it is, how long it has taken.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,6 +35,8 @@ class LeftColumn(ProgressColumn):
     def render(self, task: Task) -> RenderableType:
         """The cell of a task."""
         remaining = task.fields.get("remaining")
+        if remaining is None and task.total is None:
+            return Text(f"{task.elapsed or 0:.0f} s so far", style="progress.elapsed")
         if remaining is None:
             return self._by_speed(task)
         seconds = remaining.seconds
@@ -110,9 +117,9 @@ class Progress:
 
     @contextmanager
     def _bar(self, step: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar on a terminal, elsewhere nothing."""
+        """A bar on a terminal, in a log a line now and then."""
         if not self.console.is_terminal:
-            yield lambda units: None
+            yield self._log(step, total)
             return
         with nullcontext(self._bars) if self._bars else self._live() as bars:
             task = bars.add_task(f"  {step}", total=total or None)
@@ -120,3 +127,19 @@ class Progress:
                 yield lambda units: bars.advance(task, units)
             finally:
                 bars.remove_task(task)
+
+    def _log(self, step: str, total: int) -> Callable[[int], None]:
+        """What a step of ``total`` units calls with those done, and that says how far it is where it takes long."""
+        start, said_s, done = time.perf_counter(), FIRST_SAID_S / 2, 0
+
+        def advance(units: int) -> None:
+            nonlocal said_s, done
+            done += units
+            seconds = time.perf_counter() - start
+            if seconds < 2 * said_s or not 0 < done < total:
+                return
+            said_s = seconds
+            left = seconds * (total - done) / done
+            self.say(f"{step}: {done / total:.0%}; about {rounded(left)} of it left")
+
+        return advance

@@ -56,3 +56,28 @@ def test_a_terminal_shows_the_whole_and_its_step(log: io.StringIO) -> None:
     assert "25/100" in text
     assert "validation" in text
     assert " left" in text
+
+
+def test_a_long_step_says_in_a_log_how_far_it_is_each_time_it_has_taken_twice_as_long(
+    log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = [0.0]
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: seconds[0])
+    shown = Progress(Console(file=log, width=100))
+    with shown.track("validation", 10) as advance:
+        for now in (10, 20, 30, 40, 50, 60, 70, 80, 90, 100):
+            seconds[0] = now
+            advance(1)
+    assert log.getvalue().splitlines() == [
+        "validation: 20%; about 80 s of it left",
+        "validation: 40%; about 60 s of it left",
+        "validation: 80%; about 20 s of it left",
+        "validation: 100 s",
+    ]
+
+
+def test_a_step_of_unknown_length_says_on_a_terminal_how_long_it_has_taken(log: io.StringIO) -> None:
+    shown = Progress(Console(file=log, width=100, force_terminal=True))
+    with shown.track("export", 0):
+        pass
+    assert "0 s so far" in log.getvalue()
