@@ -30,12 +30,21 @@ class Folder:
 
     def load(self, split: str, root: Path | None = None, reading: Reading = DEFAULT_READING) -> Samples:
         """One split of the folder."""
+        parts = _folders.standard(self.require_there(root))
+        return _folders.samples(f"image_folder:{self.path}", parts, split, reading, self.own)
+
+    def require_there(self, root: Path | None = None) -> Path:
+        """Where the folder is, here or below the data root.
+
+        Raises:
+            HqpError: there is none.
+        """
         places = [Path(self.path), *([root / self.path] if root else [])]
         place = next((place for place in places if place.is_dir()), None)
         if place is None:
-            raise HqpError(f"there is no folder {self.path}", "PATH/train/CLASS/*.jpg and PATH/val/CLASS/*.jpg",
-                           "--dataset image_folder:PATH")  # fmt: skip
-        return _folders.samples(f"image_folder:{self.path}", _folders.standard(place), split, reading, self.own)
+            right = "PATH/train/CLASS/*.jpg and PATH/val/CLASS/*.jpg"
+            raise HqpError(f"there is no folder {self.path}", right, "--dataset image_folder:PATH")
+        return place
 
 
 def bind(argument: str) -> Folder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hqp.records import (
     Recipe,
     Targets,
 )
+from hqp.run.context import data_root
 from hqp.run.inputs import checkpoints
 from hqp.run.plugins import Plugins
 from hqp.suite import NUMBERS, Model
@@ -92,6 +94,8 @@ def resolve(request: Request, plugins: Plugins) -> Resolved:
     runtime = plugins.runtime(plugins.device(plugins.judge(request.device)))
     recipe = _in_precision_of(device, asked, request)
     _require_numbers(request)
+    if hasattr(dataset, "require_there"):
+        dataset.require_there(data_root())
     _require_weights(request)
     return Resolved(request, model, dataset, device, runtime, recipe, criteria)
 
@@ -162,7 +166,13 @@ def _require_numbers(request: Request) -> None:
 
 def _require_weights(request: Request) -> None:
     model = request.model
-    if not model.pretrained and not request.weights.is_file():
+    if model.pretrained or request.weights.is_file():
+        return
+    wrong = f"there are no weights for {model.name} at {request.weights}"
+    if model.file is None:
         train = command("hqp", "train", model.source, "--dataset", request.dataset)
-        wrong = f"there are no weights for {model.name} at {request.weights}"
         raise HqpError(wrong, "--weights FILE, or --pretrained", train)
+    beside = [file.name for file in model.file.parent.glob("*") if file.is_file()]
+    near = get_close_matches(model.file.name, beside, n=1)
+    right = f"did you mean {model.file.with_name(near[0])}?" if near else "the path of a weight file that is there"
+    raise HqpError(wrong, right)

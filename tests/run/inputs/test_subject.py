@@ -210,7 +210,15 @@ def test_a_model_that_is_right_by_chance_is_warned_of(repository: Path, capsys: 
         (("net.py:named", "--weights", "two.pt"), "the model returns a dict (logits); one tensor of logits"),
         (("net.py:pair", "--weights", "two.pt"), "forward of the model needs 2 inputs (x, y); one batch of images"),
         (("net.py:build",), "there are no weights for net.py:build at fixtures"),
-        (("net.py:build", "--weights", "absent.pt"), "there are no weights for net.py:build at absent.pt"),
+        (
+            ("net.py:build", "--weights", "absent.pt"),
+            "there are no weights for net.py:build at absent.pt; the path of a weight file that is there\n",
+        ),
+        (
+            ("net.py:build", "--weights", "tow.pt"),
+            "there are no weights for net.py:build at tow.pt; did you mean two.pt?\n",
+        ),
+        (("net.py:build", "--dataset", "image_folder:photoz"), "there is no folder photoz; PATH/train/CLASS/*.jpg and"),
         (("net.py:build", "--weights", "two.pt", "--pretrained"), "is to have weights of a file and pretrained ones"),
         (
             ("net.py:build", "--pretrained"),
