@@ -41,7 +41,8 @@ def _refuse_to_be_a_script() -> None:
     while frame.f_back is not None and frame.f_globals.get("__name__") == __name__:
         frame = frame.f_back
     file = frame.f_globals.get("__file__")
-    if frame.f_globals.get("__name__") != "__main__" or file is None:
+    # What is typed at a prompt or piped to Python is no file.
+    if frame.f_globals.get("__name__") != "__main__" or file is None or not Path(file).is_file():
         return
     text = Path(file).read_text(encoding="utf-8", errors="replace")
     if DECLARES.search(text) and "__main__" not in text:

@@ -191,9 +191,6 @@ def test_doctor_tells_each_command_once_on_a_line_of_its_own(capsys: Captured, m
     )
 
 
-# --- doctor and fixtures ------------------------------------------------------------------------------------------
-
-
 def test_doctor_works_without_torch_and_without_any_runtime(tmp_path: Path) -> None:
     hidden = ("torch", "torchvision", "openvino", "onnxruntime")
     done = run(tmp_path, "doctor", "--json", hide=hidden)
@@ -208,23 +205,6 @@ def test_doctor_works_without_torch_and_without_any_runtime(tmp_path: Path) -> N
         assert not found[kind, name]["usable"]
         assert found[kind, name]["fix"] == f"pip install 'hqp[{extra}]'"
     assert found["dataset", "signs"]["usable"]
-
-
-def test_doctor_knows_every_plugin_and_what_is_usable() -> None:
-    found = {(one.kind, one.name): one for one in doctor.doctor()}
-    for kind in doctor.PLUGINS:
-        assert {name for word, name in found if word == catalog.singular(kind)} == set(catalog.names(kind))
-    assert all(one.usable or one.fix for one in found.values())
-    assert found["package", "numpy"].state
-
-
-def test_doctor_says_where_data_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HQP_DATA", str(tmp_path))
-    assert doctor._data() == doctor.Finding("data", "HQP_DATA", True, str(tmp_path))
-    monkeypatch.setenv("HQP_DATA", str(tmp_path / "gone"))
-    assert doctor._data().state == f"{tmp_path / 'gone'} is no directory"
-    monkeypatch.delenv("HQP_DATA")
-    assert not doctor._data().usable
 
 
 def test_a_checkpoint_of_the_working_directory_comes_before_the_embedded_one(
