@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,11 +51,13 @@ class Job:
     # The device and its environment.
     device: str
     # In the runtime that a file is made for: its accuracy on ``selection`` and on ``test``, its logits for the first so
-    # many images of ``calibration``, and its median latency.
+    # many images of ``calibration``, and the median latencies of several that are timed in turn; ``is_timed`` says
+    # whether that can be had, since the device is at hand.
     evaluate: Callable[[Path], Judged]
     test: Callable[[Path], Judged]
     outputs: Callable[[Path, int], npt.NDArray[np.float32]]
-    latency_ms: Callable[[Path], float]
+    latencies_ms: Callable[[Sequence[Path]], list[float]]
+    is_timed: bool
     store: Store
     track: Track
     # Shows the user a line.
@@ -67,6 +69,11 @@ class Job:
     def filters(self) -> int:
         """How many filters the trained model has, those of its output layer left out: the denominator of θ."""
         return sum(groups.filters(self.model, self.example).values())
+
+    def latency_ms(self, file: Path) -> float:
+        """The median latency of a file on the device."""
+        (latency_ms,) = self.latencies_ms([file])
+        return latency_ms
 
     @property
     def example(self) -> Tensor:

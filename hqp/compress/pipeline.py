@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import sqrt
 
-from hqp.compress.channels import groups
 from hqp.compress.job import Job
 from hqp.compress.ranking import collect, steps
-from hqp.compress.search import bound, channel_time, targets
+from hqp.compress.search import bound, objective, order, targets
 from hqp.compress.search.bound import LOOKS, Bound
 from hqp.compress.search.candidate import TRAINED, Candidate
 from hqp.compress.search.candidates import Candidates
 from hqp.compress.search.certify import certify
 from hqp.compress.search.draft import Draft
 from hqp.compress.search.explain import explain
+from hqp.compress.search.objective import Found
 from hqp.compress.search.qat_cost import estimate_training
 from hqp.compress.search.rounds import deepen
 from hqp.compress.search.settling import settle
@@ -95,51 +95,55 @@ def find_sensitivity(draft: Draft) -> None:
 
 
 def prune_under_bound(draft: Draft) -> None:
-    """Algorithm 1 along each ranking of the recipe; the one that removes most filters is kept."""
+    """Algorithm 1 along each ranking of the recipe; what is best by its objective is kept."""
     candidates, job = draft.candidates, draft.job
     pruning = job.recipe.pruning
     if pruning is None:
         return
     # A network that cannot be pruned at all is told so before it is asked for more images.
-    found = candidates.groups
+    estimate = objective.estimate(candidates)
     # In PyTorch, as the candidates of the search: in the runtime an image or two may be judged otherwise.
     trained = candidates.validated(TRAINED)
     if trained is None:
         raise HqpError("the dense model was not judged to its end")
     draft.bound = Bound(trained, job.delta_max_pp, pruning.confidence, LOOKS)
     statistics = collected(candidates)
-    most_removed = -1
+    found: list[Found] = []
     for ranking in pruning.rankings:
         by_step = along(candidates, pruning, ranking, statistics)
-        accepted = _accepted(draft, by_step, pruning)
-        removed = groups.filters_removed(found, by_step[accepted].removal)
-        # Of rankings that remove equally many the first is kept.
-        if removed > most_removed:
-            most_removed = removed
-            draft.ranking, draft.by_step, draft.accepted = ranking, by_step, accepted
+        least = objective.first_better(by_step, estimate, _best_so_far(found, estimate))
+        found.append(Found(ranking, by_step, _accepted(draft, by_step, pruning, least)))
+    draft.compared = objective.compared(candidates, found)
+    chosen = objective.best(found, draft.compared)
+    draft.ranking, draft.by_step, draft.accepted = chosen.ranking, chosen.by_step, chosen.accepted
 
 
-def _accepted(draft: Draft, by_step: list[Candidate], pruning: Pruning) -> int:
-    """After how many steps the bound still holds, or 0 where another ranking goes as far already."""
+def _best_so_far(found: list[Found], estimate: objective.Value) -> Candidate | None:
+    """Of what rankings found before, the candidate that is estimated best."""
+    reaching = [one.candidate for one in found if one.accepted]
+    return min(reaching, key=estimate, default=None)
+
+
+def _accepted(draft: Draft, by_step: list[Candidate], pruning: Pruning, least: int) -> int:
+    """After how many steps the bound still holds, or 0 where another ranking's candidate is better already."""
 
     def holds(step: int) -> bool:
         return draft.holds(by_step[step])
 
-    return bound.search(holds, len(by_step) - 1, pruning.search, beat=draft.accepted)
+    return bound.search(holds, len(by_step) - 1, pruning.search, least)
 
 
 def collected(candidates: Candidates) -> Statistics:
     """What the criteria of the recipe score the trained model by."""
     job = candidates.job
     measured = candidates.sensitivities(TRAINED) if "sensitivity" in job.needs else None
-    return collect.collect(job.model, job.example, measured, channel_time.channel_us(candidates))
+    return collect.collect(job.model, measured)
 
 
 def along(candidates: Candidates, pruning: Pruning, ranking: Ranking, statistics: Statistics) -> list[Candidate]:
     """The candidates after 0, 1, 2, ... pruning steps along a ranking."""
     job, found = candidates.job, candidates.groups
-    scores = {group.name: job.scores[ranking](group, statistics) for group in found}
-    ranked = steps.ranked(found, scores)
+    ranked = order.ranked(candidates, ranking, statistics)
     step_filters = max(1, round(pruning.step_fraction * job.filters))
     removals = steps.steps(found, ranked, step_filters, job.policy.channel_multiple)
     return [candidates.without(removal) for removal in ({}, *removals)]

@@ -2,14 +2,14 @@
 
 A file defines
 
-* ``needs``: what beyond the weights must be measured: ``()`` or ``("sensitivity",)``; the option ``per="us"`` of a
-  ranking also has microseconds measured on the device;
+* ``needs``: what beyond the weights must be measured: ``()`` or ``("sensitivity",)``;
 * ``score(group: Group, statistics: Statistics, **options) -> ndarray``: one number per channel of a dependency group,
   float64 of shape (group.channels,); the lowest is pruned first. Options are keyword-only.
 
 All criteria here score a channel by the mean over the filters that go with it, the loss per filter removed, so that the
-criterion alone differs between methods and groups of different size can be ranked in one list; where an option says
-``per="mac"``, by the loss per multiply-add saved, and by ``per="us"`` per microsecond.
+criterion alone differs between methods and groups of different size can be ranked in one list. A ranking with the
+option ``per="mac"`` or ``per="us"`` wants the whole loss of a channel instead: the engine ranks by it over the
+multiply-adds, or the microseconds on the device, that go with the channel, of what is left by then.
 """
 
 from __future__ import annotations
@@ -20,19 +20,16 @@ import numpy as np
 import numpy.typing as npt
 
 from hqp.errors import UnknownName
-from hqp.records import Group, Statistics
+from hqp.records import SAVED, Group
 
-PER = ("filter", "layer", "mac", "us")
+PER = ("filter", "layer", *SAVED)
 
 
-def sensitivity_of(
-    group: Group, values: Mapping[str, npt.NDArray[np.float64]], statistics: Statistics, per: str
-) -> npt.NDArray[np.float64]:
+def sensitivity_of(group: Group, values: Mapping[str, npt.NDArray[np.float64]], per: str) -> npt.NDArray[np.float64]:
     """The sensitivity of each channel of a group, shape (group.channels,), from that of its filters, ``values``.
 
     ``filter``: the mean over its filters. ``layer``: the same, each filter's divided by the mean of its layer, so that
-    layers of different scale compare. ``mac``: their sum over the multiply-adds that go with the channel; ``us``: over
-    the microseconds.
+    layers of different scale compare. ``mac`` and ``us``: their sum, all that is lost with the channel.
 
     Raises:
         UnknownName: ``per`` is none of these.
@@ -42,13 +39,7 @@ def sensitivity_of(
     if per == "layer":
         return mean_over(group, {name: scaled(one) for name, one in values.items()})
     mean = mean_over(group, values)
-    if per == "filter":
-        return mean
-    channels = range(group.channels)
-    total = mean * [group.filters(one) for one in channels]
-    if per == "us":
-        return total / statistics.channel_us[group.name]
-    return total / [max(1.0, statistics.macs(group, one)) for one in channels]
+    return mean if per == "filter" else mean * [group.filters(channel) for channel in range(group.channels)]
 
 
 def scaled(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -15,5 +15,5 @@ needs = ("sensitivity",)
 
 
 def score(group: Group, statistics: Statistics, *, per: str = "filter") -> npt.NDArray[np.float64]:
-    """S of each channel, shape (group.channels,), per ``filter``, ``layer`` or ``mac`` as ``sensitivity_of`` says."""
-    return sensitivity_of(group, statistics.fisher, statistics, per)
+    """S of each channel, shape (group.channels,), ``per`` what ``sensitivity_of`` says."""
+    return sensitivity_of(group, statistics.fisher, per)

@@ -16,5 +16,5 @@ needs = ("sensitivity",)
 
 
 def score(group: Group, statistics: Statistics, *, per: str = "filter") -> npt.NDArray[np.float64]:
-    """That product of each channel, shape (group.channels,), per ``filter``, ``layer`` or ``mac``."""
-    return sensitivity_of(group, statistics.fisher_obd, statistics, per)
+    """That product of each channel, shape (group.channels,), ``per`` what ``sensitivity_of`` says."""
+    return sensitivity_of(group, statistics.fisher_obd, per)

@@ -10,4 +10,5 @@ recipe = Recipe(
         rounds=Rounds(share=0.05, retry=0.02, fine_tuning=FineTuning(epochs=2, learning_rate=0.1)),
     ),
     quantization=Quantization(),
+    objective="sparsity",
 )

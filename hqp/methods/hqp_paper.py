@@ -8,4 +8,5 @@ from hqp.records import Pruning, Quantization, Ranking, Recipe
 recipe = Recipe(
     pruning=Pruning(rankings=(Ranking("fisher"),), search="linear", confidence=None),
     quantization=Quantization(calibrations=("kl",)),
+    objective="sparsity",
 )

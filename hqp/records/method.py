@@ -13,6 +13,11 @@ Precision = Literal["fp32", "fp16", "bf16", "int8"]
 LayerPrecision = Literal["float", "int8"]
 # In what a file computes where it is not quantised.
 Floats = Literal["fp32", "fp16", "bf16"]
+# What the best of several candidates has least of, of θ most; named as the targets are.
+Objective = Literal["latency_ms", "bytes", "macs", "sparsity"]
+# What the removal of a channel saves, against which its loss may be weighed: multiply-adds, or microseconds.
+Saved = Literal["mac", "us"]
+SAVED: tuple[Saved, ...] = ("mac", "us")
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,12 @@ class Ranking:
     def __init__(self, criterion: str, options: tuple[tuple[str, Option], ...] = (), **named: Option) -> None:
         object.__setattr__(self, "criterion", criterion)
         object.__setattr__(self, "options", tuple(tuple(pair) for pair in options) + tuple(sorted(named.items())))
+
+    @property
+    def saves(self) -> Saved | None:
+        """What a channel's loss is weighed against: the option ``per``, where it names what removal saves."""
+        per = dict(self.options).get("per")
+        return next((saved for saved in SAVED if saved == per), None)
 
     def __str__(self) -> str:
         options = ", ".join(f"{key}={value}" for key, value in self.options)
@@ -90,10 +101,10 @@ class Rounds:
 class Pruning:
     """How channels are removed under the bound.
 
-    Of several ``rankings`` each is run and the one that removes most is kept. ``step_fraction`` is δ, the share of all
-    filters removed between two checks of the bound. ``search`` walks the ranked list: ``linear`` is Algorithm 1;
-    ``galloping`` doubles the step until the bound breaks, then bisects; ``none`` leaves all to ``rounds``, which go on
-    where it ended. The bound is judged by the upper limit of the drop, the end of its two-sided interval at
+    Of several ``rankings`` each is run and the one is kept that is best by the recipe's objective. ``step_fraction`` is
+    δ, the share of all filters removed between two checks of the bound. ``search`` walks the ranked list: ``linear`` is
+    Algorithm 1; ``galloping`` doubles the step until the bound breaks, then bisects; ``none`` leaves all to ``rounds``,
+    which go on where it ended. The bound is judged by the upper limit of the drop, the end of its two-sided interval at
     ``confidence``; where that is ``None`` by the drop itself, as the paper does.
 
     The default is one-sided 99.9%: what is picked for being deep flatters, and 5,000 images leave ±0.25 points, so that
@@ -131,7 +142,9 @@ class Quantization:
 class Recipe:
     """What a method does to a model: what is pruned by which criterion, what is quantised, what is verified.
 
-    ``precision`` is the type of all that is shipped where nothing is quantised.
+    ``precision`` is the type of all that is shipped where nothing is quantised. ``objective`` tells which of several
+    candidates within the bound is best: the one whose file measures fastest on the device, or is smallest, or has the
+    fewest multiply-adds, or the most filters removed.
     ``give_back``: where the exported file breaks the bound that pruning kept, steps are given back until it holds.
     ``alpha``: the file is certified on ``test``, with that chance at most of a drop above Δmax. ``instead_of`` is the
     precision that the method asks for, where the device lacks it.
@@ -140,6 +153,7 @@ class Recipe:
     pruning: Pruning | None = None
     quantization: Quantization | None = None
     precision: Floats = "fp32"
+    objective: Objective = "latency_ms"
     give_back: bool = False
     alpha: float | None = None
     instead_of: Precision | None = None

@@ -45,20 +45,10 @@ class Statistics:
     """What criteria score by, each by layer name.
 
     ``weights`` are (C, d) and ``gammas``, the batch-norm scales, (C,); so are the measured sensitivities ``fisher`` and
-    ``fisher_obd``. ``filter_macs`` and ``input_macs`` are the multiply-adds of an image that one filter of the layer
-    takes, and one of its inputs. ``channel_us`` are measured microseconds of an image that go with one channel of a
-    group, by group.
+    ``fisher_obd``.
     """
 
     weights: Mapping[str, npt.NDArray[np.float64]]
     gammas: Mapping[str, npt.NDArray[np.float64]]
     fisher: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     fisher_obd: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
-    filter_macs: Mapping[str, float] = field(default_factory=dict)
-    input_macs: Mapping[str, float] = field(default_factory=dict)
-    channel_us: Mapping[str, float] = field(default_factory=dict)
-
-    def macs(self, group: Group, channel: int) -> float:
-        """The multiply-adds of an image that go with one channel of a group, as long as nothing else is gone."""
-        macs = {"filter": self.filter_macs, "input": self.input_macs}
-        return sum(macs[one.role][one.layer] * len(one.channels[channel]) for one in group.members if one.role in macs)

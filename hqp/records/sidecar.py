@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from hqp.records.artifact import Calibrated, Certificate, Cost, Exported, Recovered
 from hqp.records.canonical import Digest
 from hqp.records.data import Accuracy
-from hqp.records.method import Policy, Recipe, Targets
+from hqp.records.method import Objective, Policy, Recipe, Targets
 from hqp.records.ranges import Count, Deviation, Pixels, Points, Share, Some
 from hqp.records.reading import Reading
 
@@ -89,12 +89,23 @@ class Filters:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """What the candidate that a ranking found has of what decided between several: its ``value`` of ``by``."""
+
+    ranking: str
+    sparsity: Share
+    by: Objective
+    value: float
+
+
+@dataclass(frozen=True)
 class Choices:
     """What was chosen among the possibilities that the recipe allows.
 
     ``accepted_steps`` are the pruning steps that ``selection`` accepts, ``shipped_steps`` those of the file: fewer
     where verification or the certificate gave some back, more where the certificate went beyond. A choice that did not
     arise is ``None``: the ranking of a method that prunes nothing, the calibration of one that does not quantise.
+    ``compared`` says of what several rankings found how the best was told, and is empty where there was one to take.
     """
 
     ranking: str | None
@@ -103,6 +114,7 @@ class Choices:
     recovered: Recovered | None
     calibrated: Calibrated | None
     policy: Policy | None
+    compared: tuple[Compared, ...] = ()
 
 
 @dataclass(frozen=True)

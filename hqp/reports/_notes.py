@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hqp.records import VARIANTS, Floats, Measurement
+from hqp.records import VARIANTS, Compared, Floats, Measurement
 from hqp.reports import _numbers
 from hqp.reports import _standing_in as standing_in
 from hqp.stats import independent
@@ -21,7 +21,7 @@ def made(measurement: Measurement) -> Iterator[str]:
     sidecar, choices = measurement.sidecar, measurement.sidecar.choices
     if choices.ranking:
         steps = _steps(choices.shipped_steps - choices.accepted_steps)
-        yield f"{sidecar.settings.method} ranks by {choices.ranking}{steps}"
+        yield f"{sidecar.settings.method} ranks by {choices.ranking}{steps}{_best_of(choices.compared)}"
     if choices.recovered:
         yield f"{_on(measurement)}: recovered by {VARIANTS[choices.recovered.variant]}"
     if sidecar.certificate:
@@ -80,6 +80,14 @@ def slower_than_half(measured: list[Measurement], precision: Floats) -> Iterator
 
 def _on(measurement: Measurement) -> str:
     return f"{measurement.sidecar.settings.method} on {measurement.case.device}"
+
+
+def _best_of(compared: tuple[Compared, ...]) -> str:
+    """By what the ranking was told best, and what each has of it."""
+    if not compared:
+        return ""
+    values = ", ".join(f"{one.ranking} {one.value:,.4g} at θ {one.sparsity:.1%}" for one in compared)
+    return f"; the best of {len(compared)} by {compared[0].by}: {values}"
 
 
 def _steps(beyond: int) -> str:

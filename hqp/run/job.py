@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from hqp import catalog, onnx_rules
 from hqp.errors import HqpError, NotInstalled
-from hqp.records import Accuracy, Judged, Ranking, Recipe, Samples
+from hqp.records import Accuracy, Judged, Recipe, Samples
 from hqp.run.context import Context
 from hqp.run.engine import engine_digest
 from hqp.run.inputs import expected
@@ -64,7 +65,7 @@ def job_of(context: Context, found: Subject, recipe: Recipe, named: dict[str, An
     scores, needs = {}, set()
     for ranking, criterion in criteria.items():
         scores[ranking] = functools.partial(criterion.score, **dict(ranking.options))
-        needs |= _needs(criterion, ranking)
+        needs |= set(criterion.needs)
     return Job(
         model=trained(found, len(selection.classes), context.progress.say),
         key=named,
@@ -85,7 +86,8 @@ def job_of(context: Context, found: Subject, recipe: Recipe, named: dict[str, An
         evaluate=evaluate,
         test=test,
         outputs=outputs,
-        latency_ms=functools.partial(_latency_ms, context, request.device),
+        latencies_ms=functools.partial(_latencies_ms, context, request.device),
+        is_timed=judge == request.device,
         store=context.store,
         track=context.progress.track,
         warn=context.progress.say,
@@ -103,8 +105,8 @@ def _require_for_tensorrt(file: Path) -> None:
     nvidia.require_parsed(file)
 
 
-def _latency_ms(context: Context, device: str, file: Path) -> float:
-    """The latency of a file on a device, which no stand-in can tell.
+def _latencies_ms(context: Context, device: str, files: Sequence[Path]) -> list[float]:
+    """The latencies of files on a device, which no stand-in can tell.
 
     Raises:
         HqpError: the device has a stand-in.
@@ -113,13 +115,7 @@ def _latency_ms(context: Context, device: str, file: Path) -> float:
     if judge != device:
         wrong = f"how fast a file is on {device} is asked, and {judge} stands in for it"
         raise HqpError(wrong, "a method that asks for no times, and no target in ms", "hqp bench on the device")
-    return context.latency_ms(file, device)
-
-
-def _needs(criterion: Any, ranking: Ranking) -> set[str]:
-    """What a ranking must have measured: what its criterion needs, and times where it ranks by them."""
-    by_time = {"latency"} if ("per", "us") in ranking.options else set()
-    return by_time | set(criterion.needs)
+    return context.latencies_ms(files, device)
 
 
 def data_of(context: Context, found: Subject) -> dict[str, Any]:

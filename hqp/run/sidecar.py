@@ -146,6 +146,7 @@ def _choices(draft: Draft) -> Choices:
         recovered=candidates.recovered(final),
         calibrated=draft.calibrated,
         policy=final.policy,
+        compared=draft.compared,
     )
 
 

@@ -1,8 +1,8 @@
-"""What goes with a channel of a group: its filters, and their multiply-adds."""
+"""What goes with a channel of a group: its filters."""
 
 from __future__ import annotations
 
-from hqp.records import Group, Member, Statistics
+from hqp.records import Group, Member
 
 GROUP = Group(
     "conv",
@@ -17,8 +17,3 @@ GROUP = Group(
 
 def test_filters_are_counted_and_neither_norms_nor_inputs() -> None:
     assert [GROUP.filters(channel) for channel in range(2)] == [1, 2]
-
-
-def test_multiply_adds_are_those_of_the_filters_and_of_the_inputs_behind() -> None:
-    statistics = Statistics({}, {}, filter_macs={"conv": 100.0}, input_macs={"next": 7.0})
-    assert [statistics.macs(GROUP, channel) for channel in range(2)] == [107.0, 214.0]

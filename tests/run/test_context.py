@@ -103,12 +103,12 @@ def test_outputs_of_another_shape_are_refused(tmp_path: Path, monkeypatch: pytes
 def test_a_latency_by_a_clock_that_stands_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_means(tmp_path / "a.onnx")
     context = Context(Store(tmp_path))
-    assert np.isfinite(context.latency_ms(tmp_path / "a.onnx", "cpu_onnxruntime"))
+    assert np.isfinite(context.latencies_ms([tmp_path / "a.onnx"], "cpu_onnxruntime")).all()
     monkeypatch.setattr(time, "perf_counter_ns", lambda: 5)
     with pytest.raises(
         HqpError, match=r"a\.onnx on cpu_onnxruntime: the runtime told a time of 0 ms; a time above 0 ms"
     ):
-        context.latency_ms(tmp_path / "a.onnx", "cpu_onnxruntime")
+        context.latencies_ms([tmp_path / "a.onnx"], "cpu_onnxruntime")
 
 
 class FarSession(RuntimeSession):
@@ -190,7 +190,7 @@ def test_what_a_runtime_opens_is_made_once_before_the_first_session(far: Far, tm
         with opener() as session:
             assert session.file.read_bytes() == b"enginemodel"
     again = Context(Store(tmp_path))
-    assert again.latency_ms(file, "board") == len(b"enginemodel")
+    assert again.latencies_ms([file], "board") == [len(b"enginemodel")]
     assert far.built == [file]
 
 

@@ -22,13 +22,18 @@ def ranked(groups: Sequence[Group], scores: Mapping[str, npt.NDArray[np.float64]
     Raises:
         HqpError: a group has no scores, the wrong number of them, or a NaN.
     """
-    values = [_checked(group, scores) for group in groups]
+    values = [checked(group, scores) for group in groups]
     pairs = [(group.name, channel) for group in groups for channel in range(group.channels)]
     flat = np.concatenate(values) if values else np.empty(0)
     return tuple(pairs[index] for index in np.argsort(flat, kind="stable") if flat[index] != np.inf)
 
 
-def _checked(group: Group, scores: Mapping[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+def checked(group: Group, scores: Mapping[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    """The scores of a group's channels.
+
+    Raises:
+        HqpError: there are none, the wrong number of them, or a NaN.
+    """
     if group.name not in scores:
         raise HqpError(f"group '{group.name}' has no scores", "one score per channel of every group")
     values = np.asarray(scores[group.name], dtype=np.float64)

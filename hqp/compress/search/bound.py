@@ -147,7 +147,9 @@ def _least_images(delta_max_pp: float, confidence: float) -> int:
     return math.ceil((middle + root) / (2 * limit) - HALF_AN_IMAGE)
 
 
-def search(holds: Callable[[int], bool], steps: int, how: Literal["linear", "galloping", "none"], beat: int = 0) -> int:
+def search(
+    holds: Callable[[int], bool], steps: int, how: Literal["linear", "galloping", "none"], least: int = 0
+) -> int:
     """The number of pruning steps to accept: 0, or one for which ``holds`` was seen to be true.
 
     ``holds(step)`` tells whether the bound holds after that many steps; the dense model holds, so 0 is never asked.
@@ -155,12 +157,12 @@ def search(holds: Callable[[int], bool], steps: int, how: Literal["linear", "gal
     ``galloping`` starts at ``FIRST_PROBE``, doubles until a rejection, then bisects between the last accepted and the
     first rejected step: at most 2 log2(steps) + 2 calls. Where ``holds`` is monotone, both give the same number.
 
-    ``beat`` is what another search already accepted: galloping first asks for one step more, and where that does not
-    hold answers 0, since this search would only lose.
+    ``least`` is the first step that would be better than what another search accepted, or 0: galloping first asks for
+    it, and where it does not hold, or is not among the steps, answers 0, since this search would only lose.
     """
     if how == "none":
         return 0
-    return _linear(holds, steps) if how == "linear" else _galloping(holds, steps, beat)
+    return _linear(holds, steps) if how == "linear" else _galloping(holds, steps, least)
 
 
 def _linear(holds: Callable[[int], bool], steps: int) -> int:
@@ -170,14 +172,12 @@ def _linear(holds: Callable[[int], bool], steps: int) -> int:
     return max(steps, 0)
 
 
-def _galloping(holds: Callable[[int], bool], steps: int, beat: int) -> int:
+def _galloping(holds: Callable[[int], bool], steps: int, least: int) -> int:
     accepted, probe = 0, FIRST_PROBE
-    if beat:
-        # Only a step beyond what another search accepted is worth a pass.
-        better = beat + 1
-        if better > steps or not holds(better):
+    if least:
+        if least > steps or not holds(least):
             return 0
-        accepted, probe = better, 2 * better
+        accepted, probe = least, 2 * least
     while accepted < steps:
         probe = min(probe, steps)
         if not holds(probe):

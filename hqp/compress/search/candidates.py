@@ -9,7 +9,7 @@ last is kept, is not entered again.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ from hqp.compress.search.passes import Validation
 from hqp.compress.search.recovery import Whole
 from hqp.ledger import Ledger
 from hqp.records import Accuracy, Calibrated, Group, Judged, Recovered, Recovery, digest_of
-from hqp.store import STATES, Entry
+from hqp.store import STATES, Entry, sha256_of
 
 Record = TypeVar("Record")
 
@@ -52,6 +52,13 @@ class Channels:
     found: tuple[Group, ...] = ()
     groups: tuple[Group, ...] = ()
     held: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """The latencies of several files, in ms."""
+
+    ms: tuple[float, ...]
 
 
 class Candidates:
@@ -251,6 +258,18 @@ class Candidates:
         if candidate.quantised is None:
             return None
         return self.job.store.read(self.file(candidate).with_name(int8.CHOICE), Calibrated)
+
+    def latencies_ms(self, candidates: Sequence[Candidate]) -> tuple[float, ...]:
+        """The latencies of the candidates' files on the device, timed in turn, once."""
+        files = [self.file(candidate) for candidate in candidates]
+
+        def timed(ledger: Ledger) -> Latencies:
+            with ledger.step("latency") as tally:
+                tally.passes = len(files)
+                return Latencies(tuple(self.job.latencies_ms(files)))
+
+        key = {"files": [sha256_of(file) for file in files], "device": self.job.device}
+        return self.record("timed", key, Latencies, timed).ms
 
     # --- accuracies -----------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from hqp.compress.job import Job
 from hqp.compress.search.bound import Bound, Drop
 from hqp.compress.search.candidate import Candidate
 from hqp.compress.search.candidates import Candidates
-from hqp.records import Accuracy, Calibrated, Certificate, Cost, Judge, Ranking, Tried
+from hqp.records import Accuracy, Calibrated, Certificate, Compared, Cost, Judge, Ranking, Tried
 
 
 @dataclass
@@ -22,6 +22,8 @@ class Draft:
     by_step: list[Candidate] = field(default_factory=list)
     # Along which ranking they lie, and what they must keep, both judged in PyTorch.
     ranking: Ranking | None = None
+    # Of several rankings, what the best was told by.
+    compared: tuple[Compared, ...] = ()
     bound: Bound | None = None
     # How many steps the bound accepts in PyTorch, and how many are shipped.
     accepted: int = 0

@@ -5,16 +5,14 @@ Each round stands on the candidate that the last one left: it ranks anew, remove
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hqp.compress.channels import groups
 from hqp.compress.ranking import collect, steps
 from hqp.compress.ranking.collect import Sensitivities
-from hqp.compress.search import channel_time
+from hqp.compress.search import order
 from hqp.compress.search.candidate import Candidate, Tuning
 from hqp.compress.search.candidates import Candidates
 from hqp.compress.search.draft import Draft
-from hqp.records import Ranking, Rounds, Statistics
+from hqp.records import Rounds, Statistics
 
 
 def deepen(draft: Draft) -> None:
@@ -54,7 +52,7 @@ def _next(draft: Draft, rounds: Rounds, share: float) -> Candidate | None:
     """The candidate after the next round, by a ranking of the channels that are left."""
     job, candidates, before = draft.job, draft.candidates, draft.by_step[-1]
     assert draft.ranking is not None
-    ranked = _ranked(candidates, before, draft.ranking)
+    ranked = order.ranked(candidates, draft.ranking, _statistics(candidates, before), before.removal)
     filters = max(1, round(share * job.filters))
     removals = steps.steps(candidates.groups, ranked, filters, job.policy.channel_multiple, before.removal)
     if not removals:
@@ -63,22 +61,10 @@ def _next(draft: Draft, rounds: Rounds, share: float) -> Candidate | None:
     return candidates.without(removals[0], Tuning(before.in_fp32, rounds.fine_tuning))
 
 
-def _ranked(candidates: Candidates, before: Candidate, ranking: Ranking) -> tuple[tuple[str, int], ...]:
-    """All channels, (group, channel), in ascending score of what is left of the candidate before."""
-    statistics = _statistics(candidates, before)
-    scores = {group.name: candidates.job.scores[ranking](group, statistics) for group in candidates.groups}
-    return steps.ranked(candidates.groups, scores)
-
-
 def _statistics(candidates: Candidates, before: Candidate) -> Statistics:
-    """What the criteria score a candidate by: in the trained model's shape, but multiply-adds are of what is left."""
-    job = candidates.job
-    measured = _sensitivities(candidates, before) if "sensitivity" in job.needs else None
-    # Groups name the channels of the trained model, so that is the shape in which scores are wanted.
-    grown = candidates.grown(before)
-    whole = collect.collect(grown, job.example, measured, channel_time.channel_us(candidates))
-    left = collect.collect(candidates.module(before), job.example)
-    return replace(whole, filter_macs=left.filter_macs, input_macs=left.input_macs)
+    """What the criteria score a candidate by, in the trained model's shape: groups name the channels of that."""
+    measured = _sensitivities(candidates, before) if "sensitivity" in candidates.job.needs else None
+    return collect.collect(candidates.grown(before), measured)
 
 
 def _sensitivities(candidates: Candidates, before: Candidate) -> Sensitivities:

@@ -85,7 +85,7 @@ def _pruned(
 ) -> tuple[nn.Module, int]:
     """The network without a tenth of its filters, the layers behind refitted, and how many are gone."""
     measured = sensitivities(network, [(images, torch.arange(len(images)))])
-    collected = collect.collect(network, images[:1], measured)
+    collected = collect.collect(network, measured)
     scores = {group.name: score(group, collected) for group in found}
     ranking = steps.ranked(found, scores)
     removals = steps.steps(found, ranking, ceil(LEAST_REMOVED * filters))

@@ -1,7 +1,8 @@
 """What the engine costs, as ratios, each pair side by side in one run: `nox -s perf`.
 
-The sensitivity pass beside one ordinary forward and backward pass, in time and in peak memory; of every suite that was
-run here, θ of hqp beside that of the other criteria, and its cost beside that of quantisation-aware training.
+The sensitivity pass beside one ordinary forward and backward pass, in time and in peak memory; how well the latency of
+pruned networks is foretold; of every suite that was run here, θ of hqp beside that of the other criteria, and its cost
+beside that of quantisation-aware training.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from hqp import catalog, documents, transport
 from hqp.measure import environment
 from hqp.probes import peak_memory
 from hqp.records import Measurement, Results
-from hqp.run.studies import ablation
+from hqp.run.studies import ablation, latency
 
 # Model, input size, batch, and the most that the two ratios may be.
 CASES = (
@@ -102,7 +103,11 @@ def main(words: Sequence[str]) -> int:
         return 0
     if words[:1] == ["ablation"]:
         return ablation.main(*words[1:])
+    if words[:1] == ["latency"]:
+        return latency.main(*words[1:])
     _print_sensitivity()
+    print()
+    latency.main()
     print()
     _print_pruning()
     return 0

@@ -1,0 +1,95 @@
+"""Of what several rankings find within the bound, the candidate that is best by what the recipe is after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from hqp.compress.channels import groups
+from hqp.compress.exporting import count
+from hqp.compress.ranking import greedy, work
+from hqp.compress.search.candidate import Candidate
+from hqp.compress.search.candidates import Candidates
+from hqp.records import Compared, Objective, Ranking
+
+# What a candidate has of something that is to be small.
+Value = Callable[[Candidate], float]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the search along a ranking found: its candidates, and how many steps of it the bound accepts."""
+
+    ranking: Ranking
+    by_step: list[Candidate]
+    accepted: int
+
+    @property
+    def candidate(self) -> Candidate:
+        """The candidate that the bound accepts."""
+        return self.by_step[self.accepted]
+
+
+def estimate(candidates: Candidates) -> Value:
+    """What can be told of a candidate before it is made: the fewer of it, the better; along a ranking it falls.
+
+    Those are the multiply-adds where time is the aim, the filters where θ is, and the weights where bytes are.
+    """
+    job, found = candidates.job, candidates.groups
+    if job.recipe.objective == "sparsity":
+        return lambda candidate: -groups.filters_removed(found, candidate.removal)
+    measure = work.weights if job.recipe.objective == "bytes" else work.work
+    costs = measure(job.model, job.example)
+    sizes = costs.sizes
+    return lambda candidate: greedy.taken(costs, greedy.Remaining(found, sizes, candidate.removal).left)
+
+
+def first_better(by_step: Sequence[Candidate], value: Value, best: Candidate | None) -> int:
+    """The first step whose candidate is estimated better than another ranking's; 0 where there is none to beat."""
+    if best is None:
+        return 0
+    to_beat = value(best)
+    return next((step for step, one in enumerate(by_step) if value(one) < to_beat), len(by_step))
+
+
+def decided_by(candidates: Candidates) -> Objective:
+    """What tells the best from the others: multiply-adds where time is the aim and the device is not at hand."""
+    asked, job = candidates.job.recipe.objective, candidates.job
+    return "macs" if asked == "latency_ms" and not job.is_timed else asked
+
+
+def compared(candidates: Candidates, found: Sequence[Found]) -> tuple[Compared, ...]:
+    """What each ranking's file has of what decides; nothing where there are not several to choose from."""
+    reaching = [one for one in found if one.accepted]
+    if len(reaching) < 2:
+        return ()
+    by = decided_by(candidates)
+    values = _values(candidates, [one.candidate for one in reaching], by)
+    return tuple(
+        Compared(str(one.ranking), _sparsity(candidates, one.candidate), by, value)
+        for one, value in zip(reaching, values, strict=True)
+    )
+
+
+def best(found: Sequence[Found], values: Sequence[Compared]) -> Found:
+    """The one that is best by what was compared, of equally good ones the first."""
+    if not values:
+        reaching = [one for one in found if one.accepted]
+        return (reaching or found)[0]
+    # θ is to be large, all else small.
+    sign = -1 if values[0].by == "sparsity" else 1
+    ranking = min(values, key=lambda one: sign * one.value).ranking
+    return next(one for one in found if str(one.ranking) == ranking)
+
+
+def _values(candidates: Candidates, those: Sequence[Candidate], by: Objective) -> list[float]:
+    if by == "latency_ms":
+        return list(candidates.latencies_ms(those))
+    if by == "sparsity":
+        return [_sparsity(candidates, one) for one in those]
+    files = [candidates.file(one) for one in those]
+    return [float(file.stat().st_size if by == "bytes" else count.macs(file)) for file in files]
+
+
+def _sparsity(candidates: Candidates, candidate: Candidate) -> float:
+    return groups.filters_removed(candidates.groups, candidate.removal) / candidates.job.filters
