@@ -229,7 +229,7 @@ def test_the_precision_of_a_layer_can_be_given_back_by_itself(tmp_path: Path) ->
     assert whole.quantised is not None
     mixed, alike = (
         replace(whole, quantised=replace(whole.quantised, policy=Policy(layers=layers)))
-        for layers in ({"0": "fp32", "5": "int8"}, {"5": "int8", "0": "fp32"})
+        for layers in ({"0": "float", "5": "int8"}, {"5": "int8", "0": "float"})
     )
     assert mixed == alike and hash(mixed) == hash(alike) and mixed != whole
     assert (int8_weights(candidates.file(whole)), int8_weights(candidates.file(mixed))) == (3, 2)
