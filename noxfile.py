@@ -123,6 +123,12 @@ def regression(session: nox.Session) -> None:
     _run(session, "pytest", suite, "--hqp-baselines", baselines, "--junitxml", str(RESULTS / "junit.xml"))
 
 
+@nox.session(name="regression-check", requires=["environment"], venv_backend="none", default=False)
+def regression_check(session: nox.Session) -> None:
+    """Whether CI passes a branch that changes nothing and fails one that is 10% slower; `-- --runs 20` shows it."""
+    _run(session, "python", "-m", "hqp.run.studies.regression_check", *session.posargs)
+
+
 @nox.session(requires=["environment"], venv_backend="none", default=False)
 def compress(session: nox.Session) -> None:
     """Artefacts of the road-sign networks for boards, on a workstation: `nox -s compress -- jetson_nano …`."""

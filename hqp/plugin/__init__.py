@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hqp.errors import HqpError
-from hqp.plugin import benchmarks
-from hqp.plugin.items import FILES, SuiteFile, SuiteItem
-from hqp.plugin.places import OPTIONS, folder, is_suite, results_file
+from hqp.plugin import benchmarks, places
+from hqp.plugin.items import FILES, GateItem, SuiteFile, SuiteItem
+from hqp.plugin.places import OPTIONS, is_suite, results_file
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -76,37 +76,45 @@ def pytest_runtestloop(session: pytest.Session) -> None:
                 pytest.exit(f"hqp: error: {error}", returncode=MISTAKE)
 
 
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """What was measured is written when its case is done: a run that is killed loses none but the one it is in."""
+    if isinstance(item, GateItem) and (nextitem is None or nextitem.parent is not item.parent):
+        suite = item.suite_file
+        suite.keep(suite.run.results())
+
+
 # pytest-benchmark writes its files as a wrapper of this hook, too, and must have the cases before.
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
     """What was measured is written, also where the run was interrupted."""
-    from hqp.run.results import keep
-
     stash = session.config.stash
-    made = {file.nodeid: file.run.results() for file in stash.get(FILES, [])}
+    made = {file: file.run.results() for file in stash.get(FILES, [])}
     measured = {file: results for file, results in made.items() if results.measurements}
-    stash[RESULTS], stash[UNWRITTEN] = measured, []
-    benchmarks.hand_over(session.config, measured)
-    for results in measured.values():
-        path = results_file(session.config, results.suite)
-        try:
-            keep(folder(session.config, "store"), results)
-            _summarise_job(results)
-        except OSError as error:
+    by_file = {file.nodeid: results for file, results in measured.items()}
+    stash[RESULTS], stash[UNWRITTEN] = by_file, []
+    benchmarks.hand_over(session.config, by_file)
+    for file, results in measured.items():
+        unwritten = file.keep(results) or _summarised(results)
+        if unwritten:
             # The tables are printed all the same: they are all that is left of the run.
-            stash[UNWRITTEN].append(f"hqp: error: {error.filename or path} was not written: {error.strerror}")
+            stash[UNWRITTEN].append(unwritten)
             session.exitstatus = MISTAKE
     yield
 
 
-def _summarise_job(results: Results) -> None:
-    """On GitHub, the report stands on the job's page."""
+def _summarised(results: Results) -> str:
+    """On GitHub, puts the report onto the job's page; why it could not, or ''."""
     from hqp import catalog
 
     page = os.environ.get("GITHUB_STEP_SUMMARY")
-    if page:
+    if not page:
+        return ""
+    try:
         with Path(page).open("a", encoding="utf-8") as file:
             file.write(catalog.load("reports", "markdown").render(results))
+    except OSError as error:
+        return places.unwritten(error, Path(page))
+    return ""
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:

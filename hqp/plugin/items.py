@@ -16,8 +16,9 @@ from hqp.plugin import places
 if TYPE_CHECKING:
     from _pytest._code.code import TerminalRepr
 
-    from hqp.records import Case, Judgement
+    from hqp.records import Case, Judgement, Results
     from hqp.run.judge import Bound
+    from hqp.run.results import Keeper
     from hqp.run.suite import SuiteRun
 
 # The suites that were collected.
@@ -32,6 +33,7 @@ class SuiteFile(pytest.File):
     """A file that declares ``suite``."""
 
     run: SuiteRun
+    _keeper: Keeper
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         _refuse_processes(self.config)
@@ -46,6 +48,7 @@ class SuiteFile(pytest.File):
         from hqp.run import suite_file
         from hqp.run.context import Context
         from hqp.run.reruns import Stored
+        from hqp.run.results import Keeper
         from hqp.run.suite import SuiteRun
         from hqp.store import Store
 
@@ -55,7 +58,19 @@ class SuiteFile(pytest.File):
             question, suite = suite_file.read(self.path)
             context = Context(Store(places.folder(config, "store")))
             stored = Stored(name, places.folder(config, "baselines"), places.artefacts(config))
+            self._keeper = Keeper(places.folder(config, "store"))
             return SuiteRun(question, suite, context, stored, record_command)
+
+    def keep(self, made: Results) -> str:
+        """Writes the results so far, where something was measured; why it could not, or ''."""
+        if not made.measurements:
+            return ""
+        try:
+            self._keeper.keep(made)
+        except OSError as error:
+            # At the end it is tried again: by then there may be room.
+            return places.unwritten(error, places.results_file(self.config, self.run.name))
+        return ""
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
         return _one_line(excinfo, self.config) or super().repr_failure(excinfo)
@@ -101,11 +116,16 @@ class SuiteItem(pytest.Item):
     """An item of a suite; progress is shown while it runs, and what fails is told in one line."""
 
     @property
-    def run(self) -> SuiteRun:
-        """The run of the suite that the item belongs to."""
+    def suite_file(self) -> SuiteFile:
+        """The file of the suite that the item belongs to."""
         suite = self.getparent(SuiteFile)
         assert suite is not None
-        return suite.run
+        return suite
+
+    @property
+    def run(self) -> SuiteRun:
+        """The run of that suite."""
+        return self.suite_file.run
 
     def runtest(self) -> None:
         capture = self.config.pluginmanager.getplugin("capturemanager")
@@ -170,6 +190,7 @@ class CoverageItem(SuiteItem):
             # Cases that a gate binds were measured for it, unless they were deselected or skipped.
             if not run.binding(case):
                 run.show(case)
+                self.suite_file.keep(run.results())
         planned, lost = run.unmeasured()
         self.user_properties[:] = [("planned", len(run.cases)), ("measured", len(run.cases) - len(planned))]
         if self._is_partial():

@@ -50,6 +50,11 @@ def results_file(config: pytest.Config, suite: str) -> Path:
     return results.path_of(folder(config, "store"), suite)
 
 
+def unwritten(error: OSError, path: Path) -> str:
+    """The line that tells of a file that was to be written to ``path``."""
+    return f"hqp: error: {error.filename or path} was not written: {error.strerror}"
+
+
 def record_command(config: pytest.Config, suite: str) -> str:
     """What a user types, where he stands, to make a suite's results its baseline."""
     from hqp import baselines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -51,16 +52,25 @@ def before_path_of(store: Path, suite: str) -> Path:
     return store / "results-before" / f"{suite}.json"
 
 
-def keep(store: Path, made: Results) -> Path:
-    """Writes a suite's results in place of those of its last run, which become those of the run before.
+@dataclass
+class Keeper:
+    """Writes the results of one run of a suite below ``store``, as often as something was added to them.
 
-    A run of a part of the suite takes the place of no run of more of it there.
+    They take the place of those of its last run, which become those of the run before; there, a run of a part of the
+    suite takes the place of no run of more of it.
     """
-    path, before = path_of(store, made.suite), before_path_of(store, made.suite)
-    if path.is_file() and not _cases(path) < _cases(before):
-        documents.write_bytes(before, path.read_bytes())
-    documents.write(path, made)
-    return path
+
+    store: Path
+    _is_mine: bool = False
+
+    def keep(self, made: Results) -> Path:
+        """Writes what this run has made so far, whole or not at all, and says where."""
+        path, before = path_of(self.store, made.suite), before_path_of(self.store, made.suite)
+        if not self._is_mine and path.is_file() and not _cases(path) < _cases(before):
+            documents.write_bytes(before, path.read_bytes())
+        documents.write(path, made)
+        self._is_mine = True
+        return path
 
 
 def _cases(path: Path) -> frozenset[Case]:

@@ -16,7 +16,7 @@ from hqp.errors import HqpError
 from hqp.records import Accuracy, Case, Environment, Measurement, Metric, PairedLatency, Results, Sidecar
 from hqp.run.agreement import disagreements
 from hqp.run.baseline import changed_since, diff, update
-from hqp.run.results import before_path_of, keep
+from hqp.run.results import Keeper, before_path_of
 
 Make = Callable[..., Measurement]
 
@@ -34,7 +34,7 @@ def results(
     """The results of a run whose artefact is not kept yet, after another that agrees."""
     measurement = make_measurement(sidecar=make_sidecar(file__sha256=DIGEST))
     for minute in (58, 59):
-        path = keep(tmp_path / "store", make_results(measurement, date=f"2026-03-01 11:{minute} UTC"))
+        path = Keeper(tmp_path / "store").keep(make_results(measurement, date=f"2026-03-01 11:{minute} UTC"))
     return path
 
 
@@ -81,7 +81,7 @@ def test_a_run_of_a_part_takes_the_place_of_no_whole_run_as_the_one_before(
     dates = {"first": (one, other), "part": (one,), "again": (one,), "whole": (one, other), "last": (one, other)}
     before = []
     for date, measured in dates.items():
-        keep(tmp_path, make_results(*measured, date=date))
+        Keeper(tmp_path).keep(make_results(*measured, date=date))
         kept = before_path_of(tmp_path, "signs")
         before.append(documents.read(kept, Results, fix="").date if kept.is_file() else None)
     assert before == [None, "first", "first", "first", "whole"]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import xml.etree.ElementTree as ElementTree
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hqp import documents
+from hqp.records import Results
 from hqp.store import sha256_of
 
 SUITE = "suites/squares.py"
@@ -71,6 +75,35 @@ def test_the_results_hold_every_case_with_its_raw_samples(first_run: Any, projec
     assert measured[FP32]["accuracy"]["total"] == 2048
     shown = {(row["gate"], row["case"]["method"]) for row in results["judgements"] if not row["bound"]}
     assert shown == {("accuracy_drop", "magnitude"), ("size", "magnitude")}
+
+
+KILLED = """
+import os, signal
+
+def pytest_runtest_setup(item):
+    if "-hqp-" in item.nodeid:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_what_a_killed_run_has_measured_is_written_and_the_next_run_goes_on(
+    first_run: Any, project: Path, run: Any
+) -> None:
+    path, before = project / ".hqp/results/squares.json", project / ".hqp/results-before/squares.json"
+    whole = path.read_bytes()
+    (project / "killed.py").write_text(KILLED)
+    assert run("-m", "pytest", SUITE, "-p", "killed").returncode == -signal.SIGKILL
+    kept = documents.read(path, Results, fix="")
+    assert ["-".join(asdict(measured.case).values()) for measured in kept.measurements] == [FP32]
+    assert [(judged.gate, judged.verdict) for judged in kept.judgements if judged.bound] == [
+        ("latency_regression", None)
+    ]
+    assert before.read_bytes() == whole
+    done = run("-m", "pytest", SUITE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # A run of one case takes the place of no whole run as the one before.
+    assert before.read_bytes() == whole and len(documents.read(path, Results, fix="").measurements) == 3
 
 
 def test_a_second_run_makes_no_artefact_anew(first_run: Any, project: Path, run: Any) -> None:
