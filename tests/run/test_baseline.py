@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import subprocess
 from collections.abc import Callable
@@ -85,6 +86,28 @@ def test_a_run_of_a_part_takes_the_place_of_no_whole_run_as_the_one_before(
         kept = before_path_of(tmp_path, "signs")
         before.append(documents.read(kept, Results, fix="").date if kept.is_file() else None)
     assert before == [None, "first", "first", "first", "whole"]
+
+
+def test_a_run_that_writes_as_it_goes_is_one_run(
+    tmp_path: Path, make_measurement: Make, make_results: Callable[..., Results], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = make_measurement(), make_measurement(case=Case("resnet18", "q8", "cpu_openvino"))
+    Keeper(tmp_path).keep(make_results(one, other, date="first"))
+    second = Keeper(tmp_path)
+    write = documents.write
+
+    def full(path: Path, record: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(documents, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        second.keep(make_results(one, date="second, one case"))
+    # Where there is room again, the rest of the run is written as if nothing had been.
+    monkeypatch.setattr(documents, "write", write)
+    for measured in ((one,), (one, other), (one, other)):
+        path = second.keep(make_results(*measured, date=f"second, {len(measured)}"))
+        kept = (documents.read(file, Results, fix="").date for file in (before_path_of(tmp_path, "signs"), path))
+        assert tuple(kept) == ("first", f"second, {len(measured)}")
 
 
 def test_runs_that_do_not_agree_say_in_what(

