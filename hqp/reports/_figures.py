@@ -41,7 +41,8 @@ def accuracy_and_latency(results: Results, model: str) -> Any:
         axes.set_ylabel("top-1 lost, pp")
         delta_max_pp = measured[0].sidecar.settings.delta_max_pp
         axes.axhline(delta_max_pp, color=PALETTE["fail"], linestyle="--", linewidth=1)
-        axes.text(0, delta_max_pp, f" Δmax {delta_max_pp:g}", color=PALETTE["fail"], va="top", fontsize="small")
+        below = {"textcoords": "offset points", "xytext": (4, -4), "va": "top", "fontsize": "small"}
+        axes.annotate(f"Δmax {delta_max_pp:g}", (0, delta_max_pp), color=PALETTE["fail"], **below)
         fronts = _front([(latency.value, drop.value) for _, latency, drop in points])
         for (method, latency, drop), front in zip(points, fronts, strict=True):
             axes.errorbar(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from hqp.errors import command
 from hqp.records import Case, Judgement, Outcome, Results
@@ -30,19 +31,34 @@ def counted(results: Results) -> str:
 
 def section(results: Results) -> Section:
     """The counts; a sentence for each gate that did not pass, the failed ones first, and why any was skipped."""
-    return Section(counted(results), lines=(*not_passed(results), *skipped(results)))
+    return Section(counted(results), lines=(*map(str, not_passed(results)), *skipped(results)))
 
 
-def not_passed(results: Results, model: str | None = None) -> Iterator[str]:
-    """A sentence for each gate that failed or is inconclusive, of one model or of all, with what to type next."""
+@dataclass(frozen=True)
+class NotPassed:
+    """A gate that a case did not pass: why, and what to type next, which the reason itself may say already."""
+
+    outcome: Outcome
+    case: Case
+    gate: str
+    reason: str
+    command: str
+
+    def __str__(self) -> str:
+        again = f"; try: {self.command}" if self.command else ""
+        return f"{SYMBOLS[self.outcome]} {self.case}  {self.gate}: {self.reason}{again}"
+
+
+def not_passed(results: Results, model: str | None = None) -> Iterator[NotPassed]:
+    """Each gate that failed or is inconclusive, of one model or of all; the failed ones come first."""
     outcomes: tuple[Outcome, ...] = ("fail", "inconclusive")
     for outcome in outcomes:
         for judgement in results.judgements:
             verdict = judgement.verdict
             mine = model is None or judgement.case.model == model
             if judgement.bound and mine and verdict and verdict.outcome == outcome:
-                again = "" if "try: " in verdict.reason else f"; try: {_again(results, judgement)}"
-                yield f"{SYMBOLS[outcome]} {judgement.case}  {verdict.gate}: {verdict.reason}{again}"
+                again = "" if "try: " in verdict.reason else _again(results, judgement)
+                yield NotPassed(outcome, judgement.case, verdict.gate, verdict.reason, again)
 
 
 def skipped(results: Results) -> Iterator[str]:

@@ -56,7 +56,7 @@ def _escaped(sign: re.Match[str]) -> str:
 
 def _with_verdicts(results: Results, section: _layout.Section) -> _layout.Section:
     """A model's section with what did not pass above all that is to be known of its numbers."""
-    return replace(section, lines=(*_verdicts.not_passed(results, section.model), *section.lines))
+    return replace(section, lines=(*map(str, _verdicts.not_passed(results, section.model)), *section.lines))
 
 
 def _section(section: _layout.Section, width: int) -> str:

@@ -118,6 +118,16 @@ def test_the_numbers_on_the_page_are_those_of_the_results(opened: Callable[..., 
     ]
 
 
+def test_what_did_not_pass_comes_first_with_what_to_type(opened: Callable[..., Opened], run: Results) -> None:
+    page = opened(run).page
+    case = "resnet18-hqp-cpu_onnxruntime"
+    assert page.locator("#verdicts .reasons li").all_inner_texts() == [
+        f"✗ speedup {case}: speedup says fail\npytest suites/signs.py::{case}::speedup",
+        f"? size {case}: size says inconclusive\npytest suites/signs.py::{case}::size",
+    ]
+    assert page.locator("h2").first.inner_text() == "gates: 2 passed, 1 failed, 1 inconclusive, 0 skipped"
+
+
 def test_layers_are_told_one_by_one(opened: Callable[..., Opened], run: Results) -> None:
     pruned = LayerRecord("conv1", 64, 40, 1.5e-6, None, 0.5, 0.25, 0.001, 0.0005, "int8")
     whole = replace(pruned, layer="fc", channels=10, kept_channels=10)
