@@ -129,8 +129,8 @@ def test_a_batch_has_the_limit_for_each_hundred_of_its_images(
     ("place", "ask", "doing"),
     [
         ("open", lambda context, file: context.judged(file, "hanging", images(), 4), "opening"),
-        ("open", lambda context, file: context.latency_ms(file, "hanging"), "opening"),
-        ("time", lambda context, file: context.latency_ms(file, "hanging"), "timing 10 inferences of"),
+        ("open", lambda context, file: context.latencies_ms([file], "hanging"), "opening"),
+        ("time", lambda context, file: context.latencies_ms([file], "hanging"), "timing 10 inferences of"),
     ],
 )
 def test_what_hangs_while_it_is_opened_or_timed_is_told(
