@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from hqp.records import (
+    VARIANTS,
+    Accuracy,
     Judgement,
     Measurement,
     Results,
@@ -34,6 +36,8 @@ def details(results: Results) -> Iterator[Section]:
         measured = [measurement for measurement in results.measurements if measurement.case.model == model]
         yield _artefacts(model, measured)
         yield _speed(model, measured, results.judgements)
+        if any(measurement.sidecar.accuracy.shipped for measurement in measured):
+            yield _steps(model, measured)
     yield _provenance.cost(results.measurements)
 
 
@@ -112,6 +116,52 @@ def _how_judged(measured: list[Measurement]) -> Iterator[str]:
 
     if any(row.sidecar.filters.inner_sparsity is not None for row in measured):
         yield "θ %: filters removed, of all; inner θ %: of those that no residual sum ties together"
+
+
+# --- where the accuracy went ---------------------------------------------------------------------------------------
+
+
+def _steps(model: str, measured: list[Measurement]) -> Section:
+    """What pruning with its recovery, and then quantisation, did to each file, on the images that chose it."""
+    headers = (
+        "method",
+        "device",
+        "FP32 %",
+        "pruned %",
+        "file %",
+        "pruning pp",
+        "quantising pp",
+        "recovery",
+        "calibration",
+    )
+    rows = tuple(_step(row) for row in measured if row.sidecar.accuracy.shipped)
+    line = "on 'selection'; pruned: after recovery and before quantising; a loss in points is positive"
+    return Section(f"{model}: where the accuracy went", headers, rows, (line,), model=model, trailing=2)
+
+
+def _step(measurement: Measurement) -> tuple[str, ...]:
+    accuracy, choices = measurement.sidecar.accuracy, measurement.sidecar.choices
+    before = accuracy.pruned or accuracy.fp32
+    recovery = VARIANTS[choices.recovered.variant] if choices.recovered else ABSENT
+    return (
+        _notes.method_text(measurement),
+        measurement.case.device,
+        _percent(accuracy.fp32),
+        _percent(accuracy.pruned),
+        _percent(accuracy.shipped),
+        _lost(accuracy.fp32, accuracy.pruned),
+        _lost(before, accuracy.shipped) if choices.policy else ABSENT,
+        recovery,
+        choices.calibrated.calibration if choices.calibrated else ABSENT,
+    )
+
+
+def _percent(accuracy: Accuracy | None) -> str:
+    return number(100 * accuracy.top1, 2) if accuracy else ABSENT
+
+
+def _lost(before: Accuracy, after: Accuracy | None) -> str:
+    return number(100 * (before.top1 - after.top1), 2) if after else ABSENT
 
 
 # --- latency and verdicts -----------------------------------------------------------------------------------------

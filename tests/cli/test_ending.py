@@ -157,7 +157,7 @@ def test_an_encoding_that_lacks_signs_gets_them_spelt_out(
     assert "Is theta above 40%?" in done.stdout
     done = shell(tmp_path, "hqp compress --help", PYTHONIOENCODING="cp1252")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "delta max: how much top-1 may be lost" in " ".join(done.stdout.split())
+    assert "delta max: points of top-1 that may go" in " ".join(done.stdout.split())
 
 
 def test_json_is_the_same_document_in_every_encoding(

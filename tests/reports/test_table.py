@@ -9,6 +9,8 @@ from dataclasses import replace
 import pytest
 
 from hqp.records import (
+    Accuracies,
+    Accuracy,
     Case,
     Certificate,
     Cost,
@@ -130,6 +132,22 @@ def test_latency_and_verdicts_of_each_row(results: Results) -> None:
     assert "90% interval over up to 20 processes" in text
 
 
+def test_what_pruning_and_quantising_changed_is_told_apart(
+    make_measurement: Make, make_sidecar: Callable[..., Sidecar], make_accuracy: Callable[..., Accuracy],
+    make_results: MakeResults,
+) -> None:  # fmt: skip
+    dense, pruned, file = (make_accuracy([True] * hits + [False] * (20 - hits), "selection") for hits in (19, 18, 16))
+    sidecar = make_sidecar(
+        accuracy=Accuracies(dense, pruned, file),
+        choices__recovered=Recovered("relative", {"relative": 0.01, "absolute": 0.02}),
+    )
+    text = wide(make_results(make_measurement(sidecar=sidecar)))
+    assert cells(text, "resnet18: where the accuracy went")["hqp"] == [
+        "hqp", "cpu_openvino", "least squares, batch norms moved by what", "kl",
+        "95.00", "90.00", "80.00", "5.00", "10.00",
+    ]  # fmt: skip
+
+
 def test_what_failed_and_why_is_told_below(results: Results) -> None:
     text = wide(results)
     assert (
@@ -245,8 +263,8 @@ def test_a_run_of_no_suite_is_repeated_by_what_ran(
 ) -> None:
     measured = make_measurement()
     judgements = (make_judgement(measured, "size", "fail"),)
-    text = wide(make_results(measured, judgements=judgements, command="hqp bench out --suite signs"))
-    assert "size: size says fail; try: hqp bench out --suite signs\n" in text
+    text = wide(make_results(measured, judgements=judgements, command="hqp bench out --suite suites/signs.py"))
+    assert "size: size says fail; try: hqp bench out --suite suites/signs.py\n" in text
 
 
 @pytest.mark.parametrize("width", [80, 100, 150])
