@@ -64,6 +64,10 @@ Export = Annotated[
     str | None,
     typer.Option(metavar="NAMES", help="Other formats to write beside it: openvino.", show_default=False),
 ]
+PolicyPath = Annotated[
+    Path | None,
+    typer.Option("--policy", metavar="FILE", help="The precision of each layer: a policy.json.", show_default=False),
+]
 Alpha = Annotated[
     float | None,
     typer.Option(metavar="SHARE", help="How often a certificate may be wrong.", show_default=False),
@@ -103,6 +107,7 @@ def compress(
     target_sparsity: TargetSparsity = None,
     export: Export = None,
     alpha: Alpha = None,
+    policy: PolicyPath = None,
     require_certificate: RequireCertificate = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the artefact in the directory.")] = False,
     json: Json = False,
@@ -112,6 +117,7 @@ def compress(
     def make() -> Any:
         from hqp.records import Targets
         from hqp.run.compress import compress as run
+        from hqp.run.inputs import policies
         from hqp.run.inputs.request import Request
         from hqp.suite import Model
 
@@ -121,7 +127,9 @@ def compress(
         kept = tuple(keep or ())
         names = tuple(name.strip() for name in (export or "").split(",") if name.strip())
         asked = (chosen, dataset, method, device, delta_max, seed, input_size, reading, kept, targets)
-        return run(Request(*asked, expect_top1=expect_top1, alpha=alpha), out, force=force, exports=names)
+        given = policies.read(policy) if policy else None
+        request = Request(*asked, expect_top1=expect_top1, alpha=alpha, policy=given)
+        return run(request, out, force=force, exports=names)
 
     made = answer(make, json, lambda made: _made(made, device, require_certificate))
     certificate = made.sidecar.certificate
@@ -136,7 +144,7 @@ def _made(artifact: Any, device: str, certified: bool) -> str:
     replaced = sidecar.settings.recipe.replaced
     lines += [f"{replaced}, since {device} lacks that"] if replaced else []
 
-    choices = (sidecar.choices.recovered, sidecar.choices.calibrated)
+    choices = (sidecar.choices.recovered, sidecar.choices.calibrated, sidecar.choices.precisions)
     lines += [str(choice) for choice in choices if choice]
     lines += [_exported(one) for one in sidecar.exports]
     lines += sidecar.notes

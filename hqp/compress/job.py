@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hqp.compress.channels import groups
 from hqp.compress.training import TrainingRecipe
-from hqp.records import Accuracy, Group, Judged, Policy, Ranking, Recipe, Samples, Statistics, Targets
+from hqp.records import Accuracy, Estimate, Group, Judged, Policy, Ranking, Recipe, Samples, Statistics, Targets
 from hqp.store import Store
 
 Criterion = Callable[[Group, Statistics], npt.NDArray[np.float64]]
@@ -64,6 +64,11 @@ class Job:
     warn: Callable[[str], None]
     # Gets the trained model's accuracy before minutes are spent on it, and may end the run.
     told: Callable[[Accuracy], None]
+    # In what the device computes best beside INT8, what a file's operators take there in ms, and how many times as fast
+    # as a first file a second one is; nothing where the device is not at hand.
+    floats: Literal["fp32", "bf16"] = "fp32"
+    operator_ms: Callable[[Path], dict[str, float]] = lambda file: {}
+    speedup: Callable[[Path, Path], Estimate | None] = lambda reference, candidate: None
 
     @functools.cached_property
     def filters(self) -> int:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import sqrt
 
+from hqp import onnx_rules
 from hqp.compress.job import Job
+from hqp.compress.quantisation import precision
 from hqp.compress.ranking import collect, steps
 from hqp.compress.search import bound, objective, order, targets
 from hqp.compress.search.bound import LOOKS, Bound
@@ -19,6 +21,7 @@ from hqp.compress.search.certify import certify
 from hqp.compress.search.draft import Draft
 from hqp.compress.search.explain import explain
 from hqp.compress.search.objective import Found
+from hqp.compress.search.precisions import choose_precisions
 from hqp.compress.search.qat_cost import estimate_training
 from hqp.compress.search.rounds import deepen
 from hqp.compress.search.settling import settle
@@ -46,6 +49,9 @@ def judge_dense(draft: Draft) -> None:
     """The trained model as it is: exported and judged before minutes are spent on it."""
     job = draft.job
     _warn_of_few_images(job)
+    if job.recipe.quantization:
+        # Before minutes are spent: a misspelt layer is told.
+        precision.in_float(onnx_rules.read(draft.candidates.fp32(TRAINED)).graph, job.policy)
     trained = draft.candidates.trained_on_selection
     job.told(trained)
     _warn_of_chance(job, trained)
@@ -181,6 +187,7 @@ STEPS: tuple[Callable[[Draft], None], ...] = (
     find_sensitivity,
     prune_under_bound,
     deepen,
+    choose_precisions,
     give_back,
     certify,
     ship,

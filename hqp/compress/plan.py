@@ -37,6 +37,7 @@ def expected(job: Job) -> dict[str, float]:
         "find_sensitivity": sensitivity if asks_for_sensitivity else 0.0,
         "prune_under_bound": SEARCHED * CANDIDATE * selection * len(pruning.rankings),
         "deepen": _rounds(job, pruning),
+        "choose_precisions": CALIBRATION * 512 if recipe.quantization and recipe.quantization.by_layer else 0.0,
         "give_back": file * (GIVEN_BACK if recipe.give_back else 1),
         "certify": CERTIFIED * file if recipe.alpha is not None else 0.0,
         "ship": file,

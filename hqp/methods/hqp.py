@@ -7,7 +7,7 @@ from hqp.records import Pruning, Quantization, Ranking, Recipe, Recovery
 
 recipe = Recipe(
     pruning=Pruning(rankings=(Ranking("fisher_obd", per="mac"),), images=1_000, recovery=Recovery()),
-    quantization=Quantization(),
+    quantization=Quantization(by_layer=True),
     give_back=True,
     alpha=0.05,
 )

@@ -9,7 +9,7 @@ recipe = Recipe(
         recovery=Recovery(),
         rounds=Rounds(share=0.05, retry=0.02, most=5, fine_tuning=FineTuning(epochs=1, teacher=0.9)),
     ),
-    quantization=Quantization(),
+    quantization=Quantization(by_layer=True),
     give_back=True,
     alpha=0.05,
 )

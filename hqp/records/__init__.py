@@ -9,6 +9,8 @@ from hqp.records.baseline import Baseline, BaselineEntry
 from hqp.records.canonical import SCHEMA_VERSION, Digest, digest_of, is_digest
 from hqp.records.data import JUDGING, SPLITS, Accuracy, Leak, Samples
 from hqp.records.device import Device
+from hqp.records.estimate import Estimate
+from hqp.records.layer_profile import LayerProfile, NetworkProfile
 from hqp.records.limit import Limit
 from hqp.records.measurement import (
     MOST_PROCESSES,
@@ -17,7 +19,6 @@ from hqp.records.measurement import (
     Block,
     Case,
     Environment,
-    Estimate,
     Judgement,
     Measurement,
     Outcome,
@@ -47,6 +48,7 @@ from hqp.records.method import (
     Variant,
 )
 from hqp.records.metric import Metric, in_readable_unit, metric_named, words_of
+from hqp.records.precisions import LayerChoice, PolicyFile, Precisions
 from hqp.records.pruning import Group, Member, Statistics
 from hqp.records.ranges import LARGEST_INPUT, SMALLEST_INPUT
 from hqp.records.reading import DEFAULT_READING, WHOLE, Interpolation, Reading, triple_text
@@ -107,7 +109,9 @@ __all__ = [
     "Judge",
     "Judged",
     "Judgement",
+    "LayerChoice",
     "LayerPrecision",
+    "LayerProfile",
     "LayerRecord",
     "Leak",
     "Limit",
@@ -116,13 +120,16 @@ __all__ = [
     "Metric",
     "ModelFile",
     "Network",
+    "NetworkProfile",
     "Objective",
     "Option",
     "Origin",
     "Outcome",
     "PairedLatency",
     "Policy",
+    "PolicyFile",
     "Precision",
+    "Precisions",
     "Pruning",
     "Quantization",
     "Ranking",

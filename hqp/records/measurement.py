@@ -11,6 +11,7 @@ import numpy.typing as npt
 from hqp.records.artifact import LayerRecord
 from hqp.records.canonical import Digest, digest_of
 from hqp.records.data import Accuracy
+from hqp.records.estimate import Estimate
 from hqp.records.metric import Metric, metric_named
 from hqp.records.sidecar import Sidecar
 
@@ -161,16 +162,6 @@ class Measurement:
     def metric(self, name: str) -> Metric | None:
         """The metric of that name of the whole artefact, or ``None`` where it could not be measured."""
         return metric_named(self.metrics, name)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its two-sided interval at ``confidence``; the unit is the caller's."""
-
-    value: float
-    lower: float
-    upper: float
-    confidence: float
 
 
 @dataclass(frozen=True)

@@ -130,12 +130,14 @@ class Quantization:
     """Static INT8: weights per channel and symmetric, activations per tensor over calibrated ranges.
 
     The ranges are of the first ``images`` of ``calibration``. Of several ``calibrations`` the one is taken whose file
-    stays nearest to FP32 on the first ``compared`` of them, of equally near ones the first.
+    stays nearest to FP32 on the first ``compared`` of them, of equally near ones the first. ``by_layer``: layers that
+    INT8 makes no faster on the device stay in float, where that file as a whole measures faster.
     """
 
     calibrations: tuple[Calibration, ...] = ("kl", "percentile", "minmax")
     images: int = 512
     compared: int = 256
+    by_layer: bool = False
 
 
 @dataclass(frozen=True)

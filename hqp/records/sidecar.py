@@ -9,6 +9,7 @@ from hqp.records.artifact import Calibrated, Certificate, Cost, Exported, Recove
 from hqp.records.canonical import Digest
 from hqp.records.data import Accuracy
 from hqp.records.method import Objective, Policy, Recipe, Targets
+from hqp.records.precisions import Precisions
 from hqp.records.ranges import Count, Deviation, Pixels, Points, Share, Some
 from hqp.records.reading import Reading
 
@@ -115,6 +116,7 @@ class Choices:
     calibrated: Calibrated | None
     policy: Policy | None
     compared: tuple[Compared, ...] = ()
+    precisions: Precisions | None = None
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hqp import documents
+from hqp import documents, onnx_rules
 from hqp.errors import HqpError, command
-from hqp.records import Artifact, LayerRecord, Recipe, digest_of
+from hqp.records import Artifact, LayerRecord, Policy, PolicyFile, Recipe, digest_of
 from hqp.run import certifications, delivery
 from hqp.run import exports as exporting
 from hqp.run.context import Context
 from hqp.run.engine import criteria_digest
-from hqp.run.inputs import artifacts
+from hqp.run.inputs import artifacts, policies
 from hqp.run.inputs.request import Request, Resolved, resolve
 from hqp.run.inputs.subject import Subject, subject
-from hqp.run.job import certifying, data_of, job_of, require_engine, samples_of, tell_trained
+from hqp.run.job import certifying, data_of, job_of, policy_of, require_engine, samples_of, tell_trained
 from hqp.run.sidecar import sidecar_of
 from hqp.store import Store, sha256_of
 
@@ -79,7 +79,7 @@ def _key(context: Context, found: Subject, data: dict[str, Any]) -> dict[str, An
         "method": request.method,
         "recipe": asdict(recipe),
         "criteria": criteria_digest(recipe),
-        "policy": asdict(context.policy(request.device)),
+        "policy": asdict(policy_of(context, request)),
         "delta_max_pp": request.delta_max_pp,
         "targets": request.targets.asked(),
         "seed": request.seed,
@@ -98,6 +98,18 @@ def _write(folder: Path, context: Context, found: Subject, draft: Draft) -> None
     sidecar = sidecar_of(context, found, draft, used, sha256_of(folder / artifacts.WEIGHTS))
     documents.write(folder / artifacts.SIDECAR, sidecar)
     documents.write_bytes(folder / artifacts.LAYERS, documents.list_to_json(_layers(draft)).encode())
+    if draft.final.policy is not None:
+        documents.write(folder / artifacts.POLICY, _policy(draft, draft.final.policy))
+
+
+def _policy(draft: Draft, policy: Policy) -> PolicyFile:
+    """The precision of each layer of the file, and why it has that."""
+    from hqp.compress.quantisation import precision
+    from hqp.compress.search.candidate import TRAINED
+
+    graph = onnx_rules.read(draft.candidates.fp32(TRAINED)).graph
+    layers = tuple(dict.fromkeys(precision.layers_of(graph).values()))
+    return policies.of_file(policy, layers, draft.precisions)
 
 
 def _write_weights(file: Path, draft: Draft) -> None:

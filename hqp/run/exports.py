@@ -88,7 +88,8 @@ def with_exports(store: Store, made: Artifact, names: Sequence[str], logits: Arr
 def _put_together(folder: Path, own: Path, exports: Mapping[str, Path], sidecar: Sidecar) -> None:
     """Copies the artefact's own files and the folders of its exports, and writes the sidecar beside each."""
     for name in artifacts.FILES:
-        shutil.copyfile(own / name, folder / name)
+        if (own / name).is_file():
+            shutil.copyfile(own / name, folder / name)
     _write_sidecar(folder, sidecar)
     for name, export in exports.items():
         shutil.copytree(export, folder / name, ignore=shutil.ignore_patterns(MANIFEST))

@@ -13,17 +13,24 @@ import numpy.typing as npt
 
 from hqp import catalog, onnx_rules
 from hqp.errors import HqpError, NotInstalled
-from hqp.records import Accuracy, Judged, Recipe, Samples
+from hqp.records import Accuracy, Estimate, Judged, PairedLatency, Policy, Recipe, Samples
+from hqp.run import measuring
 from hqp.run.context import Context
 from hqp.run.engine import engine_digest
-from hqp.run.inputs import expected
+from hqp.run.inputs import expected, policies
 from hqp.run.inputs.request import Request, resolve
 from hqp.run.inputs.subject import Subject, identity, subject, trained
+from hqp.run.measuring import Protocol
 from hqp.run.training_recipe import recipe_of
 from hqp.runtimes._tensorrt import nvidia
+from hqp.stats import ratio
+from hqp.store import sha256_of
 
 if TYPE_CHECKING:
     from hqp.compress.job import Job
+
+# By how many values of its operators' times a layer's precision is chosen, and how many blocks two files are timed in.
+PROFILED, MOST_BLOCKS = 8, 24
 
 # The versions that can change an artefact's bytes.
 TOOLS = ("torch", "torchvision", "timm", "onnx", "onnxruntime", "numpy")
@@ -70,7 +77,7 @@ def job_of(context: Context, found: Subject, recipe: Recipe, named: dict[str, An
         model=trained(found, len(selection.classes), context.progress.say),
         key=named,
         recipe=recipe,
-        policy=context.policy(request.device),
+        policy=policy_of(context, request),
         input_size=found.size,
         calibration=calibration,
         selection=selection,
@@ -92,7 +99,16 @@ def job_of(context: Context, found: Subject, recipe: Recipe, named: dict[str, An
         track=context.progress.track,
         warn=context.progress.say,
         told=functools.partial(tell_trained, context, request),
+        floats="bf16" if "bf16" in context.plugins.device(request.device).precisions else "fp32",
+        operator_ms=functools.partial(_operator_ms, context, request.device),
+        speedup=functools.partial(_speedup, context, request.device),
     )
+
+
+def policy_of(context: Context, request: Request) -> Policy:
+    """How the device wants its INT8, with the user's precision by layer where there is one."""
+    policy = context.policy(request.device)
+    return policies.applied(request.policy, policy) if request.policy else policy
 
 
 def _require_for_tensorrt(file: Path) -> None:
@@ -116,6 +132,36 @@ def _latencies_ms(context: Context, device: str, files: Sequence[Path]) -> list[
         wrong = f"how fast a file is on {device} is asked, and {judge} stands in for it"
         raise HqpError(wrong, "a method that asks for no times, and no target in ms", "hqp bench on the device")
     return context.latencies_ms(files, device)
+
+
+def _operator_ms(context: Context, device: str, file: Path) -> dict[str, float]:
+    """What each operator of a file takes, in the order in which they run; nothing where the device is not at hand.
+
+    The least of several values: what disturbs an inference makes it longer.
+    """
+    declared = context.plugins.device(device)
+    profiler = None
+    if context.plugins.judge(device) == device:
+        profiler = getattr(context.plugins.runtime(declared), "operator_times", None)
+    if profiler is None:
+        return {}
+    times: dict[str, list[float]] = profiler(context.prepared(file, device), declared, PROFILED)
+    return {operator: min(ms) for operator, ms in times.items()}
+
+
+def _speedup(context: Context, device: str, reference: Path, candidate: Path) -> Estimate | None:
+    """How many times as fast as the one file the other is, timed in turn in fresh processes."""
+
+    def is_clear(latency: PairedLatency) -> bool:
+        estimate = ratio.speedup(latency)
+        return estimate is not None and not estimate.lower <= 1 <= estimate.upper
+
+    # It decides between two files of this very run: on a busy machine, too.
+    protocol = Protocol(rounds=MOST_BLOCKS, keeps_disturbed=True)
+    named = sha256_of(reference), reference
+    return ratio.speedup(
+        measuring.time_pair(context, device, named, candidate, protocol, "precision by layer", is_clear)
+    )
 
 
 def data_of(context: Context, found: Subject) -> dict[str, Any]:

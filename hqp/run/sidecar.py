@@ -147,6 +147,7 @@ def _choices(draft: Draft) -> Choices:
         calibrated=draft.calibrated,
         policy=final.policy,
         compared=draft.compared,
+        precisions=draft.precisions,
     )
 
 

@@ -16,6 +16,9 @@ from hqp.transport import Host
 requires = ("openvino",)
 opens = "onnx"
 
+# Inferences whose mean a counter tells: enough that the first, which finds nothing in the caches, hardly counts.
+COUNTED = 50
+
 # Beginnings of those lines of an error that say where in OpenVINO it arose, not what is wrong with the file.
 _WHERE = ("Exception from ", "Check '", "FrontEnd API", "Summary:", "Conversion is failed")
 
@@ -101,12 +104,14 @@ class _Profiled(Session):
 
 
 def operator_times(file: Path, device: Device, iterations: int) -> dict[str, list[float]]:
-    """The ms of each operator that OpenVINO runs, in each of so many inferences, by its own counters."""
-    with _Profiled(file, device) as session:
-        session.time(iterations)
-        times_ms: dict[str, list[float]] = {}
-        for _ in range(iterations):
-            session.time(1)
+    """The ms of each operator that OpenVINO runs, so many of each by its own counters.
+
+    These tell the mean over all inferences since a session was opened, so that each value is of a session of its own.
+    """
+    times_ms: dict[str, list[float]] = {}
+    for _ in range(iterations):
+        with _Profiled(file, device) as session:
+            session.time(COUNTED)
             for operator in session.request.get_profiling_info():
                 times_ms.setdefault(operator.node_name, []).append(operator.real_time.total_seconds() * 1e3)
     # What was fused into another or folded away takes nothing in any of them.

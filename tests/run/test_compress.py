@@ -59,8 +59,10 @@ def artefacts(project: Path, run: Any) -> dict[str, Path]:
 
 def test_an_artefact_is_a_model_its_sidecar_and_its_layers(artefacts: dict[str, Path]) -> None:
     for method, out in artefacts.items():
-        assert {path.name for path in out.iterdir()} == {"model.onnx", "hqp.json", "layers.json", "weights.safetensors"}
         sidecar = json.loads((out / "hqp.json").read_text())
+        policy = {"policy.json"} if sidecar["settings"]["recipe"]["quantization"] else set()
+        files = {"model.onnx", "hqp.json", "layers.json", "weights.safetensors"} | policy
+        assert {path.name for path in out.iterdir()} == files
         assert (sidecar["settings"]["method"], sidecar["settings"]["delta_max_pp"]) == (method, 3.0)
         assert sidecar["file"]["size_bytes"] == (out / "model.onnx").stat().st_size
         layers = json.loads((out / "layers.json").read_text())

@@ -137,7 +137,7 @@ def test_a_user_gets_the_exports_he_names_beside_the_artefact(project: Path, run
     assert "exported as openvino: top-1 as" in done.stdout
     out = project / "out/exported"
     names = {file.relative_to(out).as_posix() for file in out.rglob("*") if file.is_file()}
-    own = {"model.onnx", "hqp.json", "layers.json", "weights.safetensors"}
+    own = {"model.onnx", "hqp.json", "layers.json", "policy.json", "weights.safetensors"}
     assert names == own | {"openvino/model.xml", "openvino/model.bin", "openvino/hqp.json"}
     (told,) = json.loads((out / "openvino/hqp.json").read_text())["exports"]
     assert (told["name"], told["images"]) == ("openvino", 100)

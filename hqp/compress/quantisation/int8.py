@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,16 @@ class CalibratedRanges:
     """The lowest and the highest value of each activation, by tensor, as each calibration has them."""
 
     by_calibration: dict[Calibration, dict[str, tuple[float, float]]]
+
+
+def ranged_by(plain: Path, policy: Policy) -> Policy:
+    """The policy whose ranges a file is quantised by: of INT8 throughout, where that sees all that this one needs.
+
+    So one pass over calibration images serves every choice of layers.
+    """
+    throughout = replace(policy, layers={}, floats="fp32")
+    needed = set(qdq.tensors(plain, policy))
+    return throughout if needed.issubset(qdq.tensors(plain, throughout)) else policy
 
 
 def ranges(job: Job, how: Quantization, policy: Policy, plain: Path, ledger: Ledger) -> CalibratedRanges:

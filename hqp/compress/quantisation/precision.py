@@ -11,13 +11,18 @@ from hqp.onnx_rules import IN_INT8, layer_of
 from hqp.records import Policy
 
 
+def layers_of(graph: GraphProto) -> dict[str, str]:
+    """The layer of each convolution and matrix product, by the name of its node, in the order of the graph."""
+    return {node.name: layer_of(node.name) for node in graph.node if node.op_type in IN_INT8}
+
+
 def in_float(graph: GraphProto, policy: Policy) -> tuple[str, ...]:
     """The names of the convolutions and matrix products that the policy keeps in float, in the order of the graph.
 
     Raises:
         UnknownName: a pattern of the policy names no layer of the file.
     """
-    layers = {node.name: layer_of(node.name) for node in graph.node if node.op_type in IN_INT8}
+    layers = layers_of(graph)
     for pattern in policy.layers:
         if not any(policy.matches(pattern, layer) for layer in layers.values()):
             raise UnknownName("layer of a policy", pattern, dict.fromkeys(layers.values()), fix="")

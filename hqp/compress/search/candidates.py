@@ -249,7 +249,9 @@ class Candidates:
         job, how, policy, plain = self.job, quantised.how, quantised.policy, self.fp32(candidate)
         key = {**self.key(candidate), "quantised": asdict(quantised)}
         # Ranges are of the file alone; which calibration is nearest also of the device that runs it.
-        ranges = self.record("ranges", key, int8.CalibratedRanges, partial(int8.ranges, job, how, policy, plain))
+        ranged = int8.ranged_by(plain, policy)
+        seen = {**key, "quantised": asdict(replace(quantised, policy=ranged))}
+        ranges = self.record("ranges", seen, int8.CalibratedRanges, partial(int8.ranges, job, how, ranged, plain))
         write = partial(int8.write_nearest, job, how, policy, plain, ranges)
         return self._entry("quantized", {**key, "device": job.device}, write) / int8.FILE
 

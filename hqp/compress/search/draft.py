@@ -10,7 +10,7 @@ from hqp.compress.job import Job
 from hqp.compress.search.bound import Bound, Drop
 from hqp.compress.search.candidate import Candidate
 from hqp.compress.search.candidates import Candidates
-from hqp.records import Accuracy, Calibrated, Certificate, Compared, Cost, Judge, Ranking, Tried
+from hqp.records import Accuracy, Calibrated, Certificate, Compared, Cost, Judge, Precisions, Ranking, Tried
 
 
 @dataclass
@@ -32,6 +32,8 @@ class Draft:
     judged: dict[Candidate, Accuracy] = field(default_factory=dict)
     # The calibration that all files take, where it was chosen on one of them.
     settled: Calibrated | None = None
+    # Which layers stay in float; none where the recipe does not ask.
+    precisions: Precisions | None = None
     # The accuracy of the module that is shipped, before it is quantised; none where nothing was pruned.
     pruned: Accuracy | None = None
     certificate: Certificate | None = None

@@ -1,6 +1,7 @@
 """Artefact directories: ``model.onnx``, the sidecar ``hqp.json``, the per-layer record ``layers.json``, and weights.
 
-``weights.safetensors`` are those of the pruned network before it was quantised.
+``weights.safetensors`` are those of the pruned network before it was quantised, and ``policy.json`` the precision of
+each layer where it was.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from hqp.records import Artifact, LayerRecord, Sidecar
 from hqp.store import sha256_of
 
 MODEL, SIDECAR, LAYERS, WEIGHTS = "model.onnx", "hqp.json", "layers.json", "weights.safetensors"
-FILES = (MODEL, SIDECAR, LAYERS, WEIGHTS)
+# Only beside a file that is quantised.
+POLICY = "policy.json"
+FILES = (MODEL, SIDECAR, LAYERS, WEIGHTS, POLICY)
 
 # What makes an artefact anew that is none.
 FIX = "hqp compress MODEL --method hqp --out DIR"

@@ -15,13 +15,14 @@ from hqp.records import (
     LARGEST_INPUT,
     SMALLEST_INPUT,
     Device,
+    PolicyFile,
     Ranking,
     Reading,
     Recipe,
     Targets,
 )
 from hqp.run.context import data_root
-from hqp.run.inputs import checkpoints
+from hqp.run.inputs import checkpoints, policies
 from hqp.run.plugins import Plugins
 from hqp.suite import NUMBERS, Model
 
@@ -36,7 +37,8 @@ class Request:
     pruning stops short of the bound. The first ``test_images`` of ``test`` certify, all of them where it is ``None``.
     ``expect_top1`` is what the trained model's top-1 must be about, in percent. ``exact_precision`` refuses a device
     that would put another precision in the place of the method's. ``alpha`` is how often the certificate may be wrong,
-    by default as often as the method's recipe says.
+    by default as often as the method's recipe says. ``policy`` is the precision by layer, in
+    the place of what the method would choose.
     """
 
     model: Model
@@ -53,6 +55,7 @@ class Request:
     expect_top1: float | None = None
     exact_precision: bool = False
     alpha: float | None = None
+    policy: PolicyFile | None = None
 
     @property
     def weights(self) -> Path:
@@ -92,7 +95,7 @@ def resolve(request: Request, plugins: Plugins) -> Resolved:
     criteria = {ranking: plugins.load("criteria", ranking.criterion) for ranking in rankings}
     device = plugins.device(request.device)
     runtime = plugins.runtime(plugins.device(plugins.judge(request.device)))
-    recipe = _in_precision_of(device, asked, request)
+    recipe = _with_policy(_in_precision_of(device, asked, request), device, request)
     _require_numbers(request)
     if hasattr(dataset, "require_there"):
         dataset.require_there(data_root())
@@ -152,6 +155,15 @@ def _in_precision_of(device: Device, recipe: Recipe, request: Request) -> Recipe
         )
         raise HqpError(wrong, right)
     return replace(recipe, quantization=None, precision=instead, instead_of=asked)
+
+
+def _with_policy(recipe: Recipe, device: Device, request: Request) -> Recipe:
+    """The recipe as it is, or, where the user gives a policy, one that chooses none."""
+    if request.policy is None:
+        return recipe
+    policies.require_usable(request.policy, device, request.device, recipe)
+    assert recipe.quantization is not None
+    return replace(recipe, quantization=replace(recipe.quantization, by_layer=False))
 
 
 def _require_numbers(request: Request) -> None:

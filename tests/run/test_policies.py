@@ -1,0 +1,83 @@
+"""A policy is a file: written beside an artefact, edited, used again, and refused where it cannot be followed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hqp.errors import Damaged, HqpError
+from hqp.records import Device, LayerChoice, Policy, PolicyFile, Precisions, Quantization, Recipe
+from hqp.run.inputs import policies
+
+COMPRESS = ("-m", "hqp", "compress", "squarenet", "--dataset", "squares", "--device", "cpu_onnxruntime")
+Q8 = (*COMPRESS, "--method", "q8", "--delta-max", "5")
+
+INT8 = Recipe(quantization=Quantization())
+CPU = Device("onnxruntime", 1, ("fp32", "int8"), Policy(), "a CPU")
+
+
+def test_a_policy_is_written_edited_and_used_again(project: Path, run: Any, tmp_path: Path) -> None:
+    done = run(*Q8, "--out", str(tmp_path / "uniform"))
+    assert done.returncode == 0, done.stderr
+    given = json.loads((tmp_path / "uniform/policy.json").read_text())
+    assert set(given["layers"].values()) == {"int8"} and (given["floats"], given["why"]) == ("fp32", {})
+
+    first = next(iter(given["layers"]))
+    edited = tmp_path / "edited.json"
+    edited.write_text(json.dumps({"schema_version": 1, "layers": {first: "float"}}))
+    done = run(*Q8, "--policy", str(edited), "--out", str(tmp_path / "mixed"))
+    assert done.returncode == 0, done.stderr
+    precisions = {
+        layer["layer"]: layer["precision"] for layer in json.loads((tmp_path / "mixed/layers.json").read_text())
+    }
+    assert precisions == {layer: "fp32" if layer == first else "int8" for layer in given["layers"]}
+    written = tmp_path / "mixed/policy.json"
+    assert json.loads(written.read_text())["layers"] == {**given["layers"], first: "float"}
+
+    again = run(*Q8, "--policy", str(written), "--out", str(tmp_path / "again"))
+    assert again.returncode == 0, again.stderr
+    files = [tmp_path / name / "model.onnx" for name in ("uniform", "mixed", "again")]
+    uniform, mixed, same = (file.read_bytes() for file in files)
+    assert mixed == same != uniform
+
+    edited.write_text(json.dumps({"schema_version": 1, "layers": {f"{first}x": "float"}}))
+    wrong = run(*Q8, "--policy", str(edited), "--out", str(tmp_path / "wrong"))
+    assert wrong.returncode == 2 and f"policy '{first}x'; did you mean {first}?" in wrong.stderr
+    assert not (tmp_path / "wrong").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "recipe", "wrong"),
+    [
+        (PolicyFile(1, {}), Recipe(), "--policy gives layers a precision, and nothing is quantised"),
+        (PolicyFile(1, {}, "bf16"), INT8, "the policy computes in BF16, and device 'cpu' has FP32, INT8"),
+    ],
+)
+def test_a_policy_that_cannot_be_followed_is_refused(given: PolicyFile, recipe: Recipe, wrong: str) -> None:
+    with pytest.raises(HqpError, match=wrong):
+        policies.require_usable(given, CPU, "cpu", recipe)
+
+
+@pytest.mark.parametrize("text", ["{}", '{"schema_version": 1, "layers": {"a": "int7"}}', "layers: {}"])
+def test_what_is_no_policy_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text(text)
+    with pytest.raises(Damaged) as raised:
+        policies.read(file)
+    assert "\n" not in str(raised.value) and "hqp compress" in str(raised.value)
+
+
+def test_a_policy_leaves_to_the_device_how_it_wants_its_int8() -> None:
+    policy = Policy("int8", symmetric=True, weight_bits=7, layers={"a": "float"})
+    applied = policies.applied(PolicyFile(1, {"b*": "float"}, "bf16"), policy)
+    assert applied == Policy("int8", symmetric=True, weight_bits=7, layers={"b*": "float"}, floats="bf16")
+
+
+def test_a_written_policy_names_every_layer_and_says_why() -> None:
+    policy = Policy(layers={"a": "float"}, floats="bf16")
+    chosen = Precisions(policy, (LayerChoice("a", "float", 0.004, 0.002),), True, None)
+    expected = PolicyFile(1, {"a": "float", "b": "int8"}, "bf16", {"a": "4.0 us in INT8, 2.0 us in float"})
+    assert policies.of_file(policy, ("a", "b"), chosen) == expected
