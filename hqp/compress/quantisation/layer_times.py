@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 from onnx import GraphProto, NodeProto
 
-from hqp.compress.quantisation.precision import IN_INT8, layer_of
+from hqp.onnx_rules import IN_INT8, layer_of
 
 QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
 # Of one value each, so that they belong to what gives them.
