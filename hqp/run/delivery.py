@@ -12,7 +12,7 @@ from pathlib import Path
 from hqp import catalog, documents
 from hqp.errors import HqpError, command
 from hqp.records import Sidecar, Spent
-from hqp.run.inputs import artifacts
+from hqp.run.inputs import artifacts, policies
 
 
 def require_usable(out: Path) -> None:
@@ -51,9 +51,10 @@ def is_same(made: Path, out: Path) -> bool:
     How often its images had certified before is of the store that it was made in, and no part of it.
     """
     files = _files(made)
-    compared = [file for file in files if Path(file).name != artifacts.SIDECAR]
+    compared = [file for file in files if Path(file).name not in (artifacts.SIDECAR, artifacts.POLICY)]
     equal, _, _ = filecmp.cmpfiles(made, out, compared, shallow=False)
-    return files == _files(out) and len(equal) == len(compared) and _sidecars_agree(made, out)
+    alike = files == _files(out) and len(equal) == len(compared)
+    return alike and _sidecars_agree(made, out) and _policies_agree(made, out)
 
 
 def _sidecars_agree(made: Path, out: Path) -> bool:
@@ -66,10 +67,23 @@ def _sidecars_agree(made: Path, out: Path) -> bool:
     return _timeless(one) == _timeless(other)
 
 
+def _policies_agree(made: Path, out: Path) -> bool:
+    """Whether both have one policy, or none; the times that led to it are of when they were measured."""
+    files = [folder / artifacts.POLICY for folder in (made, out)]
+    if not files[0].exists():
+        return True
+    try:
+        one, other = (policies.read(file) for file in files)
+    except HqpError:
+        return False
+    return replace(one, why={}) == replace(other, why={})
+
+
 def _timeless(sidecar: Sidecar) -> Sidecar:
     """The sidecar without what depends on when it was made."""
     first = replace(sidecar.certificate, use=1, spent_before=0.0) if sidecar.certificate else None
-    return replace(sidecar, spent=Spent(steps=(), qat=None), certificate=first)
+    choices = replace(sidecar.choices, precisions=None)
+    return replace(sidecar, spent=Spent(steps=(), qat=None), certificate=first, choices=choices)
 
 
 def deliver(made: Path, out: Path, *, force: bool) -> None:

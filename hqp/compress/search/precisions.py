@@ -24,9 +24,10 @@ Times = dict[str, tuple[float, float]]
 # runtime puts between a layer in float and its neighbours no profile foretells. Measured with MobileNetV3-Large at 96
 # pixels in ONNX Runtime: by half, depthwise convolutions alone, the file is 1.10 times as fast; by a tenth, 0.90 times.
 SHARES = (0.5, 0.25)
-# What the layers must save by the profiles, of the network's time and in ms, before a file is made and timed of them: a
-# network that takes no longer than its calls is not worth a larger file.
-LEAST_SAVED_SHARE, LEAST_SAVED_MS = 0.01, 0.01
+# What the layers must save by the profiles, of the network's time, before a file is made and timed of them.
+LEAST_SAVED_SHARE = 0.01
+# Of a network whose layers take less together, the calls take most, and a profile's clock of 1 us tells little.
+LEAST_MS = 0.1
 
 
 def choose_precisions(draft: Draft) -> None:
@@ -81,10 +82,11 @@ def _rank(tried: Precisions) -> tuple[bool, float]:
 def _worth_timing(times: Times) -> Iterator[tuple[str, ...]]:
     """The sets of layers in float, each once, that promise to save enough; at last all of them."""
     whole_ms = sum(int8_ms for int8_ms, _ in times.values())
-    least_ms = max(LEAST_SAVED_MS, LEAST_SAVED_SHARE * whole_ms)
+    if whole_ms < LEAST_MS:
+        return
     sets = [tuple(layer for layer in times if _saved_ms(times[layer]) >= share * times[layer][0]) for share in SHARES]
     for in_float in dict.fromkeys((*sets, tuple(times))):
-        if sum(_saved_ms(times[layer]) for layer in in_float) >= least_ms:
+        if sum(_saved_ms(times[layer]) for layer in in_float) > LEAST_SAVED_SHARE * whole_ms:
             yield in_float
 
 
