@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from hqp import documents
 from hqp.errors import Damaged, HqpError
 from hqp.records import Device, LayerChoice, Policy, PolicyFile, Precisions, Quantization, Recipe
-from hqp.run.inputs import policies
+from hqp.run import delivery
+from hqp.run.inputs import artifacts, policies
 
 COMPRESS = ("-m", "hqp", "compress", "squarenet", "--dataset", "squares", "--device", "cpu_onnxruntime")
 Q8 = (*COMPRESS, "--method", "q8", "--delta-max", "5")
@@ -81,3 +83,18 @@ def test_a_written_policy_names_every_layer_and_says_why() -> None:
     chosen = Precisions(policy, (LayerChoice("a", "float", 0.004, 0.002),), True, None)
     expected = PolicyFile(1, {"a": "float", "b": "int8"}, "bf16", {"a": "4.0 us in INT8, 2.0 us in float"})
     assert policies.of_file(policy, ("a", "b"), chosen) == expected
+
+
+def test_policies_that_differ_in_what_was_measured_are_of_one_artefact(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("made", "again", "other")]
+    given = (
+        PolicyFile(1, {"a": "float"}, why={"a": "2.0 us"}),
+        PolicyFile(1, {"a": "float"}, why={"a": "3.0 us"}),
+        PolicyFile(1, {"a": "int8"}, why={"a": "2.0 us"}),
+    )
+    for folder, policy in zip(folders, given, strict=True):
+        folder.mkdir()
+        documents.write(folder / artifacts.POLICY, policy)
+        (folder / artifacts.SIDECAR).write_text("{}")
+    made, again, other = folders
+    assert delivery.is_same(made, again) and not delivery.is_same(made, other)
