@@ -69,11 +69,11 @@ def _sidecars_agree(made: Path, out: Path) -> bool:
 
 def _policies_agree(made: Path, out: Path) -> bool:
     """Whether both have one policy, or none; the times that led to it are of when they were measured."""
-    files = [folder / artifacts.POLICY for folder in (made, out)]
-    if not files[0].exists() or filecmp.cmp(*files, shallow=False):
+    mine, theirs = made / artifacts.POLICY, out / artifacts.POLICY
+    if not mine.exists() or filecmp.cmp(mine, theirs, shallow=False):
         return True
     try:
-        one, other = (policies.read(file) for file in files)
+        one, other = policies.read(mine), policies.read(theirs)
     except HqpError:
         return False
     return replace(one, why={}) == replace(other, why={})
