@@ -303,12 +303,12 @@ def _weight_axes(graph: GraphProto) -> Iterator[str]:
         weight, scale = (stored.get(name) for name in reader.input[:2])
         if weight is None or scale is None or not scale.dims:
             continue
-        axis, outputs = scale_axis(reader, weight), _output_axis(node, len(weight.dims))
+        axis, outputs = scale_axis(reader, weight), output_axis(node, len(weight.dims))
         if axis != outputs:
             yield f"the scales of {node.name}'s weights go along axis {axis}, not along its outputs, axis {outputs}"
 
 
-def _output_axis(node: NodeProto, dimensions: int) -> int:
+def output_axis(node: NodeProto, dimensions: int) -> int:
     """The axis of a weighted node's weights that has a place for each of its outputs."""
     if node.op_type == "Gemm":
         transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)

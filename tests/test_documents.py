@@ -108,7 +108,7 @@ RANKINGS = st.builds(
 PRUNINGS = st.builds(
     Pruning, st.lists(RANKINGS, max_size=2).map(tuple), FLOATS, st.sampled_from(["linear", "galloping"])
 )
-CALIBRATIONS = st.lists(st.sampled_from(["kl", "percentile", "minmax"]), min_size=1, unique=True).map(tuple)
+CALIBRATIONS = st.lists(st.sampled_from(["kl", "percentile", "mse", "minmax"]), min_size=1, unique=True).map(tuple)
 QUANTIZATIONS = st.builds(Quantization, CALIBRATIONS, st.integers(), st.integers())
 PRECISIONS = st.sampled_from(["fp32", "fp16"])
 RECIPES = st.builds(Recipe, st.none() | PRUNINGS, st.none() | QUANTIZATIONS, PRECISIONS, st.booleans())

@@ -4,7 +4,7 @@ A number carries its unit in its name; a ratio lies in 0 to 1 unless its docstri
 points end in ``_pp``. What could not be measured is ``None``, never zero.
 """
 
-from hqp.records.artifact import Calibrated, Certificate, Cost, Exported, Judged, LayerRecord, Recovered
+from hqp.records.artifact import Calibrated, Certificate, Cost, Exported, Finding, Judged, LayerRecord, Recovered
 from hqp.records.baseline import Baseline, BaselineEntry
 from hqp.records.canonical import SCHEMA_VERSION, Digest, digest_of, is_digest
 from hqp.records.data import JUDGING, SPLITS, Accuracy, Leak, Samples
@@ -101,6 +101,7 @@ __all__ = [
     "Estimate",
     "Exported",
     "Filters",
+    "Finding",
     "FineTuning",
     "Floats",
     "Group",

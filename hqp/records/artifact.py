@@ -29,19 +29,41 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """What was found of a layer before it was quantised: the reason to look at it, and the remedy that was taken."""
+
+    layer: str
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.layer}: {self.reason}; {self.remedy}"
+
+
+@dataclass(frozen=True)
 class Calibrated:
     """Which calibration an INT8 file has, and how far from FP32 the file of each allowed one is.
 
     ``divergences`` are mean KL divergences, in nats, of the class probabilities that the INT8 file gives for
     calibration images from those of FP32; there are none where the recipe allows one calibration only. A search
     compares them once, on the file after ``steps`` pruning steps, and all its files take the nearest.
+
+    ``findings`` are of the file before it was quantised. ``note`` says what was done where activations were not finite.
     """
 
     calibration: Calibration
     divergences: dict[Calibration, float]
     steps: int | None = None
+    findings: tuple[Finding, ...] = ()
+    note: str = ""
 
     def __str__(self) -> str:
+        more = f", and {len(self.findings) - 1} more findings" if len(self.findings) > 1 else ""
+        found = f"; before INT8 {self.findings[0]}{more}" if self.findings else ""
+        noted = f"; {self.note}" if self.note else ""
+        return f"{self._chosen()}{noted}{found}"
+
+    def _chosen(self) -> str:
         if not self.divergences:
             return f"INT8 calibrated by {self.calibration}"
         told = ", ".join(f"{name} {value:.3g}" for name, value in self.divergences.items())

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Option = str | bool | int | float
-Calibration = Literal["kl", "percentile", "minmax"]
+# ``kl`` is what other tools name entropy.
+Calibration = Literal["kl", "percentile", "mse", "minmax"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 # What a policy may ask of a layer in a file that is INT8 otherwise.
 LayerPrecision = Literal["float", "int8"]
@@ -134,7 +135,7 @@ class Quantization:
     INT8 makes no faster on the device stay in float, where that file as a whole measures faster.
     """
 
-    calibrations: tuple[Calibration, ...] = ("kl", "percentile", "minmax")
+    calibrations: tuple[Calibration, ...] = ("kl", "percentile", "mse", "minmax")
     images: int = 512
     compared: int = 256
     by_layer: bool = False

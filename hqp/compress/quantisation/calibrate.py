@@ -20,12 +20,15 @@ import onnx
 import torch
 from onnx import TensorProto, helper
 
+from hqp import onnx_rules
 from hqp.compress.quantisation import qdq
 from hqp.errors import HqpError
 from hqp.records import Calibration, Policy
 
 BINS = 2048  # as TensorRT's own search
 LEVELS = 128  # magnitudes of a signed byte
+# By how much the range of all values may exceed that of ``PERCENTILE`` of them before it is told as an outlier's.
+OUTLIER = 4.0
 # Kept bins per searched bin, so that resampling to exactly BINS over the range seen leaves at least two to each.
 FINENESS = 4
 # How many values of a tensor are counted of one image, evenly spread; its lowest and highest are of all of them. Of 512
@@ -48,19 +51,31 @@ PERCENTILE = 0.9999
 DEFAULT_POLICY = Policy()
 
 
+class NotFinite(HqpError):
+    """An activation was NaN or infinite on an image."""
+
+    def __init__(self, layer: str) -> None:
+        super().__init__(f"calibration met NaN or infinity in {layer}", "finite weights and images")
+        self.layer = layer
+
+
 def distributions(
     path: Path,
     batches: Callable[[], Iterable[Array]],
     policy: Policy = DEFAULT_POLICY,
     advance: Callable[[int], None] | None = None,
+    left_out: list[str] | None = None,
 ) -> dict[str, Distribution]:
     """What is seen of each tensor that ``policy`` quantises, in the order of the graph.
 
     ``batches()`` gives float32 arrays (n, 3, size, size), normalised; the FP32 file at ``path`` runs in onnxruntime on
     single images, in as many threads as torch has. ``advance`` gets the number of images just seen.
 
+    An image on which a tensor is NaN or infinite is not taken in where ``left_out`` is given, which gets its layer.
+
     Raises:
-        HqpError: a tensor is NaN or infinite on some image, or there are no images.
+        NotFinite: a tensor is NaN or infinite on some image.
+        HqpError: there are no images.
     """
     import onnxruntime
 
@@ -72,15 +87,22 @@ def distributions(
     options.intra_op_num_threads = 1  # the threads are at work on images of their own
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     inner = [name for name in names if name != source]
+    layers = _layers(path)
     workers = torch.get_num_threads()
-    seen = [{name: Distribution(name) for name in names} for _ in range(workers)]
+    seen = [{name: Distribution(layers.get(name, name)) for name in names} for _ in range(workers)]
 
     def observe(worker: int, images: Array) -> None:
         for image in images:
-            values = session.run(inner, {source: image[None]})
-            for name, value in zip([*inner, source], [*values, image], strict=True):
-                if name in seen[worker]:
-                    seen[worker][name].add(value)
+            values = dict(zip(inner, session.run(inner, {source: image[None]}), strict=True))
+            if source in names:
+                values = {source: image, **values}
+            # Looked at beforehand only where it may be left out: that takes as long as half of what follows.
+            wrong = None if left_out is None else _not_finite(values)
+            if left_out is not None and wrong is not None:
+                left_out.append(layers.get(wrong, wrong))
+                continue
+            for name, value in values.items():
+                seen[worker][name].add(value)
 
     images = 0
     with ThreadPoolExecutor(workers) as pool:
@@ -91,7 +113,7 @@ def distributions(
             images += len(batch)
             if advance is not None:
                 advance(len(batch))
-    if not images:
+    if not images or (left_out and len(left_out) == images):
         raise HqpError("calibration got no images", "at least one; 500 or more for a good range")
     return {name: _merged([part[name] for part in seen]) for name in names}
 
@@ -100,7 +122,7 @@ def ranges(seen: Mapping[str, Distribution], how: Calibration, policy: Policy = 
     """The range of each tensor, always with 0 inside: its lowest and highest value, cut at ±T.
 
     T is for ``minmax`` the largest magnitude, for ``percentile`` what ``PERCENTILE`` of the magnitudes above zero lie
-    below, for ``kl`` by ``kl_bins``.
+    below, for ``kl`` by ``kl_bins``, for ``mse`` by ``mse_bins``.
     """
     found = {}
     for name, one in seen.items():
@@ -109,12 +131,28 @@ def ranges(seen: Mapping[str, Distribution], how: Calibration, policy: Policy = 
     return found
 
 
+def outliers(seen: Mapping[str, Distribution]) -> dict[str, float]:
+    """How many times as wide as that of ``PERCENTILE`` of its values the range of a tensor is, where that is much."""
+    whole, cut = ranges(seen, "minmax"), ranges(seen, "percentile")
+    found = {}
+    for name, (low, high) in whole.items():
+        width = cut[name][1] - cut[name][0]
+        if width > 0 and (high - low) / width > OUTLIER:
+            found[name] = (high - low) / width
+    return found
+
+
 def _threshold(seen: Distribution, how: Calibration, policy: Policy) -> float:
     if how == "minmax" or not seen.counts.any():
         return seen.largest
     counts = seen.resampled()
     levels = _levels(seen, policy)
-    kept = percentile_bins(counts) if how == "percentile" else kl_bins(counts, levels)
+    if how == "percentile":
+        kept = percentile_bins(counts)
+    elif how == "mse":
+        kept = mse_bins(counts, levels)
+    else:
+        kept = kl_bins(counts, levels)
     return seen.largest * kept / BINS
 
 
@@ -134,9 +172,9 @@ def _merged(parts: list[Distribution]) -> Distribution:
 
 @dataclass
 class Distribution:
-    """What is kept of one tensor: its extremes, and counts of |x| > 0 in bins of equal width from 0 to 2**exponent.
+    """What is kept of a tensor: its extremes, and counts of |x| > 0 in bins of equal width from 0 to 2**exponent.
 
-    Extremes are of all values, counts of ``COUNTED`` to an image.
+    ``name`` is that of the layer that gives it. Extremes are of all values, counts of ``COUNTED`` to an image.
 
     Exact zeros are not counted. They are represented without error at any threshold, and half of what a ReLU gives are
     zeros, which in the first bin would outweigh all else.
@@ -152,11 +190,11 @@ class Distribution:
         """Takes in the values of one image.
 
         Raises:
-            HqpError: one of them is NaN or infinite.
+            NotFinite: one of them is NaN or infinite.
         """
         low, high = float(values.min()), float(values.max())
         if not (math.isfinite(low) and math.isfinite(high)):
-            raise HqpError(f"calibration met NaN or infinity in {self.name}", "finite weights and images")
+            raise NotFinite(self.name)
         self.low, self.high = min(self.low, low), max(self.high, high)
         if not self.largest:
             return
@@ -254,12 +292,39 @@ def percentile_bins(counts: Counts) -> int:
     return int(np.searchsorted(np.cumsum(counts), PERCENTILE * counts.sum())) + 1
 
 
+def mse_bins(counts: Counts, levels: int) -> int:
+    """How many of the bins to keep so that the mean squared error of quantisation is least; of several the most.
+
+    With the threshold T the step is T / ``levels``: what lies below is off by a twelfth of its square in the mean, and
+    what lies beyond by its distance from T. All T are computed at once from running sums.
+    """
+    middles = np.arange(len(counts)) + 0.5
+    beyond = [_running(counts * middles**power)[-1] - _running(counts * middles**power)[1:] for power in range(3)]
+    thresholds = np.arange(1, len(counts) + 1)
+    clipped = beyond[2] - 2 * thresholds * beyond[1] + thresholds**2 * beyond[0]
+    rounded = (counts.sum() - beyond[0]) * (thresholds / levels) ** 2 / 12
+    error = clipped + rounded
+    nearest = thresholds[error <= error.min() * (1 + TIE)]
+    return int(nearest[-1])
+
+
 def _running(values: npt.NDArray[Any]) -> Counts:
     return np.concatenate([[0.0], np.cumsum(values)])
 
 
 def _x_log_x(values: Counts) -> Counts:
     return values * np.log(np.where(values > 0, values, 1.0))
+
+
+def _not_finite(values: Mapping[str, Array]) -> str | None:
+    """The first tensor with a value that is NaN or infinite."""
+    return next((name for name, value in values.items() if not np.isfinite(value).all()), None)
+
+
+def _layers(path: Path) -> dict[str, str]:
+    """The layer of the network that makes each tensor of a file, or the node where it has none."""
+    nodes = onnx.load(path).graph.node
+    return {tensor: onnx_rules.layer_of(node.name) or node.name for node in nodes for tensor in node.output}
 
 
 def _with_outputs(path: Path, names: tuple[str, ...]) -> tuple[str, bytes]:

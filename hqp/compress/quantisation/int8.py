@@ -13,7 +13,7 @@ from scipy.special import log_softmax
 
 from hqp import documents, onnx_rules
 from hqp.compress.job import Job, calibration_batches, calibration_count
-from hqp.compress.quantisation import calibrate, qdq
+from hqp.compress.quantisation import calibrate, checks, qdq
 from hqp.errors import HqpError
 from hqp.ledger import Ledger, Tally
 from hqp.records import Calibrated, Calibration, Policy, Quantization
@@ -21,6 +21,9 @@ from hqp.records import Calibrated, Calibration, Policy, Quantization
 FILE, CHOICE = "model.onnx", "choice.json"
 
 STEP = "calibration"
+
+# The share of calibration images that may give NaN or infinity: beyond it the network is what is wrong.
+MOST_LEFT_OUT = 0.01
 
 # JSON has no infinity.
 FARTHEST = sys.float_info.max
@@ -30,9 +33,15 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class CalibratedRanges:
-    """The lowest and the highest value of each activation, by tensor, as each calibration has them."""
+    """The lowest and the highest value of each activation, by tensor, as each calibration has them.
+
+    ``outliers`` says of which tensors a few values make the range so many times as wide as it is without them. ``note``
+    says what was done where activations were not finite.
+    """
 
     by_calibration: dict[Calibration, dict[str, tuple[float, float]]]
+    outliers: dict[str, float]
+    note: str = ""
 
 
 def ranged_by(plain: Path, policy: Policy) -> Policy:
@@ -46,18 +55,45 @@ def ranged_by(plain: Path, policy: Policy) -> Policy:
 
 
 def ranges(job: Job, how: Quantization, policy: Policy, plain: Path, ledger: Ledger) -> CalibratedRanges:
-    """The ranges of an FP32 file by every allowed calibration: one pass over calibration images."""
-    images = calibration_count(job, how.images)
+    """The ranges of an FP32 file by every allowed calibration: one pass over calibration images.
+
+    Where an activation is NaN or infinite there is a second pass, over all of them, which leaves such images out, and
+    ranges are by histograms alone.
+
+    Raises:
+        NotFinite: more than ``MOST_LEFT_OUT`` of all images are such.
+    """
+    images, calibrations, note = calibration_count(job, how.images), how.calibrations, ""
+    with ledger.step(STEP) as tally:
+        tally.images, tally.passes = images, 1
+        try:
+            seen = _seen(job, policy, plain, images)
+        except calibrate.NotFinite:
+            left_out: list[str] = []
+            images = len(job.calibration)
+            seen = _seen(job, policy, plain, images, left_out)
+            if len(left_out) > MOST_LEFT_OUT * images:
+                raise calibrate.NotFinite(f"{left_out[0]} on {len(left_out):,} of {images:,} images") from None
+            tally.images, tally.passes = tally.images + images, 2
+            calibrations = tuple(name for name in calibrations if name != "minmax") or ("percentile",)
+            note = (
+                f"{left_out[0]} gave NaN or infinity: {len(left_out):,} of {images:,} calibration images are left out,"
+                f" and ranges are by {' or '.join(calibrations)}"
+            )
+        by_calibration = {name: calibrate.ranges(seen, name, policy) for name in calibrations}
+    return CalibratedRanges(by_calibration, calibrate.outliers(seen), note)
+
+
+def _seen(
+    job: Job, policy: Policy, plain: Path, images: int, left_out: list[str] | None = None
+) -> dict[str, calibrate.Distribution]:
+    """What the first images of ``calibration`` give in each tensor."""
 
     def batches() -> Iterator[Array]:
         return (batch for _, batch in calibration_batches(job, images))
 
-    with ledger.step(STEP) as tally:
-        with job.track(STEP, images) as advance:
-            seen = calibrate.distributions(plain, batches, policy, advance)
-        by_calibration = {name: calibrate.ranges(seen, name, policy) for name in how.calibrations}
-        tally.images, tally.passes = images, 1
-    return CalibratedRanges(by_calibration)
+    with job.track(STEP, images) as advance:
+        return calibrate.distributions(plain, batches, policy, advance, left_out)
 
 
 def write_nearest(
@@ -65,29 +101,34 @@ def write_nearest(
 ) -> None:
     """Writes the INT8 file of each calibration into the folder, and keeps the nearest to FP32 alone."""
     with ledger.step(STEP) as tally:
-        files: dict[Calibration, Path] = {name: folder / f"{name}.onnx" for name in how.calibrations}
+        files: dict[Calibration, Path] = {name: folder / f"{name}.onnx" for name in calibrated.by_calibration}
         for name, file in files.items():
             qdq.quantize(plain, file, calibrated.by_calibration[name], policy)
             onnx_rules.check(file, symmetric_only=policy.symmetric)
         # Of a single one there is nothing to compare.
-        divergences = _divergences(job, how, plain, files, tally) if len(files) > 1 else {}
+        divergences = {}
+        if len(files) > 1:
+            divergences = _divergences(job, how, plain, files, bool(calibrated.note), tally)
         # Of equally near ones the first that the recipe names.
         nearest = min(files, key=lambda name: divergences.get(name, 0.0))
         files.pop(nearest).replace(folder / FILE)
         for file in files.values():
             file.unlink()
-        documents.write(folder / CHOICE, Calibrated(nearest, divergences))
+        found = checks.findings(plain, calibrated.by_calibration[nearest], calibrated.outliers, policy, nearest)
+        documents.write(folder / CHOICE, Calibrated(nearest, divergences, findings=found, note=calibrated.note))
 
 
 def _divergences(
-    job: Job, how: Quantization, plain: Path, files: Mapping[Calibration, Path], tally: Tally
+    job: Job, how: Quantization, plain: Path, files: Mapping[Calibration, Path], left_out: bool, tally: Tally
 ) -> dict[Calibration, float]:
     """How far from FP32 each file is, in the device's runtime on calibration images."""
     images = calibration_count(job, min(how.compared, how.images))
     exact = job.outputs(plain, images)
+    # What calibration has left out is not compared either; where that was nothing, all must be finite.
+    compared = np.isfinite(exact).all(axis=1) if left_out else np.ones(len(exact), dtype=bool)
     divergences: dict[Calibration, float] = {}
     for name, file in files.items():
-        divergences[name] = divergence(exact, job.outputs(file, images))
+        divergences[name] = divergence(exact[compared], job.outputs(file, images)[compared])
     tally.passes = 1 + len(files)
     tally.images = images * tally.passes
     return divergences

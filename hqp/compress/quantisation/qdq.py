@@ -119,7 +119,7 @@ def _with_qdq(model: ModelProto, ranges: Ranges, policy: Policy) -> ModelProto:
     quantized: ModelProto = quantizer.model.model
     precision.keep_clear(quantized.graph, floats)
     if policy.symmetric:
-        tensorrt.fuse_residual_sums(quantized.graph, lambda name: _limits(ranges, name))
+        tensorrt.fuse_residual_sums(quantized.graph, lambda name: limits(ranges, name))
         quantizer.model.topological_sort()
     del quantized.metadata_props[:], quantized.graph.value_info[:]
     typings.mark(quantized, policy.floats)
@@ -133,12 +133,12 @@ def _tensor_data(graph: GraphProto, ranges: Ranges) -> dict[str, Any]:
     names = [graph.input[0].name, *(name for node in graph.node for name in node.output)]
     found = {}
     for name in names:
-        low, high = _limits(ranges, name)
+        low, high = limits(ranges, name)
         found[name] = TensorData(lowest=np.float32(low), highest=np.float32(high))
     return found
 
 
-def _limits(ranges: Ranges, name: str) -> tuple[float, float]:
+def limits(ranges: Ranges, name: str) -> tuple[float, float]:
     """The range that a tensor's scale spans.
 
     What was zero on every image carries nothing: any scale is right, and a tiny one overflows the next bias.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hqp.compress.channels import groups
@@ -62,7 +62,10 @@ class Draft:
     @property
     def calibrated(self) -> Calibrated | None:
         """By which calibration the file that is shipped is quantised; ``None`` where it is not."""
-        return self.settled or self.candidates.calibrated(self.final)
+        own = self.candidates.calibrated(self.final)
+        if own is None or self.settled is None:
+            return own
+        return replace(own, divergences=self.settled.divergences, steps=self.settled.steps)
 
     def holds(self, candidate: Candidate) -> bool:
         """Whether a candidate's module keeps the bound on ``selection``, judged in PyTorch."""

@@ -22,7 +22,9 @@ from hqp.compress.quantisation.calibrate import (
     MOST_CLIPPED,
     PERCENTILE,
     Distribution,
+    NotFinite,
     kl_bins,
+    mse_bins,
     percentile_bins,
 )
 from hqp.errors import HqpError
@@ -124,8 +126,22 @@ def test_each_batch_is_counted_and_let_go_before_the_next_is_read(fp32: Path) ->
 def test_nan_and_infinity_are_refused_by_the_name_of_the_tensor(fp32: Path, value: float) -> None:
     batch = images(2)
     batch[1, 0, 0, 0] = value
-    with pytest.raises(HqpError, match=r"NaN or infinity in (input|/\d)"):
+    with pytest.raises(NotFinite, match=r"calibration met NaN or infinity in input"):
         ranges(fp32, lambda: [batch], "kl")
+
+
+def test_an_image_that_gives_nan_is_left_out_with_the_layer_that_gave_it_first(fp32: Path) -> None:
+    batch, wrong, left_out = images(4), images(4), list[str]()
+    wrong[2] *= np.float32(1e38)  # finite itself
+    seen = calibrate.distributions(fp32, lambda: [wrong], left_out=left_out)
+    assert left_out == ["0"]
+    without = calibrate.distributions(fp32, lambda: [np.delete(wrong, 2, axis=0)])
+    for name, one in seen.items():
+        assert (one.low, one.high) == (without[name].low, without[name].high)
+        assert np.array_equal(one.counts, without[name].counts)
+    batch[:] = math.nan
+    with pytest.raises(HqpError, match="got no images"):
+        calibrate.distributions(fp32, lambda: [batch], left_out=[])
 
 
 def test_no_images_are_refused(fp32: Path) -> None:
@@ -254,6 +270,32 @@ def test_a_spike_away_from_zero_is_no_place_to_cut() -> None:
     values = np.maximum(np.random.default_rng(0).standard_normal(200_000), 0) + 1.5  # half of them are 1.5
     seen = distribution([values.tolist()])
     assert calibrate.ranges({"x": seen}, "kl")["x"][1] > 3.8
+
+
+def mse_bins_by_definition(counts: npt.NDArray[np.float64], levels: int) -> int:
+    errors = []
+    for kept in range(1, len(counts) + 1):
+        step = kept / levels
+        inside = counts[:kept].sum() * step**2 / 12
+        beyond = sum(counts[place] * (place + 0.5 - kept) ** 2 for place in range(kept, len(counts)))
+        errors.append(inside + beyond)
+    return max(kept for kept, error in enumerate(errors, 1) if error <= min(errors) * (1 + 1e-9))
+
+
+@given(st.lists(st.integers(0, 1000), min_size=8, max_size=40).filter(any), st.sampled_from([4, 16, 128]))
+def test_the_threshold_of_least_squares_is_the_one_of_the_definition(counts: list[int], levels: int) -> None:
+    given = np.array(counts, np.float64)
+    assert mse_bins(given, levels) == mse_bins_by_definition(given, levels)
+
+
+def test_an_outlier_is_told_by_how_much_it_widens_the_range() -> None:
+    even, far = Distribution("even"), Distribution("far")
+    even.add(np.linspace(0, 1, 4096, dtype=np.float32))
+    for _ in range(5):
+        far.add(np.linspace(0, 1, 4096, dtype=np.float32))
+    far.add(np.array([8.0], np.float32))
+    found = calibrate.outliers({"even": even, "far": far})
+    assert list(found) == ["far"] and found["far"] == pytest.approx(8, rel=0.02)
 
 
 def test_a_percentile_keeps_its_share_and_not_one_bin_more() -> None:

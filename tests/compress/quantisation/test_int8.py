@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,7 @@ from hqp.compress.quantisation.qdq import quantize
 from hqp.compress.search.candidate import Candidate, Quantised
 from hqp.compress.search.candidates import Candidates
 from hqp.errors import HqpError
-from hqp.records import Calibrated, Policy, Quantization, Recipe, Samples
+from hqp.records import Policy, Quantization, Recipe, Samples
 from hqp.store import Store
 
 torch.set_num_threads(1)
@@ -114,7 +115,9 @@ def int8_of(job: Any, model: nn.Module, how: Quantization) -> tuple[Candidates, 
 
 
 @pytest.mark.parametrize(
-    ("weight", "nearest"), [(every_pixel, ("kl", "percentile")), (bright_pixel, ("minmax",))], ids=["all", "bright"]
+    ("weight", "nearest"),
+    [(every_pixel, ("kl", "percentile", "mse")), (bright_pixel, ("minmax",))],
+    ids=["all", "bright"],
 )
 def test_the_nearest_is_taken_and_told(weight: Callable[[], Tensor], nearest: tuple[str, ...], job: Any) -> None:
     how = Quantization()
@@ -129,13 +132,13 @@ def test_the_nearest_is_taken_and_told(weight: Callable[[], Tensor], nearest: tu
     again = job.store.root / "again.onnx"
     quantize(plain, again, calibrate.ranges(seen, calibrated.calibration, job.policy), job.policy)
     assert file.read_bytes() == again.read_bytes()
-    assert job.asked == ["model.onnx", "kl.onnx", "percentile.onnx", "minmax.onnx"]
+    assert job.asked == ["model.onnx", "kl.onnx", "percentile.onnx", "mse.onnx", "minmax.onnx"]
     (cost,) = candidates.ledger.costs
-    assert (cost.step, cost.images, cost.passes) == ("calibration", IMAGES + 4 * how.compared, 5)
+    assert (cost.step, cost.images, cost.passes) == ("calibration", IMAGES + 5 * how.compared, 6)
     other = Candidates(job)
     assert (other.file(candidate), other.calibrated(candidate)) == (file, calibrated)
     assert other.ledger.costs == (cost,)
-    assert len(job.asked) == 4, "told from the store"
+    assert len(job.asked) == 5, "told from the store"
 
 
 @pytest.mark.parametrize("hidden", [24, 1], ids=["whole", "pruned"])
@@ -153,8 +156,54 @@ def test_what_pruning_leaves_of_a_layer_is_told_apart_after_int8(hidden: int, jo
 
 def test_a_recipe_of_one_calibration_compares_nothing(job: Any) -> None:
     candidates, candidate = int8_of(job, Squared(every_pixel()), Quantization(calibrations=("minmax",)))
-    assert candidates.calibrated(candidate) == Calibrated("minmax", {})
+    calibrated = candidates.calibrated(candidate)
+    assert calibrated is not None
+    assert (calibrated.calibration, calibrated.divergences) == ("minmax", {})
+    # The bright pixel's square.
+    (found,) = calibrated.findings
+    assert (found.layer, found.remedy) == ("/Flatten", "kept whole by minmax")
     assert job.asked == []
+
+
+class Overflowing(nn.Module):
+    """Logits of the pixels, with a value on the way, for images with a bright one, that float32 does not hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Conv2d(3, 2, 1, bias=False), nn.Linear(2 * SIZE * SIZE, 2)
+        with torch.no_grad():
+            self.first.weight[:] = 3e36
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head((self.first(x) * 1e-37).flatten(1))
+
+
+@pytest.fixture
+def overflowing(job: Any) -> Any:
+    """The job whose second image is the bright one: the first is among those that the export compares."""
+    images = np.roll(pixels(), 1, axis=0)
+    job.calibration = replace(job.calibration, read=lambda indices, size: images[list(indices)])
+    return job
+
+
+def test_images_that_give_infinity_are_left_out_by_a_histogram_method_and_it_is_said(overflowing: Any) -> None:
+    how = Quantization(calibrations=("minmax",), images=100)
+    candidates, candidate = int8_of(overflowing, Overflowing(), how)
+    calibrated = candidates.calibrated(candidate)
+    assert calibrated is not None and calibrated.calibration == "percentile"
+    told = "first gave NaN or infinity: 1 of 300 calibration images are left out, and ranges are by percentile"
+    assert calibrated.note == told and told in str(calibrated)
+    (cost,) = candidates.ledger.costs
+    assert (cost.images, cost.passes) == (100 + IMAGES, 2)
+
+
+def test_where_more_than_a_few_images_give_infinity_the_network_is_refused(
+    overflowing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(int8, "MOST_LEFT_OUT", 0.003)
+    candidates, candidate = int8_of(overflowing, Overflowing(), Quantization())
+    with pytest.raises(HqpError, match="calibration met NaN or infinity in first on 1 of 300 images"):
+        candidates.file(candidate)
 
 
 def test_a_file_that_the_runtime_would_refuse_is_not_shipped(job: Any) -> None:

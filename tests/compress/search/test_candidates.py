@@ -155,7 +155,7 @@ def test_the_ledger_depends_neither_on_the_order_nor_on_what_was_made_last_nor_o
     assert found[0] == {
         "recovery": (36 + 36 + 20 + 2 * (36 + 4 * 20), 3 + 2 * 5),
         "validation": (JUDGED, 1),
-        "calibration": (24 + 4 * 16, 5),
+        "calibration": (24 + 5 * 16, 6),
         "sensitivity": (IMAGES, 1),
     }
 
@@ -213,7 +213,7 @@ def test_a_calibration_can_be_given_back_by_itself(tmp_path: Path) -> None:
     files = {candidates.file(nearest), candidates.file(minmax), candidates.fp32(nearest)}
     assert len(files) == 3 and candidates.fp32(minmax) == candidates.fp32(nearest)
     chosen, fixed = candidates.calibrated(nearest), candidates.calibrated(minmax)
-    assert chosen is not None and set(chosen.divergences) == {"kl", "percentile", "minmax"}
+    assert chosen is not None and set(chosen.divergences) == {"kl", "percentile", "mse", "minmax"}
     assert fixed is not None and (fixed.calibration, fixed.divergences) == ("minmax", {})
     assert candidates.calibrated(nearest.in_fp32) is None
 

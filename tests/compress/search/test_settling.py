@@ -10,8 +10,9 @@ from hqp.compress.search.candidate import Candidate, Quantised
 from hqp.compress.search.candidates import Candidates
 from hqp.compress.search.draft import Draft
 from hqp.compress.search.settling import settle
-from hqp.records import Calibrated, Policy, Quantization, Recipe
+from hqp.records import Calibrated, Finding, Policy, Quantization, Recipe
 
+FOUND = Finding("conv", "1 of 8 channels are dead", "their biases stay")
 CHOSEN = Calibrated("percentile", {"kl": 0.3, "percentile": 0.1, "minmax": 0.2})
 
 
@@ -19,8 +20,11 @@ class Compared(Candidates):
     """What is nearest for the candidate after two steps is known; no other may be compared."""
 
     def calibrated(self, candidate: Candidate) -> Calibrated | None:
-        assert dict(candidate.gone) == {"a": (0, 1)}
-        return CHOSEN
+        assert candidate.quantised is not None
+        if candidate.gone == (("a", (0, 1)),):
+            return CHOSEN
+        (only,) = candidate.quantised.how.calibrations
+        return Calibrated(only, {}, findings=(FOUND,))
 
 
 def draft_of(accepted: int, how: Quantization | None) -> Draft:
@@ -38,9 +42,11 @@ def test_the_others_take_what_is_nearest_for_the_one_that_the_bound_accepts() ->
     assert draft.by_step[2] == before[2], "its file is there already"
     for step in (0, 1, 3):
         assert draft.by_step[step] == replace(before[step], quantised=alone)
-    assert draft.calibrated == replace(CHOSEN, steps=2)
+    draft.shipped = 3
+    assert draft.calibrated == replace(CHOSEN, steps=2, findings=(FOUND,)), "what was found is of the file itself"
     told = "INT8 calibrated by percentile, the nearest to FP32 after 2 pruning steps in nats: "
-    assert str(draft.calibrated) == told + "kl 0.3, percentile 0.1, minmax 0.2"
+    scores = "kl 0.3, percentile 0.1, minmax 0.2"
+    assert str(draft.calibrated) == f"{told}{scores}; before INT8 {FOUND}"
 
 
 def test_where_nothing_was_pruned_or_nothing_is_to_choose_all_stays() -> None:
