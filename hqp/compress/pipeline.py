@@ -179,7 +179,7 @@ def ship(draft: Draft) -> None:
     targets.tell(draft)
     candidates.on_selection(final)
     if draft.shipped:
-        draft.pruned = draft.judged.get(final) or candidates.validated(final)
+        draft.pruned = draft.judged.get(final.in_fp32) or candidates.validated(final)
 
 
 STEPS: tuple[Callable[[Draft], None], ...] = (

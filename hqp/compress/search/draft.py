@@ -28,7 +28,7 @@ class Draft:
     # How many steps the bound accepts in PyTorch, and how many are shipped.
     accepted: int = 0
     shipped: int = 0
-    # What each candidate that was judged on all of ``selection`` has there, in PyTorch.
+    # What each candidate, in FP32, has that was judged on all of ``selection`` in PyTorch.
     judged: dict[Candidate, Accuracy] = field(default_factory=dict)
     # The calibration that all files take, where it was chosen on one of them.
     settled: Calibrated | None = None
@@ -72,7 +72,7 @@ class Draft:
         assert self.bound is not None
         judged = self.candidates.validated(candidate, self.bound)
         if judged is not None and judged.total == self.bound.trained.total:
-            self.judged[candidate] = judged
+            self.judged[candidate.in_fp32] = judged
         held = judged is not None and self.bound.holds(judged)
         self.note("module", candidate, self.bound.drop(judged) if judged else None, held)
         return held

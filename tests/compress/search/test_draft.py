@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from hqp.compress.search.bound import Bound
-from hqp.compress.search.candidate import Candidate
+from hqp.compress.search.candidate import Candidate, Quantised
 from hqp.compress.search.candidates import Candidates, Channels
 from hqp.compress.search.draft import Draft
-from hqp.records import Accuracy, Group, Member, Tried
+from hqp.records import Accuracy, Group, Member, Policy, Quantization, Tried
 
 TOTAL, FILTERS = 4000, 10
 GROUP = Group("a", FILTERS, (Member("a", "filter", tuple((channel,) for channel in range(FILTERS))),))
@@ -42,13 +42,14 @@ def draft(make_accuracy: Callable[..., Accuracy]) -> Draft:
         return SimpleNamespace(accuracy=make_accuracy(hits, "selection"))
 
     job: Any = SimpleNamespace(filters=FILTERS, evaluate=evaluate)
-    by_step = [Candidate.without({"a": tuple(range(step))}) for step in range(FILTERS)]
+    quantised = Quantised(Quantization(), Policy())
+    by_step = [Candidate.without({"a": tuple(range(step))}, quantised=quantised) for step in range(FILTERS)]
     trained = evaluate(Path("0")).accuracy
     return Draft(Judged(job), by_step, bound=Bound(trained, 1.5, None), shipped=2)
 
 
 def test_what_is_shipped_is_the_candidate_after_so_many_steps(draft: Draft) -> None:
-    assert draft.final == Candidate.without({"a": (0, 1)}) and draft.file == Path("2.onnx")
+    assert draft.final.in_fp32 == Candidate.without({"a": (0, 1)}) and draft.file == Path("2.onnx")
 
 
 def test_each_judged_candidate_is_kept_with_what_it_lost_and_whether_it_held(draft: Draft) -> None:
@@ -60,6 +61,6 @@ def test_each_judged_candidate_is_kept_with_what_it_lost_and_whether_it_held(dra
         Tried("module", 0.4, None, None, False),
     ]
     assert {candidate: one.correct for candidate, one in draft.judged.items()} == {
-        draft.by_step[2]: TOTAL - 40,
-        draft.by_step[3]: TOTAL - 60,
-    }
+        draft.by_step[2].in_fp32: TOTAL - 40,
+        draft.by_step[3].in_fp32: TOTAL - 60,
+    }, "whatever calibration its file is given later"
