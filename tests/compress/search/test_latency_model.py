@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from hqp.compress.job import Job
 from hqp.compress.ranking.greedy import Remaining, taken
 from hqp.compress.search import latency_model
 from hqp.compress.search.candidates import Candidates
+from hqp.compress.studies import foretelling
 from hqp.records import Policy, Pruning, Ranking, Recipe, Samples
 from hqp.store import Store
 
@@ -37,8 +38,10 @@ def filters_of(file: Path) -> list[int]:
 
 
 @pytest.fixture
-def timing(tmp_path: Path) -> Any:
+def timing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Candidates whose files take a microsecond for each multiply-add, and how many files were timed."""
+    # Enough for a device that is as regular as this.
+    monkeypatch.setattr(latency_model, "NETWORKS", 8)
     model = nn.Sequential(
         nn.Conv2d(3, 16, 1), nn.ReLU(), nn.Conv2d(16, 12, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 4)
     ).eval()
@@ -83,8 +86,6 @@ def test_it_is_measured_once_and_foretells_what_was_never_timed(timing: Any, tmp
 
 
 def test_another_device_is_measured_anew(timing: Any) -> None:
-    from dataclasses import replace
-
     candidates, asked = timing
     latency_model.fitted(candidates)
     latency_model.fitted(Candidates(replace(candidates.job, device="another")))
@@ -97,3 +98,11 @@ def test_networks_are_drawn_alike_each_time_and_no_group_is_emptied(timing: Any)
     assert drawn == latency_model.random_removals(groups, 5) != latency_model.random_removals(groups, 5, seed=1)
     for removal in drawn:
         assert all(len(removal.get(group.name, ())) < group.channels for group in groups)
+
+
+def test_the_study_holds_other_networks_against_the_model(timing: Any) -> None:
+    candidates, asked = timing
+    found = foretelling.foretell(candidates.job, 4)
+    assert asked == [latency_model.NETWORKS, 4]
+    assert found.foretold_us == pytest.approx(found.measured_us, rel=1e-2)
+    assert found.rank_correlation == 1 and found.block == 1 and found.error < 1e-3
