@@ -25,6 +25,8 @@ BOARD_MODELS = ("mobilenet_v3_large", "resnet18")
 BOARD_METHODS = ("fp32", "fp16", "q8", "magnitude", "bn_gamma", "hqp")
 # The embedded checkpoints, as `hqp train` makes them.
 TRAINED = ("resnet18", "mobilenet_v3_large", "mobilenet_v3_small")
+# What `nox -s perf -- peers` measures beside HQP; without their dependencies, which are there or are not asked for.
+PEERS = ("nncf>=3.4",)
 # The Python interfaces that the runtime has to speak, and the tests that ask NVIDIA.
 TENSORRT_BINDINGS = (
     "tensorrt-bindings==8.6.1",
@@ -193,8 +195,9 @@ def selftest(session: nox.Session) -> None:
 
 @nox.session(requires=["environment"], venv_backend="none", default=False)
 def perf(session: nox.Session) -> None:
-    """What the engine costs and gains, in one run; `nox -s perf -- ablation resnet18 signs` tells criteria apart."""
-    _run(session, "python", "-m", "hqp.run.studies.perf", *session.posargs)
+    """What the engine costs and gains, in one run; `-- ablation MODEL DATASET` tells criteria apart, `-- peers`."""
+    env = {"PYTHONPATH": _peers(session)} if session.posargs[:1] == ["peers"] else None
+    _run(session, "python", "-m", "hqp.run.studies.perf", *session.posargs, env=env)
 
 
 @nox.session(requires=["environment"], venv_backend="none", default=False)
@@ -207,6 +210,14 @@ def results(session: nox.Session) -> None:
 def picture(session: nox.Session) -> None:
     """The README's picture of the report, ``docs/report.png``, of `.hqp/results/signs.json` or `-- FILE`."""
     _run(session, "python", "-m", "hqp.run.studies.pages", "picture", *session.posargs)
+
+
+def _peers(session: nox.Session) -> str:
+    """The folder with the tools that HQP is measured beside, which its own environment does not take in."""
+    folder = str(Path(session.cache_dir, "peers").absolute())
+    install = ("-m", "pip", "install", "--quiet", "--upgrade", "--target", folder, "--no-deps")
+    _run(session, "python", *install, *PEERS)
+    return folder
 
 
 @nox.session(default=False)

@@ -15,7 +15,7 @@ from hqp import catalog, documents, transport
 from hqp.measure import environment
 from hqp.probes import peak_memory
 from hqp.records import Measurement, Results
-from hqp.run.studies import ablation, latency
+from hqp.run.studies import ablation, latency, peers
 
 # Model, input size, batch, and the most that the two ratios may be.
 CASES = (
@@ -103,6 +103,8 @@ def main(words: Sequence[str]) -> int:
         return 0
     if words[:1] == ["ablation"]:
         return ablation.main(*words[1:])
+    if words[:1] == ["peers"]:
+        return peers.main(*words[1:])
     if words[:1] == ["latency"]:
         return latency.main(*words[1:])
     _print_sensitivity()
