@@ -13,7 +13,7 @@ from hqp import onnx_rules
 from hqp.compress.job import Job
 from hqp.compress.quantisation import precision
 from hqp.compress.ranking import collect, steps
-from hqp.compress.search import bound, objective, order, targets
+from hqp.compress.search import bound, objective, order, simplify, targets
 from hqp.compress.search.bound import LOOKS, Bound
 from hqp.compress.search.candidate import TRAINED, Candidate
 from hqp.compress.search.candidates import Candidates
@@ -113,15 +113,25 @@ def prune_under_bound(draft: Draft) -> None:
     if trained is None:
         raise HqpError("the dense model was not judged to its end")
     draft.bound = Bound(trained, job.delta_max_pp, pruning.confidence, LOOKS)
-    statistics = collected(candidates)
     found: list[Found] = []
-    for ranking in pruning.rankings:
-        by_step = along(candidates, pruning, ranking, statistics)
-        least = objective.first_better(by_step, estimate, _best_so_far(found, estimate))
-        found.append(Found(ranking, by_step, _accepted(draft, by_step, pruning, least)))
+    for path in ([candidates.without({})], simplify.path(draft)):
+        if path:
+            found += _searched(draft, pruning, path, estimate)
     draft.compared = objective.compared(candidates, found)
     chosen = objective.best(found, draft.compared)
     draft.ranking, draft.by_step, draft.accepted = chosen.ranking, chosen.by_step, chosen.accepted
+
+
+def _searched(draft: Draft, pruning: Pruning, path: list[Candidate], estimate: objective.Value) -> list[Found]:
+    """What each ranking finds from the end of a path on, on which no channel has gone."""
+    candidates, base = draft.candidates, path[-1]
+    statistics = collected(candidates, base)
+    found: list[Found] = []
+    for ranking in pruning.rankings:
+        by_step = [*path, *along(candidates, pruning, ranking, statistics, base)[1:]]
+        least = objective.first_better(by_step, estimate, _best_so_far(found, estimate))
+        found.append(Found(ranking, by_step, _accepted(draft, by_step, pruning, least)))
+    return found
 
 
 def _best_so_far(found: list[Found], estimate: objective.Value) -> Candidate | None:
@@ -139,20 +149,22 @@ def _accepted(draft: Draft, by_step: list[Candidate], pruning: Pruning, least: i
     return bound.search(holds, len(by_step) - 1, pruning.search, least)
 
 
-def collected(candidates: Candidates) -> Statistics:
-    """What the criteria of the recipe score the trained model by."""
+def collected(candidates: Candidates, base: Candidate = TRAINED) -> Statistics:
+    """What the criteria of the recipe score a base by, which has all its channels."""
     job = candidates.job
-    measured = candidates.sensitivities(TRAINED) if "sensitivity" in job.needs else None
-    return collect.collect(job.model, measured)
+    measured = candidates.sensitivities(base) if "sensitivity" in job.needs else None
+    return collect.collect(candidates.base(base), measured)
 
 
-def along(candidates: Candidates, pruning: Pruning, ranking: Ranking, statistics: Statistics) -> list[Candidate]:
-    """The candidates after 0, 1, 2, ... pruning steps along a ranking."""
-    job, found = candidates.job, candidates.groups
-    ranked = order.ranked(candidates, ranking, statistics)
+def along(
+    candidates: Candidates, pruning: Pruning, ranking: Ranking, statistics: Statistics, base: Candidate = TRAINED
+) -> list[Candidate]:
+    """The candidates after 0, 1, 2, ... pruning steps along a ranking from a base on, which has all its channels."""
+    job, found = candidates.job, candidates.groups(base)
+    ranked = order.ranked(candidates, ranking, statistics, base)
     step_filters = max(1, round(pruning.step_fraction * job.filters))
     removals = steps.steps(found, ranked, step_filters, job.policy.channel_multiple)
-    return [candidates.without(removal) for removal in ({}, *removals)]
+    return [candidates.without(removal, replaced=base.replaced) for removal in ({}, *removals)]
 
 
 def give_back(draft: Draft) -> None:

@@ -49,7 +49,7 @@ from hqp.records.method import (
 )
 from hqp.records.metric import Metric, in_readable_unit, metric_named, words_of
 from hqp.records.precisions import LayerChoice, PolicyFile, Precisions
-from hqp.records.pruning import Group, Member, Statistics
+from hqp.records.pruning import BECOMES, BlockKind, Group, Member, Replaced, Simplified, Statistics
 from hqp.records.ranges import LARGEST_INPUT, SMALLEST_INPUT
 from hqp.records.reading import DEFAULT_READING, WHOLE, Interpolation, Reading, triple_text
 from hqp.records.sidecar import (
@@ -70,6 +70,7 @@ from hqp.records.sidecar import (
 )
 
 __all__ = [
+    "BECOMES",
     "DEFAULT_READING",
     "JUDGING",
     "LARGEST_INPUT",
@@ -88,6 +89,7 @@ __all__ = [
     "Baseline",
     "BaselineEntry",
     "Block",
+    "BlockKind",
     "Calibrated",
     "Calibration",
     "Case",
@@ -138,12 +140,14 @@ __all__ = [
     "Recipe",
     "Recovered",
     "Recovery",
+    "Replaced",
     "Rerun",
     "Results",
     "Rounds",
     "Samples",
     "Settings",
     "Sidecar",
+    "Simplified",
     "Spent",
     "Statistics",
     "Targets",

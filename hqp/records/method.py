@@ -113,7 +113,8 @@ class Pruning:
 
     Sensitivities are measured on the first ``images`` of ``calibration``, on all where it is ``None``. Layers whose
     names match a pattern of ``keep``, ``layer4.*`` say, lose no filter. ``recovery`` is done for each candidate before
-    the bound judges it.
+    the bound judges it. ``blocks``: each ranking is also run on the network in which something simpler stands in for
+    some gates and residual blocks.
     """
 
     rankings: tuple[Ranking, ...]
@@ -124,6 +125,7 @@ class Pruning:
     recovery: Recovery | None = None
     rounds: Rounds | None = None
     images: int | None = None
+    blocks: bool = False
 
 
 @dataclass(frozen=True)

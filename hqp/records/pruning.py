@@ -9,6 +9,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from hqp.records.ranges import Some
+
+BlockKind = Literal["gate", "residual"]
+
 
 @dataclass(frozen=True)
 class Member:
@@ -38,6 +42,36 @@ class Group:
     def filters(self, channel: int) -> int:
         """The number of filters, over all layers, that go with one channel of the group."""
         return sum(len(member.channels[channel]) for member in self.members if member.role == "filter")
+
+
+# What each kind of block becomes.
+BECOMES: dict[BlockKind, str] = {"gate": "its mean gate", "residual": "its shortcut"}
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """A module in whose place something simpler stands: a gate, or a residual block, of so many channels."""
+
+    name: str
+    kind: BlockKind
+    channels: Some
+
+
+@dataclass(frozen=True)
+class Simplified:
+    """A block of the trained network that became something simpler, and why it was taken before others.
+
+    ``divergence`` is what that alone costs: the mean KL divergence, in nats, of the class probabilities on calibration
+    images from the trained model's. ``saved_us`` is about what it saves of an image's time.
+    """
+
+    block: Replaced
+    divergence: float
+    saved_us: float
+
+    def __str__(self) -> str:
+        name = f"{self.block.name} became {BECOMES[self.block.kind]}"
+        return f"{name} ({self.divergence:.2g} nats for {self.saved_us:.2g} µs)"
 
 
 @dataclass(frozen=True, eq=False)

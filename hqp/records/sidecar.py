@@ -10,6 +10,7 @@ from hqp.records.canonical import Digest
 from hqp.records.data import Accuracy
 from hqp.records.method import Objective, Policy, Recipe, Targets
 from hqp.records.precisions import Precisions
+from hqp.records.pruning import Simplified
 from hqp.records.ranges import Count, Deviation, Pixels, Points, Share, Some
 from hqp.records.reading import Reading
 
@@ -91,12 +92,16 @@ class Filters:
 
 @dataclass(frozen=True)
 class Compared:
-    """What the candidate that a ranking found has of what decided between several: its ``value`` of ``by``."""
+    """What the candidate that a ranking found has of what decided between several: its ``value`` of ``by``.
+
+    ``blocks`` is in the place of how many blocks something simpler stands.
+    """
 
     ranking: str
     sparsity: Share
     by: Objective
     value: float
+    blocks: Count = 0
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,7 @@ class Choices:
     ``accepted_steps`` are the pruning steps that ``selection`` accepts, ``shipped_steps`` those of the file: fewer
     where verification or the certificate gave some back, more where the certificate went beyond. A choice that did not
     arise is ``None``: the ranking of a method that prunes nothing, the calibration of one that does not quantise.
+    ``simplified`` are the blocks that became something simpler, the least loss for the time that it saves first.
     ``compared`` says of what several rankings found how the best was told, and is empty where there was one to take.
     """
 
@@ -117,6 +123,7 @@ class Choices:
     policy: Policy | None
     compared: tuple[Compared, ...] = ()
     precisions: Precisions | None = None
+    simplified: tuple[Simplified, ...] = ()
 
 
 @dataclass(frozen=True)

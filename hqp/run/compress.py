@@ -114,22 +114,20 @@ def _policy(draft: Draft, policy: Policy) -> PolicyFile:
 
 def _write_weights(file: Path, draft: Draft) -> None:
     """Writes the weights that are shipped as they were before they were quantised."""
-    from hqp.compress.channels import groups
     from hqp.compress.exporting import pruned_weights
 
-    removed = groups.removed(draft.candidates.groups, draft.final.removal)
-    pruned_weights.write(file, draft.candidates.module(draft.final), removed, draft.job.example)
+    candidates, final = draft.candidates, draft.final
+    removed = candidates.removed(final)
+    pruned_weights.write(file, candidates.module(final), removed, draft.job.example, final.replaced)
 
 
 def _layers(draft: Draft) -> tuple[LayerRecord, ...]:
     """What became of each layer of the trained network."""
-    from hqp.compress.channels import groups
     from hqp.compress.exporting import layer_record
     from hqp.compress.search.candidate import TRAINED
 
     job, candidates, final = draft.job, draft.candidates, draft.final
-    removed = groups.removed(candidates.groups, final.removal)
-    filters_gone = {layer: filters for (layer, role), filters in removed.items() if role == "filter"}
+    filters_gone = candidates.filters_gone(final)
     fisher = candidates.sensitivities(TRAINED).fisher if "sensitivity" in job.needs else None
     kept = candidates.module(final)
     records: tuple[LayerRecord, ...] = layer_record.record(job.model, kept, filters_gone, fisher, final.precision_of)

@@ -125,15 +125,11 @@ def model_file(path: Path) -> ModelFile:
 def _filters(draft: Draft) -> Filters:
     from hqp.compress.channels import groups
 
-    channels, removal, total = draft.candidates.channels, draft.final.removal, draft.job.filters
-    removed = groups.filters_removed(channels.groups, removal)
-
-    inner_groups = groups.inner(channels.groups)
-    inner_names = {group.name for group in inner_groups}
-    inner_removal = {name: channels for name, channels in removal.items() if name in inner_names}
-    inner_removed = groups.filters_removed(inner_groups, inner_removal)
-
-    inner = groups.filters_of(groups.inner(channels.found))
+    candidates, final, total = draft.candidates, draft.final, draft.job.filters
+    removed = candidates.filters_removed(final)
+    inner_groups = groups.inner(candidates.channels().found)
+    inner = groups.filters_of(inner_groups)
+    inner_removed = groups.filters_among(inner_groups, candidates.filters_gone(final))
     return Filters(total=total, kept=total - removed, inner=inner, inner_kept=inner - inner_removed)
 
 
@@ -148,6 +144,7 @@ def _choices(draft: Draft) -> Choices:
         policy=final.policy,
         compared=draft.compared,
         precisions=draft.precisions,
+        simplified=draft.simplified,
     )
 
 

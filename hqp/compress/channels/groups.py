@@ -93,6 +93,17 @@ def filters_removed(groups: Sequence[Group], channels: Mapping[str, Sequence[int
     return sum(len(gone) for (_, role), gone in removed(groups, channels).items() if role == "filter")
 
 
+def filters_among(groups: Sequence[Group], gone: Mapping[str, frozenset[int]]) -> int:
+    """How many filters of the groups are among those that are gone, by layer."""
+    count = 0
+    for group in groups:
+        for member in group.members:
+            if member.role == "filter":
+                indices = {index for channel in member.channels for index in channel}
+                count += len(indices & gone.get(member.layer, frozenset()))
+    return count
+
+
 def inner(groups: Sequence[Group]) -> tuple[Group, ...]:
     """The groups that no sum of layers' outputs ties: the channels within residual blocks, or of a plain network."""
     return tuple(group for group in groups if not group.summed)
@@ -101,17 +112,28 @@ def inner(groups: Sequence[Group]) -> tuple[Group, ...]:
 def without(groups: Sequence[Group], patterns: Sequence[str], model: nn.Module) -> tuple[Group, ...]:
     """The groups that take no filter from a layer whose name matches one of the patterns, ``layer4.*`` say.
 
+    ``model`` is the trained one, also where the groups are of what is left of it without some blocks.
+
     Raises:
         UnknownName: no layer of the model matches a pattern.
     """
-    names = list(layers(model))
-    whole: set[str] = set()
-    for pattern in patterns:
-        matching = fnmatch.filter(names, pattern)
-        if not matching:
-            raise UnknownName("layer", pattern, names, fix="--keep 'layer4.*'")
-        whole.update(matching)
+    whole = matching(patterns, model)
     return tuple(group for group in groups if not _filters_in(group) & whole)
+
+
+def matching(patterns: Sequence[str], model: nn.Module) -> set[str]:
+    """The layers whose names match one of the patterns.
+
+    Raises:
+        UnknownName: no layer of the model matches a pattern.
+    """
+    names, found = list(layers(model)), set()
+    for pattern in patterns:
+        matched = fnmatch.filter(names, pattern)
+        if not matched:
+            raise UnknownName("layer", pattern, names, fix="--keep 'layer4.*'")
+        found.update(matched)
+    return found
 
 
 def _filters_in(group: Group) -> set[str]:

@@ -78,6 +78,15 @@ def rows(layer: Layer, inputs: Tensor, positions: int) -> Tensor:
     return view[(slice(None), slice(None), *places)].transpose(1, 2).flatten(2).flatten(0, 1)
 
 
+def output_rows(layer: nn.Module, output: Tensor, positions: int) -> Tensor:
+    """What a layer or normalisation gives at the positions of which ``rows`` has the patches: (n * positions, C)."""
+    if isinstance(layer, nn.Linear):
+        tokens = output.reshape(len(output), -1, output.shape[-1])
+    else:
+        tokens = output.flatten(2).transpose(1, 2)
+    return tokens[:, _chosen(tokens.shape[1], positions)].flatten(0, 1)
+
+
 def _chosen(count: int, positions: int) -> Tensor:
     if count <= positions:
         return torch.arange(count)

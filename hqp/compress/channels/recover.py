@@ -171,14 +171,24 @@ def _least_squares(
     left_and_bias = torch.cat([left, torch.tensor([weights.shape[1]])])
     square = gram[left_and_bias][:, left_and_bias].double()
     missing = weights[:, gone] @ gram[gone][:, left_and_bias].double()
-    mean_square = square.diagonal()[:-1].mean()
-    # Where all inputs are 0 any ridge will do, as long as the system can be solved.
-    ridge = RIDGE * mean_square.clamp(min=torch.finfo(torch.float64).tiny)
-    square.diagonal()[:-1] += ridge  # the bias is free
-    change = torch.cholesky_solve(missing.T, torch.linalg.cholesky(square)).T
+    change = solved(square, missing.T).T
     before = torch.cat([weights[:, left], bias[:, None]], 1)
     best = change + before
     return best[:, :-1], best[:, -1]
+
+
+def solved(square: Tensor, missing: Tensor, ridge: float = RIDGE) -> Tensor:
+    """The change (d + 1, filters) of weights and, behind them, biases that makes up for what is missing of the outputs.
+
+    ``square`` is the Gram matrix (d + 1, d + 1) of patches with a one behind each, in float64; ``missing`` (d + 1,
+    filters) the product of those patches and what the outputs fall short by. λ is this share, ``ridge``, of the inputs'
+    mean square.
+    """
+    mean_square = square.diagonal()[:-1].mean()
+    # Where all inputs are 0 any ridge will do, as long as the system can be solved.
+    penalty = (ridge * mean_square.clamp(min=torch.finfo(torch.float64).tiny)).repeat(len(square))
+    penalty[-1] = 0  # the bias is free
+    return torch.cholesky_solve(missing, torch.linalg.cholesky(square + penalty.diag()))
 
 
 def _columns(inputs: Iterable[int], kernel: int) -> Tensor:

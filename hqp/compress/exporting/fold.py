@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
@@ -44,11 +44,60 @@ def fold(graph: GraphProto, opset: int, shapes: Mapping[str, TensorProto]) -> bo
             constants.update(made)
     for node in kept:
         _pad_explicitly(node)
+    kept = _without_norms(kept, constants, {value.name for value in graph.output})
     owned = [tensor for node in kept for tensor in _own(node, constants)]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(kept)
     graph.initializer.extend(owned)
     return decided
+
+
+def _without_norms(
+    nodes: list[NodeProto], constants: dict[str, TensorProto], outputs: Collection[str]
+) -> list[NodeProto]:
+    """The nodes without those normalisations of which a convolution behind them, which alone takes them, does the work.
+
+    It pads with nothing, since zeros would be normalised too.
+    """
+    takers: dict[str, list[NodeProto]] = {}
+    for node in nodes:
+        for name in node.input:
+            takers.setdefault(name, []).append(node)
+    left = []
+    for node in nodes:
+        behind = [] if node.output[0] in outputs else takers.get(node.output[0], [])
+        if node.op_type == "BatchNormalization" and len(behind) == 1 and _takes_affine(behind[0], constants):
+            _take_affine(behind[0], node, constants)
+        else:
+            left.append(node)
+    return left
+
+
+def _takes_affine(node: NodeProto, constants: Mapping[str, TensorProto]) -> bool:
+    given = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    ungrouped = node.op_type == "Conv" and given.get("group", 1) == 1 and node.input[1] in constants
+    return ungrouped and not any(given.get("pads", ()))
+
+
+def _take_affine(node: NodeProto, norm: NodeProto, constants: dict[str, TensorProto]) -> None:
+    """Puts a normalisation into the weights and the bias of the convolution that takes what it gives."""
+    gamma, beta, mean, variance = (numpy_helper.to_array(constants[name]).astype(np.float64) for name in norm.input[1:])
+    epsilon = next((attribute.f for attribute in norm.attribute if attribute.name == "epsilon"), 1e-5)
+    scale = gamma / np.sqrt(variance + epsilon)
+    shift = beta - scale * mean
+    weight = numpy_helper.to_array(constants[node.input[1]]).astype(np.float64)
+    bias = np.zeros(len(weight))
+    if len(node.input) > 2:
+        bias = numpy_helper.to_array(constants[node.input[2]]).astype(np.float64)
+    by_input = (1, -1, *[1] * (weight.ndim - 2))
+    shifted = (weight * shift.reshape(by_input)).reshape(len(weight), -1).sum(1)
+    # Under names of their own: others may take the weights as they were.
+    for place, values in ((1, weight * scale.reshape(by_input)), (2, bias + shifted)):
+        name = f"{node.name}/{PLACES[place]} behind {norm.name}"
+        constants[name] = numpy_helper.from_array(values.astype(np.float32), name)
+        del node.input[place : place + 1]
+        node.input.insert(place, name)
+    node.input[0] = norm.input[0]
 
 
 def _made_constant(node: NodeProto, opset: int, constants: Mapping[str, TensorProto]) -> dict[str, TensorProto] | None:

@@ -28,18 +28,19 @@ def record(
     kept = layers(compressed)
     records = []
     for name, module in layers(dense).items():
-        remaining = kept[name]
+        remaining = kept.get(name)
         filters = module.weight.shape[0]
         alive = [index for index in range(filters) if index not in gone.get(name, ())]
         scores = None if fisher is None else fisher.get(name)
-        before, after = _range(module.weight), _range(remaining.weight)
+        # With its block a layer goes as a whole.
+        before, after = _range(module.weight), _range(remaining.weight) if remaining else 0.0
         records.append(
             LayerRecord(
                 layer=name,
                 channels=filters,
-                kept_channels=remaining.weight.shape[0],
+                kept_channels=remaining.weight.shape[0] if remaining else 0,
                 sensitivity=None if scores is None else float(scores.mean()),
-                kept_sensitivity=None if scores is None else float(scores[alive].mean()),
+                kept_sensitivity=float(scores[alive].mean()) if scores is not None and alive else None,
                 weight_range=before,
                 kept_weight_range=after,
                 weight_step=before / INT8_STEPS,

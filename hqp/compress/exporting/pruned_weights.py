@@ -16,11 +16,13 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from hqp import documents
+from hqp.compress.blocks import standing_in
 from hqp.compress.channels import groups
 from hqp.compress.channels.groups import Removed
 from hqp.compress.network import contract, plain, usage, weights
 from hqp.compress.network.layers import give_biases
 from hqp.errors import Damaged, HqpError
+from hqp.records import Replaced
 
 # Under which name the file holds the record.
 RECORD = "hqp"
@@ -28,21 +30,25 @@ RECORD = "hqp"
 
 @dataclass(frozen=True)
 class Pruning:
-    """What was built, and which indices of it went, by layer and role: ``filter``, ``input`` or ``norm``."""
+    """What was built, and which indices of it went, by layer and role: ``filter``, ``input`` or ``norm``.
+
+    Before that something simpler came in the place of the blocks that were ``replaced``.
+    """
 
     outputs: int
     input_size: int
     removed: dict[str, dict[str, tuple[int, ...]]]
+    replaced: tuple[Replaced, ...] = ()
 
 
 @torch.no_grad()
-def write(path: Path, model: nn.Module, removed: Removed, example: Tensor) -> None:
-    """Writes the weights of a pruned model with what was ``removed``; ``example`` is an input of the network's size."""
+def write(path: Path, model: nn.Module, removed: Removed, example: Tensor, replaced: tuple[Replaced, ...] = ()) -> None:
+    """Writes the weights of a pruned model with what was ``removed`` and ``replaced``; ``example`` is an input."""
     by_layer: dict[str, dict[str, tuple[int, ...]]] = {}
     for (layer, role), gone in sorted(removed.items()):
         if gone:
             by_layer.setdefault(layer, {})[role] = tuple(sorted(gone))
-    record = Pruning(model(example).shape[1], example.shape[-1], by_layer)
+    record = Pruning(model(example).shape[1], example.shape[-1], by_layer, replaced)
     # One text, since safetensors keeps no order of several.
     weights.write(path, model.state_dict(), {RECORD: documents.to_json(record)})
 
@@ -59,6 +65,7 @@ def rebuilt(path: Path, build: Callable[[int], Any], fix: str) -> nn.Module:
     record, state = _read(path, fix)
     whole = plain.plain(contract.module(build, record.outputs, record.input_size))
     usage.leave_out_unused(whole, record.input_size)
+    whole = standing_in.without(whole, record.replaced)
     absent = sorted(record.removed.keys() - groups.parts(whole).keys())
     if absent:
         raise HqpError(f"{path} is of another network: this one has no layer '{absent[0]}'", "the one that was pruned")

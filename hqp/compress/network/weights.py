@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hqp.compress.network import tensors, wrappers
-from hqp.compress.network.layers import norms
+from hqp.compress.network.layers import give_biases, norms
 from hqp.errors import HqpError
 
 # Counts that only training reads: of batch normalisation, which torch wrote none of before 0.4.1, and of AveragedModel.
@@ -23,6 +24,14 @@ def write(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str] |
     """Writes a state dict as safetensors, each tensor with memory of its own, with text beside them."""
     owned = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
     tensors.save(owned, path, metadata)
+
+
+def filled(model: nn.Module, path: Path) -> nn.Module:
+    """The model, in place, with what ``write`` wrote of it, which may have biases that the model lacks."""
+    state = load_file(path)
+    give_biases(model, state)
+    model.load_state_dict(state)
+    return model
 
 
 def named_as(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

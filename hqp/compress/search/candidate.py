@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 
 from hqp.compress.channels.groups import Removal
-from hqp.records import Calibration, FineTuning, Floats, Policy, Precision, Quantization, Recovery, digest_of
+from hqp.records import (
+    Calibration,
+    FineTuning,
+    Floats,
+    Policy,
+    Precision,
+    Quantization,
+    Recovery,
+    Replaced,
+    digest_of,
+)
 
 
 @dataclass(frozen=True)
@@ -30,13 +40,15 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Candidate:
-    """The trained model without some of its channels, and what makes up for them; by default it is the model itself.
+    """The trained model without some channels and blocks, and what makes up for them; by default the model itself.
 
     Two candidates are equal where they are made alike, so that what was made of one is that of the other.
     """
 
     # The channels that are gone, by group, sorted: a mapping cannot be looked up by.
     gone: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    # The blocks that became something simpler, before any channel went.
+    replaced: tuple[Replaced, ...] = ()
     # What is done for the layers that lost channels, without training.
     recovery: Recovery | None = None
     # Where there is none, the weights are those of the trained model.
@@ -53,10 +65,11 @@ class Candidate:
         tuning: Tuning | None = None,
         quantised: Quantised | None = None,
         precision: Floats = "fp32",
+        replaced: tuple[Replaced, ...] = (),
     ) -> Candidate:
         """The candidate without these channels; with all channels there is nothing to recover."""
         gone = tuple(sorted((group, tuple(channels)) for group, channels in removal.items()))
-        return cls(gone, recovery if gone else None, tuning, quantised, precision)
+        return cls(gone, replaced, recovery if gone else None, tuning, quantised, precision)
 
     @property
     def removal(self) -> Removal:

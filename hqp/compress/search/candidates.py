@@ -18,16 +18,17 @@ from typing import Any, TypeVar
 from torch import nn
 
 from hqp import typings
-from hqp.compress.channels import finding, groups, recover
-from hqp.compress.channels.groups import Removal
+from hqp.compress.blocks import standing_in
+from hqp.compress.channels import groups, recover
+from hqp.compress.channels.groups import Removal, Removed
 from hqp.compress.channels.recover import Reference
 from hqp.compress.exporting import export
 from hqp.compress.job import Job, calibration_count, spread_images
 from hqp.compress.network import tensors, weights
-from hqp.compress.network.layers import give_biases
 from hqp.compress.quantisation import int8
 from hqp.compress.ranking.collect import Sensitivities
 from hqp.compress.search import passes, recovery, tuning
+from hqp.compress.search.bases import WEIGHTS, Bases, Blocks, Channels
 from hqp.compress.search.bound import Bound
 from hqp.compress.search.candidate import TRAINED, Candidate, Quantised, Tuning
 from hqp.compress.search.passes import Validation
@@ -38,20 +39,11 @@ from hqp.store import STATES, Entry, sha256_of
 
 Record = TypeVar("Record")
 
-WEIGHTS, REFERENCE, FILE = "weights.safetensors", "reference.safetensors", "model.onnx"
+REFERENCE, FILE = "reference.safetensors", "model.onnx"
 
 # On how many calibration images an exported file is compared with its module: one for each of some classes, in about
 # the time that the export itself takes.
 COMPARED = 16
-
-
-@dataclass(frozen=True)
-class Channels:
-    """The groups of channels that were found, those of them that may go, and which layers are held whole, and why."""
-
-    found: tuple[Group, ...] = ()
-    groups: tuple[Group, ...] = ()
-    held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,32 +62,46 @@ class Candidates:
         self._entered_modules: set[Candidate] = set()
         # Modules and references are large: of each the last is kept.
         self._module: tuple[Candidate, nn.Module] | None = None
-        self._reference: tuple[Recovery, Reference] | None = None
+        self._reference: tuple[Recovery, Blocks, Reference] | None = None
+        self._bases = Bases(job, self._entry)
         self._files: dict[Candidate, Path] = {}
         self._sensitivities: dict[Candidate, Sensitivities] = {}
         self._accuracies: dict[tuple[str, Candidate], Accuracy] = {}
 
-    @functools.cached_property
-    def channels(self) -> Channels:
-        """Which channels of the trained model may go: none where the recipe does not prune."""
-        pruning = self.job.recipe.pruning
-        if pruning is None:
-            return Channels()
-        held: list[str] = []
-        found = finding.find_groups(self.job.model, self.job.example, held.append)
-        return Channels(found, groups.without(found, pruning.keep, self.job.model), tuple(held))
+    def base(self, candidate: Candidate = TRAINED) -> nn.Module:
+        """What a candidate's channels are taken from."""
+        return self._bases.network(candidate.replaced)
 
-    @property
-    def groups(self) -> tuple[Group, ...]:
-        """The groups that may lose channels."""
-        return self.channels.groups
+    def channels(self, candidate: Candidate = TRAINED) -> Channels:
+        """Which channels of a candidate's base may go."""
+        return self._bases.channels(candidate.replaced)
 
-    def without(self, removal: Removal, trained: Tuning | None = None) -> Candidate:
-        """The candidate without these channels, recovered and quantised as the recipe says."""
+    def groups(self, candidate: Candidate = TRAINED) -> tuple[Group, ...]:
+        """The groups of a candidate's base that may lose channels."""
+        return self.channels(candidate).groups
+
+    def removed(self, candidate: Candidate) -> Removed:
+        """What is gone of each layer of a candidate's base."""
+        return groups.removed(self.groups(candidate), candidate.removal)
+
+    def filters_gone(self, candidate: Candidate) -> dict[str, frozenset[int]]:
+        """The filters of the trained model that are gone, by layer; of a layer within a replaced block all are."""
+        gone = {layer: filters for (layer, role), filters in self.removed(candidate).items() if role == "filter"}
+        for block in candidate.replaced:
+            within = standing_in.filters_within(self.job.model, block)
+            gone |= {layer: frozenset(range(filters)) for layer, filters in within.items()}
+        return gone
+
+    def filters_removed(self, candidate: Candidate) -> int:
+        """How many of the trained model's filters are gone: the numerator of θ."""
+        return sum(len(gone) for gone in self.filters_gone(candidate).values())
+
+    def without(self, removal: Removal, trained: Tuning | None = None, replaced: Blocks = ()) -> Candidate:
+        """The candidate without these channels and blocks, recovered and quantised as the recipe says."""
         recipe = self.job.recipe
         how = recipe.pruning.recovery if recipe.pruning else None
         quantised = Quantised(recipe.quantization, self.job.policy) if recipe.quantization else None
-        return Candidate.without(removal, how, trained, quantised, recipe.precision)
+        return Candidate.without(removal, how, trained, quantised, recipe.precision, replaced)
 
     # --- modules --------------------------------------------------------------------------------------------------
 
@@ -111,9 +117,9 @@ class Candidates:
             return self._with_weights(candidate, self._weights(candidate, candidate.tuning))
         if not candidate.gone:
             # What loses nothing needs no copy, which not every network has.
-            return self.job.model
+            return self.base(candidate)
         if candidate.recovery is None:
-            return groups.remove(self.job.model, candidate.removal, self.groups)
+            return groups.shrunk(self.base(candidate), self.removed(candidate))
         chosen = self.recovered(candidate)
         assert chosen is not None
         if self._module is not None and self._module[0] == candidate:
@@ -135,31 +141,35 @@ class Candidates:
             return chosen
 
         # Asked for first, so that it is entered also where the store knows what was chosen.
-        self._reference_file(how)
+        self._reference_file(how, wanted.replaced)
         return self.record("recovered", self.key(wanted), Recovered, choose)
 
     def _recover(self, candidate: Candidate, how: Recovery, ledger: Ledger) -> tuple[nn.Module, Recovered]:
         assert candidate.recovery is not None
         # Measured as the whole recipe wants it, also where one of its variants is made again.
-        whole = Whole(self.job.model, self.groups, self.reference(candidate.recovery))
+        reference = self.reference(candidate.recovery, candidate.replaced)
+        whole = Whole(self.base(candidate), self.groups(candidate), reference)
         return recovery.recovered(self.job, whole, candidate.removal, how, ledger)
 
-    def reference(self, how: Recovery) -> Reference:
-        """What the trained model gives on calibration images, which recovery holds candidates against."""
-        if self._reference is None or self._reference[0] != how:
+    def reference(self, how: Recovery, replaced: Blocks = ()) -> Reference:
+        """What the trained model without these blocks gives on calibration images, for recovery to hold to."""
+        if self._reference is None or self._reference[:2] != (how, replaced):
             from safetensors.torch import load_file
 
-            self._reference = how, recover.unpacked(load_file(self._reference_file(how)))
-        return self._reference[1]
+            self._reference = how, replaced, recover.unpacked(load_file(self._reference_file(how, replaced)))
+        return self._reference[2]
 
-    def _reference_file(self, how: Recovery) -> Path:
+    def _reference_file(self, how: Recovery, replaced: Blocks) -> Path:
+        base, found = self._bases.network(replaced), self._bases.channels(replaced).groups
+
         def build(folder: Path, ledger: Ledger) -> None:
-            whole = recovery.measured(self.job, self.groups, self.job.model, how, ledger)
+            whole = recovery.measured(self.job, found, base, how, ledger)
             tensors.save(recover.packed(whole.reference), folder / REFERENCE)
 
         key = {
             **self.job.key,
-            "layers": recover.losing(self.job.model, self.groups),
+            "replaced": [asdict(block) for block in replaced],
+            "layers": recover.losing(base, found),
             "images": how.images,
             "compared": how.compared,
             "moments": recovery.moves_moments(how),
@@ -168,8 +178,7 @@ class Candidates:
 
     def grown(self, candidate: Candidate) -> nn.Module:
         """A candidate's module in the shape of the trained model: zeros stand for what is gone."""
-        gone = groups.removed(self.groups, candidate.removal)
-        return groups.grown(self.job.model, self.module(candidate), gone)
+        return groups.grown(self.base(candidate), self.module(candidate), self.removed(candidate))
 
     def _weights(self, candidate: Candidate, trained: Tuning) -> Path:
         """The file with the weights of a candidate that was trained."""
@@ -190,17 +199,12 @@ class Candidates:
         """What a training starts from: the weights of the candidate before, without what goes now, recovered."""
         base, how = self.grown(trained.before), candidate.recovery
         if how is None:
-            return groups.remove(base, candidate.removal, self.groups)
-        whole = recovery.measured(self.job, self.groups, base, how, ledger)
+            return groups.shrunk(base, self.removed(candidate))
+        whole = recovery.measured(self.job, self.groups(candidate), base, how, ledger)
         return recovery.recovered(self.job, whole, candidate.removal, how, ledger)[0]
 
     def _with_weights(self, candidate: Candidate, file: Path) -> nn.Module:
-        from safetensors.torch import load_file
-
-        smaller, state = groups.remove(self.job.model, candidate.removal, self.groups), load_file(file)
-        give_biases(smaller, state)
-        smaller.load_state_dict(state)
-        return smaller
+        return weights.filled(groups.shrunk(self.base(candidate), self.removed(candidate)), file)
 
     # --- files ----------------------------------------------------------------------------------------------------
 

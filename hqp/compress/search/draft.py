@@ -5,12 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hqp.compress.channels import groups
 from hqp.compress.job import Job
 from hqp.compress.search.bound import Bound, Drop
 from hqp.compress.search.candidate import Candidate
 from hqp.compress.search.candidates import Candidates
-from hqp.records import Accuracy, Calibrated, Certificate, Compared, Cost, Judge, Precisions, Ranking, Tried
+from hqp.records import (
+    Accuracy,
+    Calibrated,
+    Certificate,
+    Compared,
+    Cost,
+    Judge,
+    Precisions,
+    Ranking,
+    Simplified,
+    Tried,
+)
 
 
 @dataclass
@@ -20,6 +30,8 @@ class Draft:
     candidates: Candidates
     # The candidates after 0, 1, 2, ... pruning steps; after none the channels are all there.
     by_step: list[Candidate] = field(default_factory=list)
+    # The blocks that may go, in the order in which they do.
+    ranked_blocks: tuple[Simplified, ...] = ()
     # Along which ranking they lie, and what they must keep, both judged in PyTorch.
     ranking: Ranking | None = None
     # Of several rankings, what the best was told by.
@@ -67,6 +79,12 @@ class Draft:
             return own
         return replace(own, divergences=self.settled.divergences, steps=self.settled.steps)
 
+    @property
+    def simplified(self) -> tuple[Simplified, ...]:
+        """The blocks that became something simpler in what is shipped, in the order in which they did."""
+        replaced = set(self.final.replaced)
+        return tuple(one for one in self.ranked_blocks if one.block in replaced)
+
     def holds(self, candidate: Candidate) -> bool:
         """Whether a candidate's module keeps the bound on ``selection``, judged in PyTorch."""
         assert self.bound is not None
@@ -79,6 +97,6 @@ class Draft:
 
     def note(self, judged: Judge, candidate: Candidate, drop: Drop | None, held: bool) -> None:
         """Keeps what was seen of a candidate, for whoever wants to know how the file was found."""
-        removed = groups.filters_removed(self.candidates.groups, candidate.removal)
+        removed = self.candidates.filters_removed(candidate)
         drop_pp, upper_pp = drop or (None, None)
         self.tried.append(Tried(judged, removed / self.job.filters, drop_pp, upper_pp, held))

@@ -18,7 +18,8 @@ CONFIDENCE = 0.9
 
 def explain(draft: Draft) -> None:
     """Notes for the sidecar and the terminal, a sentence each; none where there is nothing to explain."""
-    notes = (broken(draft), unpruned(draft), *draft.candidates.channels.held)
+    simplified = [str(one) for one in draft.simplified]
+    notes = (broken(draft), unpruned(draft), *simplified, *draft.candidates.channels(draft.final).held)
     draft.notes = tuple(note for note in notes if note)
 
 
@@ -43,7 +44,7 @@ def unpruned(draft: Draft) -> str | None:
 
 def _reason(draft: Draft) -> str:
     pruning = draft.job.recipe.pruning
-    if not draft.candidates.groups:
+    if not draft.candidates.groups():
         return _tied(draft)
     if targets.reached(draft, 0):
         return "the targets are reached without pruning"
@@ -58,7 +59,7 @@ def _tied(draft: Draft) -> str:
     """That no filter can go, and where they are."""
     job = draft.job
     filters = groups.filters(job.model, job.example)
-    removable = groups.filters_of(draft.candidates.channels.found)
+    removable = groups.filters_of(draft.candidates.channels().found)
     patterns = job.recipe.pruning.keep if job.recipe.pruning else ()
     if patterns and removable:
         return f"all {removable:,} filters that could go are kept by {', '.join(patterns)}"

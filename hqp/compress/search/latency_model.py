@@ -16,6 +16,7 @@ from hqp.compress.channels.groups import Removal
 from hqp.compress.ranking import latency
 from hqp.compress.ranking.greedy import Remaining
 from hqp.compress.ranking.latency import LatencyModel, Times
+from hqp.compress.search.candidate import TRAINED, Candidate
 from hqp.compress.search.candidates import Candidates
 from hqp.ledger import Ledger
 from hqp.records import Group, Quantization
@@ -33,9 +34,9 @@ CHEAP = Quantization(("minmax",), images=8, compared=8)
 STEP = "latency model"
 
 
-def times(candidates: Candidates) -> Times:
-    """The microseconds of each layer, by a model that is measured once."""
-    return Times(latency.layouts(candidates.job.model, candidates.job.example), fitted(candidates))
+def times(candidates: Candidates, of: Candidate = TRAINED) -> Times:
+    """The microseconds of each layer of a candidate's base, by a model that is measured once."""
+    return Times(latency.layouts(candidates.base(of), candidates.job.example), fitted(candidates))
 
 
 def fitted(candidates: Candidates) -> LatencyModel:
@@ -47,7 +48,7 @@ def fitted(candidates: Candidates) -> LatencyModel:
         "policy": asdict(job.policy),
         "quantised": job.recipe.quantization is not None,
         "precision": job.recipe.precision,
-        "groups": [[group.name, group.channels] for group in candidates.groups],
+        "groups": [[group.name, group.channels] for group in candidates.groups()],
         "networks": NETWORKS,
     }
 
@@ -63,9 +64,9 @@ def _measured(candidates: Candidates) -> LatencyModel:
     job = candidates.job
     known = latency.layouts(job.model, job.example)
     # Beside the random ones the network as it is, from which every ranking starts.
-    removals: list[Removal] = [{}, *random_removals(candidates.groups, NETWORKS - 1)]
+    removals: list[Removal] = [{}, *random_removals(candidates.groups(), NETWORKS - 1)]
     whole = {name: (layout.filters, layout.inputs) for name, layout in known.items()}
-    sizes = [Remaining(candidates.groups, whole, removal).left for removal in removals]
+    sizes = [Remaining(candidates.groups(), whole, removal).left for removal in removals]
     us = [1e3 * ms for ms in timed(candidates, removals)]
     return latency.fit(known, list(zip(sizes, us, strict=True)))
 
@@ -89,7 +90,7 @@ def timed(candidates: Candidates, removals: Sequence[Removal]) -> list[float]:
         recipe = replace(job.recipe, quantization=quantization)
         # What is made here is of no use to anyone else, and what it took is entered as a whole.
         apart = Candidates(replace(job, store=Store(Path(folder), job.warn), recipe=recipe))
-        apart.channels = candidates.channels
+        apart.channels = candidates.channels  # type: ignore[method-assign]
         plain = [replace(apart.without(removal), recovery=None) for removal in removals]
         with job.track(STEP, len(plain)) as advance:
             files = []

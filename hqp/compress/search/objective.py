@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hqp.compress.channels import groups
 from hqp.compress.exporting import count
 from hqp.compress.ranking import greedy, work
 from hqp.compress.search.candidate import Candidate
@@ -35,13 +35,21 @@ def estimate(candidates: Candidates) -> Value:
 
     Those are the multiply-adds where time is the aim, the filters where θ is, and the weights where bytes are.
     """
-    job, found = candidates.job, candidates.groups
+    job = candidates.job
     if job.recipe.objective == "sparsity":
-        return lambda candidate: -groups.filters_removed(found, candidate.removal)
+        return lambda candidate: -candidates.filters_removed(candidate)
     measure = work.weights if job.recipe.objective == "bytes" else work.work
-    costs = measure(job.model, job.example)
-    sizes = costs.sizes
-    return lambda candidate: greedy.taken(costs, greedy.Remaining(found, sizes, candidate.removal).left)
+
+    @functools.cache
+    def costs(base: Candidate) -> work.Work:
+        return measure(candidates.base(base), job.example)
+
+    def left(candidate: Candidate) -> float:
+        found, base = candidates.groups(candidate), Candidate(replaced=candidate.replaced)
+        of = costs(base)
+        return greedy.taken(of, greedy.Remaining(found, of.sizes, candidate.removal).left)
+
+    return left
 
 
 def first_better(by_step: Sequence[Candidate], value: Value, best: Candidate | None) -> int:
@@ -59,14 +67,14 @@ def decided_by(candidates: Candidates) -> Objective:
 
 
 def compared(candidates: Candidates, found: Sequence[Found]) -> tuple[Compared, ...]:
-    """What each ranking's file has of what decides; nothing where there are not several to choose from."""
+    """What each search's file has of what decides; nothing where there are not several to choose from."""
     reaching = [one for one in found if one.accepted]
     if len(reaching) < 2:
         return ()
     by = decided_by(candidates)
     values = _values(candidates, [one.candidate for one in reaching], by)
     return tuple(
-        Compared(str(one.ranking), _sparsity(candidates, one.candidate), by, value)
+        Compared(str(one.ranking), _sparsity(candidates, one.candidate), by, value, len(one.candidate.replaced))
         for one, value in zip(reaching, values, strict=True)
     )
 
@@ -78,8 +86,8 @@ def best(found: Sequence[Found], values: Sequence[Compared]) -> Found:
         return (reaching or found)[0]
     # θ is to be large, all else small.
     sign = -1 if values[0].by == "sparsity" else 1
-    ranking = min(values, key=lambda one: sign * one.value).ranking
-    return next(one for one in found if str(one.ranking) == ranking)
+    reaching = [one for one in found if one.accepted]
+    return reaching[min(range(len(values)), key=lambda place: sign * values[place].value)]
 
 
 def _values(candidates: Candidates, those: Sequence[Candidate], by: Objective) -> list[float]:
@@ -92,4 +100,4 @@ def _values(candidates: Candidates, those: Sequence[Candidate], by: Objective) -
 
 
 def _sparsity(candidates: Candidates, candidate: Candidate) -> float:
-    return groups.filters_removed(candidates.groups, candidate.removal) / candidates.job.filters
+    return candidates.filters_removed(candidate) / candidates.job.filters

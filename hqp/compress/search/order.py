@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from hqp.compress.ranking import greedy, steps, work
 from hqp.compress.search import latency_model
+from hqp.compress.search.candidate import TRAINED, Candidate
 from hqp.compress.search.candidates import Candidates
 from hqp.records import Ranking, Statistics
 
@@ -15,18 +13,18 @@ def ranked(
     candidates: Candidates,
     ranking: Ranking,
     statistics: Statistics,
-    gone: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    start: Candidate = TRAINED,
 ) -> tuple[tuple[str, int], ...]:
-    """Channels, (group, channel), those that go first in front; what is ``gone`` already saves nothing more."""
-    job, found = candidates.job, candidates.groups
+    """Channels, (group, channel), those that go first in front; what ``start`` has lost already saves no more."""
+    job, found = candidates.job, candidates.groups(start)
     scores = {group.name: job.scores[ranking](group, statistics) for group in found}
     if ranking.saves is None:
         return steps.ranked(found, scores)
-    return greedy.ranked(found, scores, _costs(candidates, ranking), gone)
+    return greedy.ranked(found, scores, _costs(candidates, ranking, start), start.removal)
 
 
-def _costs(candidates: Candidates, ranking: Ranking) -> greedy.Costs:
-    """What layers take, in the unit that the ranking weighs losses against."""
+def _costs(candidates: Candidates, ranking: Ranking, of: Candidate) -> greedy.Costs:
+    """What the layers of a candidate's base take, in the unit that the ranking weighs losses against."""
     if ranking.saves == "us":
-        return latency_model.times(candidates)
-    return work.work(candidates.job.model, candidates.job.example)
+        return latency_model.times(candidates, of)
+    return work.work(candidates.base(of), candidates.job.example)

@@ -52,13 +52,13 @@ def _next(draft: Draft, rounds: Rounds, share: float) -> Candidate | None:
     """The candidate after the next round, by a ranking of the channels that are left."""
     job, candidates, before = draft.job, draft.candidates, draft.by_step[-1]
     assert draft.ranking is not None
-    ranked = order.ranked(candidates, draft.ranking, _statistics(candidates, before), before.removal)
+    ranked = order.ranked(candidates, draft.ranking, _statistics(candidates, before), before)
     filters = max(1, round(share * job.filters))
-    removals = steps.steps(candidates.groups, ranked, filters, job.policy.channel_multiple, before.removal)
+    removals = steps.steps(candidates.groups(before), ranked, filters, job.policy.channel_multiple, before.removal)
     if not removals:
         return None
     # The steps after the first are of no use: what is left by then is ranked anew.
-    return candidates.without(removals[0], Tuning(before.in_fp32, rounds.fine_tuning))
+    return candidates.without(removals[0], Tuning(before.in_fp32, rounds.fine_tuning), before.replaced)
 
 
 def _statistics(candidates: Candidates, before: Candidate) -> Statistics:
@@ -70,6 +70,6 @@ def _statistics(candidates: Candidates, before: Candidate) -> Statistics:
 def _sensitivities(candidates: Candidates, before: Candidate) -> Sensitivities:
     """The sensitivities of what is left; those of filters that are gone are 0."""
     found = candidates.sensitivities(before)
-    gone = groups.removed(candidates.groups, before.removal)
-    sizes = groups.sizes(candidates.job.model)
+    gone = candidates.removed(before)
+    sizes = groups.sizes(candidates.base(before))
     return Sensitivities(**{kind: groups.spread(values, gone, sizes) for kind, values in vars(found).items()})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hqp.compress.channels import groups
 from hqp.compress.exporting import count
 from hqp.compress.job import Job
 from hqp.compress.search import bound
@@ -62,7 +61,7 @@ def _sparsity_alone(job: Job) -> float | None:
 
 def sparsity(draft: Draft, step: int) -> float:
     """θ after so many steps: the share of all filters that is gone, 0 to 1."""
-    removed = groups.filters_removed(draft.candidates.groups, draft.by_step[step].removal)
+    removed = draft.candidates.filters_removed(draft.by_step[step])
     return removed / draft.job.filters
 
 

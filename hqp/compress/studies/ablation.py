@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hqp.compress import pipeline
-from hqp.compress.channels import groups
 from hqp.compress.job import Job
 from hqp.compress.network.accuracy import accuracy
 from hqp.compress.search.candidate import Candidate
@@ -76,12 +75,12 @@ def ablate_images(job: Job, judged: Samples, shares: Sequence[float], counts: Se
 
 def _first_without(candidates: Candidates, by_step: Sequence[Candidate], filters: float) -> Candidate:
     """The first candidate of which so many filters are gone, or the last there is."""
-    reached = (one for one in by_step if groups.filters_removed(candidates.groups, one.removal) >= filters)
+    reached = (one for one in by_step if candidates.filters_removed(one) >= filters)
     return next(reached, by_step[-1])
 
 
 def _sparsity(candidates: Candidates, candidate: Candidate) -> float:
-    return groups.filters_removed(candidates.groups, candidate.removal) / candidates.job.filters
+    return candidates.filters_removed(candidate) / candidates.job.filters
 
 
 def _accuracy(candidates: Candidates, candidate: Candidate, judged: Samples) -> Accuracy:

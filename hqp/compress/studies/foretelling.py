@@ -36,8 +36,8 @@ def foretell(job: Job, networks: int) -> Foretelling:
     candidates = Candidates(job)
     model = latency_model.fitted(candidates)
     times = latency_model.times(candidates)
-    removals = latency_model.random_removals(candidates.groups, networks, SEED)
-    left = [greedy.Remaining(candidates.groups, times.sizes, removal).left for removal in removals]
+    removals = latency_model.random_removals(candidates.groups(), networks, SEED)
+    left = [greedy.Remaining(candidates.groups(), times.sizes, removal).left for removal in removals]
     foretold = tuple(greedy.taken(times, sizes) for sizes in left)
     measured = tuple(1e3 * ms for ms in latency_model.timed(candidates, removals))
     return Foretelling(foretold, measured, model.block, model.error)

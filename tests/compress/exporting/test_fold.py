@@ -83,3 +83,34 @@ def test_same_padding_is_written_out_the_odd_one_last() -> None:
         fold(made, OPSET, {})
         given = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in made.node[0].attribute}
         assert "auto_pad" not in given and given["pads"] == pads
+
+
+def normalised(pads: list[int], takers: int = 1) -> GraphProto:
+    """A normalisation of three channels and the convolutions that take it."""
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"], "relu"),
+        helper.make_node("BatchNormalization", ["r", "g", "b", "m", "v"], ["n"], "norm", epsilon=0.25),
+    ]
+    outputs = [f"y{number}" for number in range(takers)]
+    nodes += [helper.make_node("Conv", ["n", "w", "c"], [name], name, pads=pads) for name in outputs]
+    constants = {"g": [2, 1, 0], "b": [0, 1, 3], "m": [1, 0, 5], "v": [0.75, 3.75, 0.75], "c": [10, 20]}
+    stored = [constant(name, values) for name, values in constants.items()]
+    stored.append(constant("w", np.arange(6).reshape(2, 3, 1, 1)))
+    image = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 2, 2])
+    made = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
+    return helper.make_graph(nodes, "net", [image], made, stored)
+
+
+def test_a_normalisation_goes_into_the_convolution_behind_it() -> None:
+    made = normalised([0, 0, 0, 0])
+    fold(made, OPSET, {})
+    assert [node.op_type for node in made.node] == ["Relu", "Conv"]
+    # Channels are scaled by 2, 1/2 and 0, and shifted by -2, 1 and 3.
+    assert stored(made)["y0.weight"] == [[[[0.0]], [[0.5]], [[0.0]]], [[[6.0]], [[2.0]], [[0.0]]]]
+    assert stored(made)["y0.bias"] == [10 + 0 + 1 + 6, 20 - 6 + 4 + 15]
+
+
+def test_a_normalisation_stays_where_zeros_are_put_around_it_or_another_takes_it() -> None:
+    for made in (normalised([1, 1, 1, 1]), normalised([0, 0, 0, 0], takers=2)):
+        fold(made, OPSET, {})
+        assert [node.op_type for node in made.node][:2] == ["Relu", "BatchNormalization"]

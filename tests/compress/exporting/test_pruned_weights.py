@@ -13,11 +13,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from hqp.compress.blocks import standing_in
+from hqp.compress.blocks.finding import find_blocks
 from hqp.compress.channels import groups
 from hqp.compress.channels.finding import find_groups
 from hqp.compress.exporting.pruned_weights import rebuilt, write
 from hqp.compress.network.layers import layers
 from hqp.errors import Damaged, HqpError
+from hqp.records import Replaced
 
 torch.set_num_threads(1)
 
@@ -50,16 +53,35 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
-def pruned(build: Callable[[int], nn.Module]) -> tuple[nn.Module, groups.Removed]:
+def pruned(build: Callable[[int], nn.Module], replaced: tuple[Replaced, ...] = ()) -> tuple[nn.Module, groups.Removed]:
     """A network whose every third channel is gone, with weights that no initialisation gives."""
     torch.manual_seed(0)
     model, example = build(5).eval(), torch.zeros(1, 3, SIZE, SIZE)
     for values in model.state_dict().values():
         if values.is_floating_point():
             values.copy_(torch.rand_like(values) * 0.2 + 0.01)
+    model = standing_in.without(model, replaced)
     found = find_groups(model, example)
     removal = {group.name: tuple(range(0, group.channels - 1, 3)) for group in found}
     return groups.remove(model, removal, found), groups.removed(found, removal)
+
+
+def test_blocks_that_became_something_simpler_are_that_again(tmp_path: Path) -> None:
+    build, path, example = (
+        NETWORKS["mobilenet_v3_small"],
+        tmp_path / "weights.safetensors",
+        torch.rand(2, 3, SIZE, SIZE),
+    )
+    every = find_blocks(build(5).eval(), example)
+    assert {block.kind for block in every} == {"gate", "residual"}
+    outside = [block for block in every if not any(block.name.startswith(f"{other.name}.") for other in every)]
+    replaced = (*outside[:2], *outside[-2:])
+    model, removed = pruned(build, replaced)
+    write(path, model, removed, torch.zeros(1, 3, SIZE, SIZE), replaced)
+    again = rebuilt(path, build, FIX)
+    with torch.no_grad():
+        assert torch.equal(again(example), model(example))
+    assert again.state_dict().keys() == model.state_dict().keys()
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -125,7 +125,7 @@ def test_the_trained_model_is_not_copied(tmp_path: Path) -> None:
 
 
 def test_what_a_recipe_does_not_prune_has_no_groups(tmp_path: Path) -> None:
-    assert Candidates(job(tmp_path, Recipe(quantization=Quantization()))).groups == ()
+    assert Candidates(job(tmp_path, Recipe(quantization=Quantization()))).groups() == ()
 
 
 ORDERS: tuple[tuple[Callable[[Candidates, Candidate], object], ...], ...] = (

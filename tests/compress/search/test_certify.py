@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hqp.compress.search.candidate import Candidate
+from hqp.compress.search.candidate import TRAINED, Candidate
 from hqp.compress.search.candidates import Candidates, Channels
 from hqp.compress.search.certify import certify, path
 from hqp.compress.search.draft import Draft
@@ -30,7 +30,8 @@ GROUP = Group("a", FILTERS, (Member("a", "filter", tuple((channel,) for channel 
 class Named(Candidates):
     """The file of the candidate without channels 0 to k - 1 is named k, that of the trained model dense."""
 
-    channels = Channels((GROUP,), (GROUP,))
+    def channels(self, candidate: Candidate = TRAINED) -> Channels:
+        return Channels((GROUP,), (GROUP,))
 
     def fp32(self, candidate: Candidate) -> Path:
         return Path("dense")

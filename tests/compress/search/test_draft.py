@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hqp.compress.search.bound import Bound
-from hqp.compress.search.candidate import Candidate, Quantised
+from hqp.compress.search.candidate import TRAINED, Candidate, Quantised
 from hqp.compress.search.candidates import Candidates, Channels
 from hqp.compress.search.draft import Draft
 from hqp.records import Accuracy, Group, Member, Policy, Quantization, Tried
@@ -23,7 +23,8 @@ GROUP = Group("a", FILTERS, (Member("a", "filter", tuple((channel,) for channel 
 class Judged(Candidates):
     """So many images are lost with each channel that is gone; a pass ends early below the floor."""
 
-    channels = Channels((GROUP,), (GROUP,))
+    def channels(self, candidate: Candidate = TRAINED) -> Channels:
+        return Channels((GROUP,), (GROUP,))
 
     def validated(self, candidate: Candidate, bound: Bound | None = None) -> Accuracy | None:
         lost = 20 * len(candidate.removal.get("a", ()))

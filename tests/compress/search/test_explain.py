@@ -14,7 +14,7 @@ from torch import nn
 
 from hqp.compress.search import explain
 from hqp.compress.search.bound import Bound
-from hqp.compress.search.candidate import Candidate
+from hqp.compress.search.candidate import TRAINED, Candidate
 from hqp.compress.search.candidates import Candidates, Channels
 from hqp.compress.search.draft import Draft
 from hqp.records import (
@@ -78,7 +78,8 @@ def explained(make_accuracy: Callable[..., Accuracy]) -> Explained:
         )
         candidates = Given(job)
         found, removals = draft.pop("found", (GROUP,)), draft.pop("removals", REMOVALS)
-        candidates.channels = Channels(found, draft.pop("groups", found), draft.pop("held", ()))
+        channels = Channels(found, draft.pop("groups", found), draft.pop("held", ()))
+        candidates.channels = lambda candidate=TRAINED: channels  # type: ignore[method-assign]
         candidates.mildest = right(mildest)
         by_step = [Candidate.without(removal) for removal in removals]
         made = Draft(candidates, by_step, bound=Bound(right(0), 1.5, None), **draft)

@@ -129,11 +129,11 @@ def test_a_network_without_batch_norms_has_no_statistics_to_move(tmp_path: Path)
     plain = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(128, CLASSES))
     given = job(tmp_path, plain.eval(), Recovery(images=64, compared=32), samples("calibration", 3, 64))
     candidates = Candidates(given)
-    found = candidates.recovered(candidates.without({candidates.groups[0].name: (0, 1)}))
+    found = candidates.recovered(candidates.without({candidates.groups()[0].name: (0, 1)}))
     assert found is not None and found.divergences.keys() == {"none", "least_squares"}
     only = job(tmp_path, plain, Recovery(("absolute",), images=64), given.calibration)
     candidates = Candidates(only)
-    found = candidates.recovered(candidates.without({candidates.groups[0].name: (0, 1)}))
+    found = candidates.recovered(candidates.without({candidates.groups()[0].name: (0, 1)}))
     assert found is not None and found.variant == "least_squares"
 
 

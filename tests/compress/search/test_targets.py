@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hqp.compress.search.candidate import Candidate
+from hqp.compress.search.candidate import TRAINED, Candidate
 from hqp.compress.search.candidates import Candidates, Channels
 from hqp.compress.search.draft import Draft
 from hqp.compress.search.targets import last, stop, tell
@@ -27,7 +27,7 @@ class Named(Candidates):
     def __init__(self, job: Any, folder: Path) -> None:
         super().__init__(job)
         self.folder = folder
-        self.channels = Channels((GROUP,), (GROUP,))
+        self.channels = lambda candidate=TRAINED: Channels((GROUP,), (GROUP,))  # type: ignore[method-assign]
 
     def file(self, candidate: Candidate) -> Path:
         return self.folder / f"{BY_STEP.index(candidate)}"

@@ -1,0 +1,36 @@
+"""The trained network with something simpler in the place of some blocks, what is left fitted behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from hqp.compress.blocks import refitting, standing_in
+from hqp.compress.job import Job
+from hqp.compress.search.recovery import CalibrationPasses
+from hqp.ledger import Ledger
+from hqp.records import Replaced
+
+STEP = "simplification"
+
+# As for recovery; fewer where memory does not hold so many at once.
+IMAGES = 512
+
+
+def simplified(job: Job, blocks: Sequence[Replaced], ledger: Ledger) -> nn.Module:
+    """The network without these blocks, its layers fitted to what the trained one's gave on calibration images."""
+    with ledger.step(STEP) as tally, job.track(STEP, 0):
+        passes = CalibrationPasses(job, tally)
+        passes.lay_out(job.model)
+        count = min(IMAGES, refitting.most_images(job.model, job.example))
+        outputs = passes.over(count, partial(refitting.wanted, job.model, blocks))
+        simpler = passes.lay_out(standing_in.without(job.model, blocks))
+        refitting.refit(simpler, outputs, passes.over(count, _at_once))
+    return simpler
+
+
+def _at_once(batches: Iterator[Tensor]) -> Tensor:
+    return torch.cat(list(batches))

@@ -1,0 +1,171 @@
+"""Blocks go in the order of their loss for the time that they save, as many as a share of the bound allows."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hqp.compress.search import simplify
+from hqp.compress.search.bound import Bound
+from hqp.compress.search.candidate import TRAINED, Candidate
+from hqp.compress.search.candidates import Candidates
+from hqp.compress.search.draft import Draft
+from hqp.errors import HqpError
+from hqp.records import Accuracy, Pruning, Ranking, Recipe, Recovery, Replaced, Samples, Simplified
+from hqp.store import Store
+
+SIZE, IMAGES = 8, 40
+HOW = Recovery(images=32, compared=16)
+
+
+class Adds(nn.Module):
+    """A residual block whose branch gives so much of what it might."""
+
+    def __init__(self, share: float, depth: int = 1) -> None:
+        super().__init__()
+        self.share = share
+        self.branch = nn.Sequential(*(nn.Conv2d(6, 6, 3, padding=1) for _ in range(depth)))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps + self.share * self.branch(maps).relu()
+
+
+class Gate(nn.Module):
+    """A gate that is open for every image, all but for this share."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share, self.layer = share, nn.Conv2d(6, 6, 1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps * (1 - self.share * self.layer(maps.mean((2, 3), keepdim=True)).sigmoid())
+
+
+def network() -> nn.Module:
+    """Its block 3 is worth much; block 2 and gate 4 next to nothing, and block 2 saves three layers."""
+    torch.manual_seed(0)
+    blocks = (Adds(0.01, depth=3), Adds(3.0), Gate(0.01))
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.ReLU(), *blocks, nn.Conv2d(6, 6, 3), nn.Flatten(), nn.Linear(96, 3)
+    ).eval()
+
+
+def samples(split: str) -> Samples:
+    labels = np.arange(IMAGES, dtype=np.int64) % 3
+    images = np.random.default_rng(len(split)).integers(0, 255, (IMAGES, SIZE, SIZE, 3), dtype=np.uint8)
+    read = lambda indices, _: images[np.asarray(indices)]  # noqa: E731
+    return Samples("d", split, labels, ("a", "b", "c"), (0.5,) * 3, (0.5,) * 3, "d" * 64, read)
+
+
+def job(folder: Path, **changes: Any) -> Any:
+    pruning = changes.pop("pruning", Pruning((Ranking("fisher"),), recovery=HOW, blocks=True))
+    given = {
+        "model": network(),
+        "key": {"model": "tiny"},
+        "recipe": Recipe(pruning),
+        "input_size": SIZE,
+        "example": torch.zeros(1, 3, SIZE, SIZE),
+        "calibration": samples("calibration"),
+        "selection": samples("selection"),
+        "filters": 42,
+        "device": "here",
+        "is_timed": True,
+        "latency_ms": lambda file: 1e-3 * file.stat().st_size,
+        "store": Store(folder / "store"),
+        "track": lambda *_: nullcontext(lambda _: None),
+        "warn": print,
+    }
+    return SimpleNamespace(**given | changes)
+
+
+class Judging(Candidates):
+    """Candidates that lose so many images for each block that is gone, of 40."""
+
+    lost = 1
+
+    def validated(self, candidate: Candidate, bound: Bound | None = None) -> Accuracy | None:
+        found = judged(self.lost * len(candidate.replaced))
+        return found if bound is None or found.correct >= bound.floor else None
+
+
+def judged(lost: int) -> Accuracy:
+    # Class 0 comes first where the image is right.
+    logits = np.eye(3)[(np.arange(IMAGES) + (np.arange(IMAGES) < lost)) % 3]
+    return Accuracy.of(samples("selection"), logits)
+
+
+def drafted(folder: Path, delta_max_pp: float, **changes: Any) -> Draft:
+    candidates = Judging(job(folder, **changes))
+    return Draft(candidates, [candidates.without({})], bound=Bound(judged(0), delta_max_pp, None))
+
+
+def names(ranked: tuple[Simplified, ...]) -> list[str]:
+    return [one.block.name for one in ranked]
+
+
+def test_what_costs_least_for_what_it_saves_goes_first(tmp_path: Path) -> None:
+    ranked = simplify.ranked(Candidates(job(tmp_path)))
+    assert names(ranked)[-1] == "3" and set(names(ranked)) == {"2", "3", "4"}
+    rates = [one.divergence / one.saved_us for one in ranked]
+    assert rates == sorted(rates)
+    by_name = {one.block.name: one for one in ranked}
+    assert by_name["2"].saved_us == pytest.approx(3 * by_name["3"].saved_us), "three layers, and one"
+
+
+# Half of Δmax is what blocks may lose: of 40 images one is 2.5 points.
+@pytest.mark.parametrize(("delta_max_pp", "gone"), [(4.9, 0), (5.0, 1), (10.0, 2), (15.0, 3), (100.0, 3)])
+def test_as_many_blocks_go_as_the_share_of_the_bound_allows(delta_max_pp: float, gone: int, tmp_path: Path) -> None:
+    draft = drafted(tmp_path, delta_max_pp)
+    path = simplify.path(draft)
+    order = names(draft.ranked_blocks)
+    expected = [set(order[:count]) for count in range(gone + 1)] if gone else []
+    assert [{block.name for block in candidate.replaced} for candidate in path] == expected
+
+
+def test_layers_that_are_kept_keep_their_block(tmp_path: Path) -> None:
+    kept = Pruning((Ranking("fisher"),), recovery=HOW, blocks=True, keep=("2.branch.1",))
+    assert set(names(simplify.ranked(Candidates(job(tmp_path, pruning=kept))))) == {"3", "4"}
+    wrong = Pruning((Ranking("fisher"),), recovery=HOW, blocks=True, keep=("nine.*",))
+    with pytest.raises(HqpError, match="nine"):
+        simplify.ranked(Candidates(job(tmp_path, pruning=wrong)))
+
+
+@pytest.mark.parametrize("change", [{"is_timed": False}, {"pruning": Pruning((Ranking("fisher"),), recovery=HOW)}])
+def test_without_a_device_or_the_recipes_word_no_block_goes(change: dict[str, Any], tmp_path: Path) -> None:
+    assert simplify.path(drafted(tmp_path, 100.0, **change)) == []
+
+
+def test_filters_of_a_block_that_is_gone_count_as_removed_and_its_groups_are_no_more(tmp_path: Path) -> None:
+    candidates = Candidates(job(tmp_path))
+    block = Replaced("2", "residual", 6)
+    simpler = candidates.without({}, replaced=(block,))
+    assert candidates.filters_removed(simpler) == 18
+    members = {member.layer for group in candidates.groups(simpler) for member in group.members}
+    assert members and not any(layer.startswith("2.") for layer in members)
+    group = next(group for group in candidates.groups(simpler) if group.channels > 1)
+    smaller = candidates.without({group.name: (0, 1)}, replaced=(block,))
+    more = sum(group.filters(channel) for channel in (0, 1))
+    assert candidates.filters_removed(smaller) == 18 + more
+    assert candidates.key(simpler) != candidates.key(TRAINED) and candidates.recovered(smaller) is not None
+
+
+def test_a_simplified_network_is_made_once_and_found_again(tmp_path: Path) -> None:
+    blocks = (Replaced("2", "residual", 6), Replaced("4", "gate", 6))
+    first = Candidates(job(tmp_path))
+    made = first.module(first.without({}, replaced=blocks))
+    again = Candidates(job(tmp_path))
+    found = again.module(again.without({}, replaced=blocks))
+    image = torch.rand(2, 3, SIZE, SIZE)
+    with torch.no_grad():
+        assert torch.equal(made(image), found(image))
+        torch.testing.assert_close(made(image), network()(image), atol=0.02, rtol=0.02)
+    assert (
+        [cost.step for cost in first.ledger.costs] == [cost.step for cost in again.ledger.costs] == ["simplification"]
+    )
