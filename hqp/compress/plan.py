@@ -35,7 +35,7 @@ def expected(job: Job) -> dict[str, float]:
     return {
         "judge_dense": float(selection),
         "find_sensitivity": sensitivity if asks_for_sensitivity else 0.0,
-        "prune_under_bound": SEARCHED * CANDIDATE * selection * len(pruning.rankings),
+        "prune_under_bound": SEARCHED * CANDIDATE * selection * len(pruning.rankings) * (2 if pruning.blocks else 1),
         "deepen": _rounds(job, pruning),
         "choose_precisions": CALIBRATION * 512 if recipe.quantization and recipe.quantization.by_layer else 0.0,
         "give_back": file * (GIVEN_BACK if recipe.give_back else 1),

@@ -148,7 +148,7 @@ def _measured(candidates: Candidates, blocks: Sequence[Replaced]) -> KindTimes:
         of_kind = tuple(block for block in blocks if block.kind == kind)
         if of_kind:
             simpler = replace(TRAINED, replaced=of_kind)
-            whole_ms = job.latency_ms(candidates.fp32(TRAINED))
-            saved_ms = max(LEAST_SHARE * whole_ms, whole_ms - job.latency_ms(candidates.fp32(simpler)))
+            whole_ms, left_ms = job.latencies_ms([candidates.fp32(TRAINED), candidates.fp32(simpler)])
+            saved_ms = max(LEAST_SHARE * whole_ms, whole_ms - left_ms)
             by_kind[kind] = 1e3 * saved_ms / sum(len(_layers_within(job, block)) for block in of_kind)
     return KindTimes(by_kind)

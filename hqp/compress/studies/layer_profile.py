@@ -85,11 +85,11 @@ def _pruned_nats(candidates: Candidates) -> dict[str, float]:
     exact = _logits(job, job.model)
     fisher = candidates.sensitivities(TRAINED).fisher
     nats: dict[str, float] = {}
-    with job.track("each layer pruned", len(candidates.groups)) as advance:
-        for group in candidates.groups:
+    with job.track("each layer pruned", len(candidates.groups())) as advance:
+        for group in candidates.groups():
             gone = _least_sensitive(group, fisher)
             if gone:
-                smaller = groups.remove(job.model, {group.name: gone}, candidates.groups)
+                smaller = groups.remove(job.model, {group.name: gone}, candidates.groups())
                 cost = int8.divergence(exact, _logits(job, smaller))
                 nats |= {member.layer: cost for member in group.members if member.role == "filter"}
             advance(1)

@@ -73,7 +73,7 @@ def test_it_is_measured_once_and_foretells_what_was_never_timed(timing: Any, tmp
     candidates, asked = timing
     times = latency_model.times(candidates)
     assert asked == [latency_model.NETWORKS]
-    left = Remaining(candidates.groups, times.sizes, {"0": tuple(range(9)), "2": (0, 1)}).left
+    left = Remaining(candidates.groups(), times.sizes, {"0": tuple(range(9)), "2": (0, 1)}).left
     assert left == {"0": (7, 3), "2": (10, 7), "5": (4, 10)}
     assert taken(times, left) == pytest.approx(64 * (3 * 7 + 7 * 10) + 4 * 10, rel=1e-3)
     assert latency_model.fitted(candidates).block == 1
@@ -93,7 +93,7 @@ def test_another_device_is_measured_anew(timing: Any) -> None:
 
 
 def test_networks_are_drawn_alike_each_time_and_no_group_is_emptied(timing: Any) -> None:
-    groups = timing[0].groups
+    groups = timing[0].groups()
     drawn = latency_model.random_removals(groups, 5)
     assert drawn == latency_model.random_removals(groups, 5) != latency_model.random_removals(groups, 5, seed=1)
     for removal in drawn:
