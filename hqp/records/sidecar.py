@@ -103,6 +103,10 @@ class Compared:
     value: float
     blocks: Count = 0
 
+    def __str__(self) -> str:
+        without = f" without {self.blocks} blocks" if self.blocks else ""
+        return f"{self.ranking}{without} {self.value:,.4g} at θ {self.sparsity:.1%}"
+
 
 @dataclass(frozen=True)
 class Choices:

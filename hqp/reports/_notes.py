@@ -86,7 +86,7 @@ def _best_of(compared: tuple[Compared, ...]) -> str:
     """By what the ranking was told best, and what each has of it."""
     if not compared:
         return ""
-    values = ", ".join(f"{one.ranking} {one.value:,.4g} at θ {one.sparsity:.1%}" for one in compared)
+    values = ", ".join(str(one) for one in compared)
     return f"; the best of {len(compared)} by {compared[0].by}: {values}"
 
 

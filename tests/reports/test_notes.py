@@ -13,11 +13,11 @@ def test_of_several_rankings_it_is_said_what_told_the_best(
 ) -> None:
     compared = (
         Compared("fisher_obd(per=mac)", 0.331, "latency_ms", 0.5061),
-        Compared("fisher_obd", 0.525, "latency_ms", 0.593),
+        Compared("fisher_obd", 0.525, "latency_ms", 0.593, blocks=7),
     )
     sidecar = make_sidecar(choices__ranking="fisher_obd(per=mac)", choices__compared=compared)
     first, *_ = _notes.made(make_measurement(sidecar=sidecar))
     assert first == (
         "hqp ranks by fisher_obd(per=mac); the best of 2 by latency_ms: fisher_obd(per=mac) 0.5061 at θ 33.1%,"
-        " fisher_obd 0.593 at θ 52.5%"
+        " fisher_obd without 7 blocks 0.593 at θ 52.5%"
     )
