@@ -17,6 +17,8 @@ from hqp.compress.search.draft import Draft
 from hqp.ledger import Ledger
 from hqp.records import LayerChoice, LayerPrecision, Policy, Precisions
 
+STEP = "precision by layer"
+
 # The ms that each layer takes in INT8 and in float.
 Times = dict[str, tuple[float, float]]
 
@@ -45,7 +47,7 @@ def choose_precisions(draft: Draft) -> None:
     }
 
     def choose(ledger: Ledger) -> Precisions:
-        return _chosen(candidates, uniform, quantised)
+        return _chosen(candidates, uniform, quantised, ledger)
 
     draft.precisions = candidates.record("precisions", key, Precisions, choose)
     if draft.precisions.kept:
@@ -59,14 +61,17 @@ def with_policy(candidate: Candidate, policy: Policy) -> Candidate:
     return replace(candidate, quantised=replace(candidate.quantised, policy=policy))
 
 
-def _chosen(candidates: Candidates, uniform: Candidate, quantised: Quantised) -> Precisions:
+def _chosen(candidates: Candidates, uniform: Candidate, quantised: Quantised, ledger: Ledger) -> Precisions:
     """By the profiles of both files, and by timing each file that follows from them beside the one of INT8 alone."""
-    job, times = candidates.job, _profiled(candidates, uniform)
+    job, times = candidates.job, _profiled(candidates, uniform, ledger)
     best = Precisions(quantised.policy, _choices(times, ()), False, None)
     for in_float in _worth_timing(times):
         layers: dict[str, LayerPrecision] = {**quantised.policy.layers, **dict.fromkeys(in_float, "float")}
         mixed = replace(quantised.policy, layers=layers, floats=job.floats)
-        speedup = job.speedup(candidates.file(uniform), candidates.file(with_policy(uniform, mixed)))
+        files = candidates.file(uniform), candidates.file(with_policy(uniform, mixed))
+        # What the files took is entered where they are made.
+        with ledger.step(STEP) as tally:
+            speedup, tally.passes = job.speedup(*files), len(files)
         if speedup is None:
             continue
         kept = speedup.lower > 1
@@ -102,7 +107,7 @@ def _choices(times: Times, in_float: Collection[str]) -> tuple[LayerChoice, ...]
     )
 
 
-def _profiled(candidates: Candidates, uniform: Candidate) -> Times:
+def _profiled(candidates: Candidates, uniform: Candidate, ledger: Ledger) -> Times:
     """What each layer takes in INT8 and in float; nothing where the device tells no times."""
     job = candidates.job
     in_float = replace(uniform, quantised=None, precision=job.floats)
@@ -110,7 +115,8 @@ def _profiled(candidates: Candidates, uniform: Candidate) -> Times:
     with job.track("time of each layer", 2) as advance:
         for candidate in (uniform, in_float):
             file = candidates.file(candidate)
-            operators = job.operator_ms(file)
+            with ledger.step(STEP) as tally:
+                operators, tally.passes = job.operator_ms(file), 1
             if not operators:
                 return {}
             by_file.append(layer_times.layer_ms(file, operators))

@@ -101,6 +101,10 @@ def test_the_fastest_file_is_kept_with_why_each_layer_is_as_it_is(tmp_path: Path
     assert str(draft.precisions.layers[0]) == "300.0 us in INT8, 100.0 us in float"
     assert str(draft.precisions) == "2 of 3 layers in FP32: 1.25 times as fast (1.10 to 1.30) as INT8 throughout"
 
+    # Two profiles and three pairs, beside the calibrations of the files.
+    spent = {cost.step: cost.passes for cost in draft.candidates.ledger.costs}
+    assert spent["precision by layer"] == 2 + 3 * 2
+
     # What was chosen is in the store: the same command gives the same file.
     again = device.draft()
     choose_precisions(again)
