@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
-from hqp.cli.application import Dataset, Json, Seed, answer, app
+from hqp.cli.application import WIDTH, Dataset, Json, Seed, answer, app
 from hqp.cli.compress import Device, InputSize, NumClasses, Pretrained, Source, Weights
 
-# A longer name is cut at its beginning, so that a row fits 100 columns.
-NAMED = 38
+# A longer name is cut at its beginning, so that a row fits the page.
+NAMED = 28
 
 
 @app.command(epilog="Example: hqp profile resnet18 --dataset signs --device cpu_openvino")
@@ -44,11 +45,11 @@ def _text(profile: Any) -> str:
     table = str(tabulate(rows, headers, tablefmt="plain", disable_numparse=True, colalign=("left", *["right"] * 6)))
     legend = (
         f"{profile.model} at {profile.input_size}x{profile.input_size} on {profile.device}. S: mean sensitivity of the"
-        " filters.\nnats: KL divergence from the trained model where this layer alone is INT8, or"
-        f" {profile.share:.0%} of its filters\nare gone, on {profile.images} calibration images."
-        " us: by the runtime's profiler, with what it puts around the layer."
+        " filters. nats: KL divergence from the trained model where this layer alone is INT8, or"
+        f" {profile.share:.0%} of its filters are gone, on {profile.images} calibration images. us: by the runtime's"
+        " profiler, with what it puts around the layer."
     )
-    return f"{table}\n\n{legend}"
+    return f"{table}\n\n{textwrap.fill(legend, WIDTH)}"
 
 
 def _row(layer: Any) -> tuple[str, ...]:

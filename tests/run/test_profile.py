@@ -19,8 +19,11 @@ def test_each_layer_is_profiled_alone_and_kept(project: Path, run: Any) -> None:
     assert (told["model"], told["images"], told["share"], told["floats"]) == ("squarenet", 128, 0.25, "fp32")
     layers = {layer["layer"]: layer for layer in told["layers"]}
     assert list(layers) == ["0", "3.conv1", "3.conv2", "5.conv1", "5.conv2", "8"]
-    assert all(layer["sensitivity"] > 0 and layer["int8_ms"] > 0 for layer in layers.values())
-    assert all(0 < layer["quantised_nats"] < 0.1 for layer in layers.values())
+    assert min(layer["sensitivity"] for layer in layers.values()) > 0
+    # Of so small a network an operator may take less than the profiler's microsecond.
+    assert min(layer["int8_ms"] for layer in layers.values()) >= 0
+    costs = [layer["quantised_nats"] for layer in layers.values()]
+    assert 0 < min(costs) < max(costs) < 0.1, costs
     # The outputs of the last layer are the classes; those of a residual sum go together, and cost the same.
     assert layers["8"]["pruned_nats"] is None
     assert layers["0"]["pruned_nats"] == layers["3.conv2"]["pruned_nats"] == layers["5.conv2"]["pruned_nats"]

@@ -10,6 +10,9 @@ from hqp.errors import UnknownName
 from hqp.onnx_rules import IN_INT8, layer_of
 from hqp.records import Policy
 
+# Activations that are nothing but a range.
+CLIPPING = ("Clip", "Relu")
+
 
 def layers_of(graph: GraphProto) -> dict[str, str]:
     """The layer of each convolution and matrix product, by the name of its node, in the order of the graph."""
@@ -27,6 +30,19 @@ def in_float(graph: GraphProto, policy: Policy) -> tuple[str, ...]:
         if not any(policy.matches(pattern, layer) for layer in layers.values()):
             raise UnknownName("layer of a policy", pattern, dict.fromkeys(layers.values()), fix="")
     return tuple(node for node, layer in layers.items() if policy.asks_of(layer) == "float")
+
+
+def with_activations(graph: GraphProto, names: Collection[str]) -> tuple[str, ...]:
+    """These nodes, and the clipping activations before and behind them.
+
+    onnxruntime's quantiser takes such an activation away, since the range of what it gives clips as well. Where a layer
+    in float reads what was there before it was quantised, nothing would clip then.
+    """
+    by_name = {node.name: node for node in graph.node}
+    made = {output for name in names for output in by_name[name].output}
+    read = {tensor for name in names for tensor in by_name[name].input}
+    clipping = (node for node in graph.node if node.op_type in CLIPPING)
+    return (*names, *(node.name for node in clipping if node.input[0] in made or node.output[0] in read))
 
 
 def keep_clear(graph: GraphProto, names: Collection[str]) -> None:

@@ -95,7 +95,7 @@ def _with_qdq(model: ModelProto, ranges: Ranges, policy: Policy) -> ModelProto:
 
     from hqp.compress.quantisation.weight_scales import Quantizer
 
-    floats = precision.in_float(model.graph, policy)
+    floats = precision.with_activations(model.graph, precision.in_float(model.graph, policy))
     quantizer = Quantizer(
         model,
         per_channel=True,

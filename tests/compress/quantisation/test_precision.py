@@ -86,7 +86,7 @@ def reads_int8(out: Path, node: NodeProto) -> list[bool]:
 
 @pytest.mark.parametrize("policy", POLICIES, ids=["chained", "float results", "symmetric"])
 @pytest.mark.parametrize("layer", ["stem", "blocks.0.second", "blocks.1.first", "head"])
-def test_a_layer_named_fp32_has_no_pair_of_q_and_dq_around_it(
+def test_a_layer_in_float_has_no_pair_of_q_and_dq_around_it(
     fp32: Path, tmp_path: Path, policy: Policy, layer: str
 ) -> None:
     out = tmp_path / "model.onnx"
@@ -94,6 +94,22 @@ def test_a_layer_named_fp32_has_no_pair_of_q_and_dq_around_it(
     assert set(nodes) == {"stem", "blocks.0.first", "blocks.0.second", "blocks.1.first", "blocks.1.second", "head"}
     for name, node in nodes.items():
         assert reads_int8(out, node) == ([False, False] if name == layer else [True, True]), name
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=["chained", "float results", "symmetric"])
+@pytest.mark.parametrize("layers", [("blocks.0.second",), ("blocks.0.first", "blocks.0.second"), ("stem", "blocks.*")])
+def test_around_layers_in_float_the_network_is_the_same(
+    fp32: Path, tmp_path: Path, policy: Policy, layers: tuple[str, ...]
+) -> None:
+    """No activation is lost: of a ReLU that were, half of the values would be others."""
+    out = tmp_path / "model.onnx"
+    quantised(fp32, out, replace(policy, layers=dict.fromkeys(layers, "float")))
+    image = next(batches())[:1]
+    exact, found = (
+        onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"input": image})[0]
+        for path in (fp32, out)
+    )
+    np.testing.assert_allclose(found, exact, atol=0.02 * np.abs(exact).max())
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=["chained", "float results", "symmetric"])
