@@ -23,7 +23,7 @@ SINGULAR = {"criteria": "criterion"}
 # Which extra of the package brings what a plug-in requires.
 EXTRAS = {
     "openvino": "openvino", "onnxruntime": "onnxruntime", "tensorrt": "jetson", "pycuda": "jetson", "timm": "timm",
-    "torch": "compress", "torchvision": "compress", "safetensors": "compress",
+    "torch": "compress", "torchvision": "compress", "safetensors": "compress", "onnxscript": "compress",
     "jinja2": "report", "matplotlib": "report",
 }  # fmt: skip
 

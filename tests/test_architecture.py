@@ -41,6 +41,8 @@ LEVELS = {
 }  # fmt: skip
 LEVEL = {unit: level for level, units in LEVELS.items() for unit in units}
 
+# What exports that start from PyTorch share.
+LATE = Path("exports", "_torch.py")
 ENGINE = ("torch", "torchvision", "torch_pruning", "onnxscript", "safetensors")
 HEAVY = (*ENGINE, "onnxruntime", "openvino", "tensorrt", "pycuda", "cv2", "jinja2", "matplotlib")
 STATS_MAY_IMPORT = (
@@ -201,11 +203,11 @@ def stats_are_pure(root: Path) -> list[str]:
 
 
 def engine_stays_home(root: Path) -> list[str]:
-    """Torch and what belongs to it is named in compress/ and models/ only, and torchvision's readers in datasets/."""
+    """Torch and what belongs to it is named where it is built upon, and torchvision's readers in datasets/."""
     broken = []
     for file in files(root):
         home = unit(module_name(root, file))
-        if home in ("compress", "models"):
+        if home in ("compress", "models", "exports"):
             continue
         module = tree(file)
         typing_only = _typing_only(module)
@@ -221,11 +223,16 @@ def _typing_only(module: ast.Module) -> set[ast.AST]:
     return {node for guard in guards if ast.unparse(guard.test) == "TYPE_CHECKING" for node in ast.walk(guard)}
 
 
+def in_engine(root: Path, file: Path) -> bool:
+    """Whether a file is imported late, and so may import torch first."""
+    return unit(module_name(root, file)) == "compress" or file == root / LATE
+
+
 def heavy_imports_are_late(root: Path) -> list[str]:
-    """Outside compress/, torch and runtimes are imported inside the function that needs them."""
+    """Outside the engine's rooms, torch and runtimes are imported inside the function that needs them."""
     broken = []
     for file in files(root):
-        if unit(module_name(root, file)) == "compress":
+        if in_engine(root, file):
             continue
         for statement in at_import(tree(file).body):
             if isinstance(statement, ast.Import | ast.ImportFrom):
@@ -576,9 +583,9 @@ print(json.dumps(sorted(set(json.loads(sys.argv[2])) & set(sys.modules))))
 
 
 def loaded(root: Path, wanted: tuple[str, ...]) -> list[str]:
-    """Those of ``wanted`` that importing every module outside compress/ loads, in a fresh process."""
-    modules = [module_name(root, file) for file in files(root)]
-    light = [name for name in modules if unit(name) not in ("compress", "__main__")]
+    """Those of ``wanted`` that importing every module outside the engine's rooms loads, in a fresh process."""
+    modules = [module_name(root, file) for file in files(root) if not in_engine(root, file)]
+    light = [name for name in modules if unit(name) != "__main__"]
     command = [sys.executable, "-c", LOADS, json.dumps(light), json.dumps(wanted)]
     environment = {**os.environ, "PYTHONPATH": str(root.parent)}
     done = subprocess.run(command, env=environment, cwd=root.parent, capture_output=True, text=True, check=True)

@@ -3,4 +3,4 @@
 Torch lives here. Scores and measured accuracies come in as functions: the engine knows no criterion and no runtime.
 """
 
-requires = ("torch", "torchvision", "safetensors", "onnxruntime")
+requires = ("torch", "torchvision", "safetensors", "onnxruntime", "onnxscript")

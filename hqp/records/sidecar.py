@@ -180,13 +180,15 @@ class Spent:
 class Origin:
     """The software that made the artefact, and where the file was verified: ``verified_in`` names the device.
 
-    ``standing_in_for`` is the runtime that the artefact is made for, where another device's judged the file.
+    ``standing_in_for`` is the runtime that the artefact is made for, where another device's judged the file, and
+    ``exporter`` the one of PyTorch's that wrote it, empty in an artefact of an HQP that had one alone.
     """
 
     hqp_version: str
     versions: dict[str, str]
     verified_in: str
     standing_in_for: str = ""
+    exporter: str = ""
 
 
 @dataclass(frozen=True)

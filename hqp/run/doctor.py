@@ -20,7 +20,7 @@ from hqp.runtimes._tensorrt import nvidia
 # Distributions by extra; the empty extra is what every installation has.
 PACKAGES = {
     "": ("numpy", "onnx", "opencv-python-headless", "pillow", "pytest"),
-    "compress": ("torch", "torchvision", "safetensors"),
+    "compress": ("torch", "torchvision", "safetensors", "onnxscript"),
     "openvino": ("openvino",),
     "onnxruntime": ("onnxruntime",),
     "timm": ("timm",),

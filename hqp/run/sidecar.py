@@ -51,9 +51,9 @@ def sidecar_of(
         choices=_choices(draft),
         accuracy=_accuracy(draft),
         certificate=draft.certificate,
-        notes=(*draft.notes, *_standing_in(context, request)),
+        notes=(*draft.notes, *_standing_in(context, request), *_fallen_back(draft)),
         spent=Spent(steps=candidates.ledger.costs, qat=draft.qat),
-        origin=_origin(context, request, job),
+        origin=_origin(context, request, draft),
         tried=tuple(draft.tried),
     )
 
@@ -155,12 +155,28 @@ def _accuracy(draft: Draft) -> Accuracies:
     )
 
 
-def _origin(context: Context, request: Request, job: Job) -> Origin:
+def _fallen_back(draft: Draft) -> tuple[str, ...]:
+    """Tells that the first of PyTorch's exporters could not write the network, where it is so."""
+    from hqp.compress.exporting import routes
+
+    exporter = _exporter(draft)
+    first = routes.ROUTES[0].NAME
+    return () if exporter == first else (f"exported by PyTorch's {exporter} exporter, since its {first} one could not",)
+
+
+def _exporter(draft: Draft) -> str:
+    from hqp.compress.exporting import routes
+
+    return routes.name_of(draft.candidates.fp32(draft.final))
+
+
+def _origin(context: Context, request: Request, draft: Draft) -> Origin:
     judge = context.plugins.judge(request.device)
     runtime = context.environment(judge).facts["runtime"]
     return Origin(
         hqp_version=hqp.__version__,
-        versions=job.key["versions"] | {"runtime": runtime},
+        versions=draft.job.key["versions"] | {"runtime": runtime},
         verified_in=judge,
         standing_in_for=_stood_in_for(context, request),
+        exporter=_exporter(draft),
     )

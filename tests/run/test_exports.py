@@ -156,5 +156,5 @@ def test_a_user_gets_the_exports_he_names_beside_the_artefact(project: Path, run
 def test_an_unknown_export_is_refused_before_anything_is_made(project: Path, run: Any) -> None:
     done = run(*COMPRESS, "--method", "q8", "--export", "tflite", "--out", "out/tflite")
     assert done.returncode == 2
-    assert done.stderr.startswith("hqp: error: unknown export 'tflite'; there are: onnx, openvino")
+    assert done.stderr.startswith("hqp: error: unknown export 'tflite'; there are: ")
     assert not (project / "out/tflite").exists()

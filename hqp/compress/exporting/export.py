@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import os
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +14,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from hqp import documents, onnx_rules
-from hqp.compress.exporting import fold
+from hqp.compress.exporting import fold, routes
 from hqp.compress.network import branches
 from hqp.compress.network.copies import copied
 from hqp.compress.network.evaluation_mode import evaluating
@@ -30,16 +25,12 @@ NetworkInputs = npt.NDArray[np.float32]
 INPUT = "input"
 OUTPUT = "logits"
 
-# The newest that TensorRT 8.5, OpenVINO and onnxruntime all read, and the newest of torch's TorchScript route. The
-# dynamo route starts at 18, takes six times as long and writes a global pooling as ReduceMean, which no runtime has in
-# INT8.
+# The newest that TensorRT 8.5, OpenVINO and onnxruntime all read, and the newest of torch's TorchScript route.
 OPSET = 17
 
 # The largest difference between the network and the file, as a share of the largest logit, that float32 arithmetic
 # makes; a wrong trace is off by orders of magnitude more.
 TOLERANCE = 1e-3
-
-STDOUT = 1  # the file's number
 
 TRACEABLE = "a module that maps one image to logits, without branches on its data"
 
@@ -48,7 +39,6 @@ _UNTRACEABLE = (RuntimeError, TypeError, ValueError, AttributeError, LookupError
 
 # What is right where torch has no way to write an operation, or writes one that is not of the opset.
 OPERATORS = f"operators that ONNX has in opset {OPSET}, in float32"
-ADAPTIVE = "pooling to a size that divides its input's, as another --input-size may give"
 
 # An ONNX file is one protobuf message.
 MOST_BYTES = 2**31
@@ -96,58 +86,18 @@ def _trace(model: nn.Module, example: Tensor) -> ModelProto:
     example = example.to(_device(model))
     try:
         looks = branches.on_image(model, example)
-        content = _exported(model, torch.zeros_like(example))
+        traced = routes.traced(model, torch.zeros_like(example), OPSET, INPUT, OUTPUT)
     except torch.onnx.OnnxExporterError as error:
         reason = str(error).partition(". Please feel free")[0]  # to change torch
-        raise _untraceable(reason, ADAPTIVE if "adaptive" in reason else OPERATORS) from None
+        raise _untraceable(reason, OPERATORS) from None
     except _UNTRACEABLE as error:
         raise _untraceable(str(error).strip() or type(error).__name__) from None
     if looks:
         more = f", and {len(looks) - 1} more" if len(looks) > 1 else ""
         raise _untraceable(f"its Python code looks at the values of the image at {looks[0]}{more}")
-    traced = onnx.load_from_string(content)
     if len(traced.graph.output) != 1:
         raise _untraceable(f"it has {len(traced.graph.output)} outputs")
     return traced
-
-
-def _exported(model: nn.Module, image: Tensor) -> bytes:
-    """What torch writes, without a word of what it says meanwhile."""
-    file = io.BytesIO()
-    with warnings.catch_warnings(), _without_output():
-        # The route's deprecation is known (see OPSET). Of what tracing may get wrong the tracer warns wherever a
-        # shape becomes a number; where the image does, branches knows.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            model,
-            (image,),
-            file,
-            dynamo=False,
-            opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-        )
-    return file.getvalue()
-
-
-@contextmanager
-def _without_output() -> Iterator[None]:
-    """Standard output leads nowhere: torch writes a graph that it cannot export there, in thousands of lines.
-
-    That is done in C++, past ``sys.stdout``.
-    """
-    if sys.stdout is None:  # closed
-        yield
-        return
-    sys.stdout.flush()
-    kept = os.dup(STDOUT)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), STDOUT)
-    try:
-        yield
-    finally:
-        os.dup2(kept, STDOUT)
-        os.close(kept)
 
 
 def _untraceable(reason: str, right: str = TRACEABLE) -> HqpError:

@@ -263,10 +263,6 @@ class ThroughNumpy(Plain):
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        (
-            lambda: nn.Sequential(nn.AdaptiveAvgPool2d(3), nn.Flatten()),
-            "adaptive_avg_pool2d, output size that are not factor of input size; pooling to a size that divides",
-        ),
         (Casting, r"unsupported type: tensor\(bfloat16\).*; operators that ONNX has in opset 17, in float32"),
         (ThroughNumpy, r"looks at the values of the image at test_export\.py"),
         (Constant, "same for every image"),
