@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import importlib
+import logging
+import os
 import sys
 import sysconfig
 import traceback
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import ModuleType
+from typing import TextIO
 
 from hqp.errors import HqpError
 
 OWN = str(Path(__file__).parent)
+
+STDOUT, STDERR = 1, 2  # the files' numbers
 
 
 @contextmanager
@@ -29,6 +35,44 @@ def foreign(what: str, right: str = "", fix: str = "") -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:  # what such code raises is for nobody to foresee
         raise HqpError(f"{what} ({_reason(error)})", right, fix) from error
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """While converters run: standard output and standard error lead nowhere, no warning is given and nothing logged.
+
+    They write progress there, and torch a graph that it cannot export, in thousands of lines; in C++ that is done past
+    ``sys.stdout``. What they raise is raised.
+    """
+    logging_allowed = logging.root.manager.disable
+    with ExitStack() as stack:
+        nowhere = stack.enter_context(open(os.devnull, "w"))
+        stack.enter_context(_leading_to(nowhere, STDOUT, sys.stdout))
+        stack.enter_context(_leading_to(nowhere, STDERR, sys.stderr))
+        # What Python writes need not go by these files, in a notebook say.
+        stack.enter_context(redirect_stdout(nowhere))
+        stack.enter_context(redirect_stderr(nowhere))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        stack.callback(logging.disable, logging_allowed)
+        logging.disable(logging.CRITICAL)
+        yield
+
+
+@contextmanager
+def _leading_to(place: TextIO, number: int, stream: TextIO | None) -> Iterator[None]:
+    """A file of the process, by its number, leads to another; ``stream`` writes to it, unless it is closed."""
+    if stream is None:
+        yield
+        return
+    stream.flush()
+    kept = os.dup(number)
+    os.dup2(place.fileno(), number)
+    try:
+        yield
+    finally:
+        os.dup2(kept, number)
+        os.close(kept)
 
 
 def without_telemetry(package: str, sender: str) -> ModuleType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -185,6 +186,8 @@ def _cost(spent: Any) -> list[str]:
 
 
 def _exported(export: Any) -> str:
+    if export.agreement is None:
+        return f"written as {export.name}, and compared with nothing: its runtime is not on {sys.platform}"
     cosine = f"cosine {export.cosine:.4f}"
     return f"exported as {export.name}: top-1 as {export.agreement:.0%} of {export.images} images have it, {cosine}"
 

@@ -6,7 +6,9 @@ A file defines
 * ``opened``: the name, in that folder, of the file that a runtime opens;
 * ``read_back(file, images)``: the float32 logits (n, classes) that this file gives for normalised images
   (n, channels, height, width), in the format's own runtime;
-* ``requires``: the packages that it needs.
+* ``requires``: the packages that it needs;
+* ``runs_on``: the one platform, as ``sys.platform`` names it, with the format's runtime; left out where all have it.
 
-What is written is read back and compared with the ONNX file before it is called exported.
+What is written is read back and compared with the ONNX file before it is called exported. On a platform without the
+runtime it is written and not compared, and its record says so.
 """

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hqp.foreign import silence
+
 requires = ("torch", "onnx")
 opened = "model.pt2"
 
@@ -22,7 +24,8 @@ def write(onnx_file: Path, out: Path) -> None:
     from hqp.exports import _torch
 
     network = _torch.network(onnx_file, _torch.pt2e())
-    torch.export.save(torch.export.export(network, (_torch.example(onnx_file),)), out / opened)
+    with silence():
+        torch.export.save(torch.export.export(network, (_torch.example(onnx_file),)), out / opened)
 
 
 def read_back(file: Path, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -32,4 +35,6 @@ def read_back(file: Path, images: npt.NDArray[np.float32]) -> npt.NDArray[np.flo
     from hqp.exports import _torch
 
     _torch.pt2e()
-    return _torch.logits(torch.export.load(file).module(), images)
+    with silence():
+        loaded = torch.export.load(file).module()
+    return _torch.logits(loaded, images)

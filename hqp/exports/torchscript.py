@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from hqp.foreign import silence
 
 requires = ("torch", "onnx")
 opened = "model.pt"
@@ -19,9 +20,8 @@ def write(onnx_file: Path, out: Path) -> None:
     from hqp.exports import _torch
 
     network, image = _torch.network(onnx_file), _torch.example(onnx_file)
-    with warnings.catch_warnings():
-        # It is deprecated, and every shape is a constant here, of which the tracer warns.
-        warnings.simplefilter("ignore")
+    # It is deprecated, and every shape is a constant here, of which the tracer warns.
+    with silence():
         torch.jit.save(torch.jit.trace(network, image), out / opened)
 
 
@@ -31,7 +31,6 @@ def read_back(file: Path, images: npt.NDArray[np.float32]) -> npt.NDArray[np.flo
 
     from hqp.exports import _torch
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with silence():
         loaded = torch.jit.load(file)
     return _torch.logits(loaded, images)

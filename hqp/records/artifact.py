@@ -114,14 +114,15 @@ class Exported:
     """An artefact in another format, in the folder of its ``name``, and how it agrees with ``model.onnx``.
 
     ``files`` are those of the folder, but the sidecar. On so many ``images`` of ``selection``, ``agreement`` is the
-    share that has one top-1 in both, and ``cosine`` the mean cosine of their logits.
+    share that has one top-1 in both, and ``cosine`` the mean cosine of their logits; both are ``None`` where the
+    format's runtime is not on the platform on which it was written, and no image was compared.
     """
 
     name: str
     files: dict[str, Digest]
-    images: Some
-    agreement: Share
-    cosine: float
+    images: Count
+    agreement: Share | None
+    cosine: float | None
 
 
 # How often all certificates of a checkpoint by the same images may be wrong together, as often as one of them alone.

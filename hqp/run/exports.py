@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -101,7 +102,12 @@ def _write_sidecar(folder: Path, sidecar: Sidecar) -> None:
 
 
 def _agreed(made: Artifact, name: str, file: Path, logits: Array, images: Array) -> Exported:
-    found = catalog.require("exports", name).read_back(file, images)
+    plugin = catalog.require("exports", name)
+    parts = sorted(part for part in file.parent.rglob("*") if part.is_file() and part.name != MANIFEST)
+    digests = {part.relative_to(file.parent).as_posix(): sha256_of(part) for part in parts}
+    if getattr(plugin, "runs_on", sys.platform) != sys.platform:
+        return Exported(name, digests, 0, None, None)
+    found = plugin.read_back(file, images)
     if found.shape != logits.shape:
         raise HqpError(
             f"export '{name}' gives outputs of shape {found.shape}", f"those of the artefact, {logits.shape}"
@@ -113,8 +119,6 @@ def _agreed(made: Artifact, name: str, file: Path, logits: Array, images: Array)
             f" {artifacts.MODEL} on {agreement:.1%}, and the cosine of their outputs is {cosine:.4f}",
             f"at least {LEAST_AGREEMENT:.0%} and {LEAST_COSINE}",
         )
-    parts = sorted(part for part in file.parent.rglob("*") if part.is_file() and part.name != MANIFEST)
-    digests = {part.relative_to(file.parent).as_posix(): sha256_of(part) for part in parts}
     return Exported(name, digests, len(images), agreement, cosine)
 
 

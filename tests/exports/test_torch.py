@@ -14,6 +14,7 @@ from onnxruntime import InferenceSession
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hqp import typings
 from hqp.compress.exporting.export import export
 from hqp.errors import HqpError
 from hqp.exports import _torch
@@ -65,6 +66,19 @@ def test_each_operator_computes_what_the_file_says(name: str, tmp_path: Path) ->
     exact = np.concatenate([session.run(None, {"input": image[None]})[0] for image in images])
     found = _torch.logits(_torch.network(file), images)
     np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-5)
+
+
+def test_a_file_in_float16_computes_in_float16(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    export(Of(torch.relu).eval(), 12, tmp_path / "fp32.onnx")
+    typings.typed(tmp_path / "fp32.onnx", tmp_path / "model.onnx")
+    network = _torch.network(tmp_path / "model.onnx")
+    assert {buffer.dtype for buffer in network.buffers()} == {torch.float16}
+    image = np.random.default_rng(1).standard_normal((1, 3, 12, 12), np.float32)
+    (exact,) = InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"]).run(None, {"input": image})
+    found = _torch.logits(network, image)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, exact, rtol=1e-2, atol=1e-3)
 
 
 def test_an_operator_that_is_not_known_is_named(tmp_path: Path) -> None:

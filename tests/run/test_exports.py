@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from hqp import catalog, documents
+from hqp.cli import compress as cli_compress
 from hqp.errors import HqpError, UnknownName
 from hqp.records import Artifact, Exported, Sidecar
 from hqp.run import delivery, exports
@@ -20,6 +22,7 @@ from hqp.run.inputs import artifacts
 from hqp.store import Store, sha256_of
 
 COMPRESS = ("-m", "hqp", "compress", "squarenet", "--dataset", "squares", "--device", "cpu_onnxruntime")
+EXPORTS = "openvino,onnx,pt2,torchscript"
 ONE = np.eye(4, dtype=np.float32)
 
 
@@ -103,6 +106,19 @@ def test_an_export_has_a_folder_of_its_name_with_the_sidecar(
     assert not delivery.is_same(Path(made.path), tmp_path / "out")
 
 
+def test_what_has_no_runtime_here_is_written_and_not_compared(
+    made: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch, np.zeros((0, 0)))
+    monkeypatch.setattr(catalog.require("exports", "copy"), "runs_on", "elsewhere", raising=False)
+    folder = exports.with_exports(Store(tmp_path / "store"), made, ("copy",), ONE, ONE)
+    (told,) = artifacts.read(folder).sidecar.exports
+    assert (told.images, told.agreement, told.cosine) == (0, None, None)
+    assert sorted(told.files) == ["model.one", "parts/rest"]
+    said = f"written as copy, and compared with nothing: its runtime is not on {sys.platform}"
+    assert cli_compress._exported(told) == said
+
+
 @pytest.mark.parametrize(
     ("gives", "said"),
     [
@@ -131,21 +147,23 @@ def test_what_disagrees_is_not_called_exported(
 
 
 def test_a_user_gets_the_exports_he_names_beside_the_artefact(project: Path, run: Any) -> None:
-    command = (*COMPRESS, "--method", "q8", "--delta-max", "5", "--export", "openvino,onnx", "--out", "out/exported")
+    command = (*COMPRESS, "--method", "q8", "--delta-max", "5", "--export", EXPORTS, "--out", "out/exported")
     done = run(*command)
     assert done.returncode == 0, done.stderr
     assert "exported as openvino: top-1 as" in done.stdout
     out = project / "out/exported"
     names = {file.relative_to(out).as_posix() for file in out.rglob("*") if file.is_file()}
     own = {"model.onnx", "hqp.json", "layers.json", "policy.json", "weights.safetensors"}
-    assert names == own | {"openvino/model.xml", "openvino/model.bin", "openvino/hqp.json"}
-    (told,) = json.loads((out / "openvino/hqp.json").read_text())["exports"]
-    assert (told["name"], told["images"]) == ("openvino", 100)
-    assert told["agreement"] >= 0.99 and told["cosine"] >= 0.999
-    assert sorted(told["files"]) == ["model.bin", "model.xml"]
+    files = {"openvino": ["model.bin", "model.xml"], "pt2": ["model.pt2"], "torchscript": ["model.pt"]}
+    assert names == own | {f"{name}/{file}" for name, its in files.items() for file in (*its, "hqp.json")}
+    sidecar = json.loads((out / "pt2/hqp.json").read_text())
+    assert sidecar["origin"]["exporter"] == "torchscript"
+    assert {told["name"]: sorted(told["files"]) for told in sidecar["exports"]} == files
+    for told in sidecar["exports"]:
+        assert told["images"] == 100 and told["agreement"] >= 0.99 and told["cosine"] >= 0.999
     again = run(*command)
     assert (again.returncode, "holds this artefact already" in again.stderr) == (0, True), again.stderr
-    without = run(*(word for word in command if word not in ("--export", "openvino,onnx")))
+    without = run(*(word for word in command if word not in ("--export", EXPORTS)))
     assert (without.returncode, "holds another artefact" in without.stderr) == (2, True)
     (out / "openvino/model.bin").write_bytes(b"another network")
     bench = run("-m", "hqp", "bench", "out/exported", "--device", "cpu_onnxruntime")

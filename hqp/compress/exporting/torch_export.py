@@ -24,7 +24,7 @@ NAME = PRODUCER = "torch.export"
 OLDEST = 18
 
 # The operators that only gained options in it; and attributes that older opsets lack, and that say nothing here.
-ONLY_EXTENDED = ("Pad", "Resize", "Split")
+ONLY_EXTENDED = {"Pad", "Resize", "Split"}
 NEW_ATTRIBUTES = ("antialias", "keep_aspect_ratio_policy", "noop_with_empty_axes", "num_outputs")
 
 # Under which key a node holds the names of the modules that it is of, from the outermost on, and last its own.
@@ -118,11 +118,14 @@ def _of_opset(written: ModelProto, opset: int) -> ModelProto:
     """
     del written.graph.value_info[:], written.metadata_props[:]
     written.producer_name, written.producer_version = PRODUCER, torch.__version__
+    constants = {tensor.name: tensor for tensor in written.graph.initializer}
     for node in written.graph.node:
+        _reduce_as_before(node, opset, constants)
         kept = [attribute for attribute in node.attribute if attribute.name not in NEW_ATTRIBUTES]
         del node.attribute[:]
         node.attribute.extend(kept)
-    operators = {node.op_type for node in written.graph.node}.difference(ONLY_EXTENDED)
+    operators = {node.op_type for node in written.graph.node if not node.op_type.startswith("Reduce")}
+    operators -= ONLY_EXTENDED
     if max((onnx.defs.get_schema(name, OLDEST).since_version for name in operators), default=0) > opset:
         try:
             return version_converter.convert_version(written, opset)
@@ -131,3 +134,13 @@ def _of_opset(written: ModelProto, opset: int) -> ModelProto:
     del written.opset_import[:]
     written.opset_import.append(helper.make_opsetid("", opset))
     return written
+
+
+def _reduce_as_before(node: NodeProto, opset: int, constants: dict[str, TensorProto]) -> None:
+    """Gives a reduction its axes as an attribute, where the older opset has no input for them."""
+    if not node.op_type.startswith("Reduce") or "axes" not in onnx.defs.get_schema(node.op_type, opset).attributes:
+        return
+    axes = constants.get(node.input[1]) if len(node.input) > 1 else None
+    if axes is not None:
+        del node.input[1:]
+        node.attribute.append(helper.make_attribute("axes", numpy_helper.to_array(axes).tolist()))
