@@ -240,6 +240,22 @@ def make_results() -> Callable[..., Results]:
     return results_of
 
 
+# A pair is timed in many fresh processes until its ratio is known, which nothing but times depends on.
+ONE_PROCESS = """
+from hqp.run.measuring import Protocol
+
+Protocol.processes = property(lambda self: 1)
+"""
+
+
+@pytest.fixture(scope="session")
+def one_process(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a module ``one_process``: whoever imports it times each pair in one process."""
+    folder = tmp_path_factory.mktemp("one_process")
+    (folder / "one_process.py").write_text(ONE_PROCESS)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def noise() -> Images:
     """Twenty normalised images of 12 x 12 pixels."""

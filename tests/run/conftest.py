@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -168,3 +169,28 @@ def _installed() -> bool:
 def run(project: Path) -> Run:
     """Runs Python in the repository."""
     return lambda *arguments: run_in(project, *arguments)
+
+
+# Each argument is a command line: torch is imported once for all of them.
+COMMANDS = """
+import contextlib, io, json, sys
+from hqp.cli import main
+for line in sys.argv[1:]:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = main(line.split())
+    print(json.dumps([code, said.getvalue()]), flush=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def run_all(run: Run) -> Callable[..., list[subprocess.CompletedProcess[str]]]:
+    """Runs command lines of HQP in the repository, one after the other in one process; they share standard error."""
+
+    def run_lines(*lines: str) -> list[subprocess.CompletedProcess[str]]:
+        done = run("-c", COMMANDS, *lines)
+        assert done.returncode == 0, done.stderr
+        ended = zip(lines, map(json.loads, done.stdout.splitlines()), strict=True)
+        return [subprocess.CompletedProcess(line, code, said, done.stderr) for line, (code, said) in ended]
+
+    return run_lines

@@ -39,6 +39,7 @@ class Without(importlib.machinery.PathFinder):
         return None if absent else super().find_spec(name, path, target)
 
 sys.meta_path[:] = [Without if finder is importlib.machinery.PathFinder else finder for finder in sys.meta_path]
+import one_process
 from hqp.cli import main
 code = main(sys.argv[1:])
 assert "torch" not in sys.modules
@@ -47,14 +48,25 @@ sys.exit(code)
 
 
 @pytest.fixture(scope="module")
-def artefacts(project: Path, run: Any) -> dict[str, Path]:
+def artefacts(project: Path, run_all: Any) -> dict[str, Path]:
     """Artefact directories by method."""
     made = {method: project / "out" / method for method in METHODS}
+    lines = []
     for method, out in made.items():
-        device = ("--device", "half_board") if method == "fp16" else ()
-        done = run(*COMPRESS, *device, "--method", method, "--delta-max", "3", "--out", str(out))
+        device = ["--device", "half_board"] if method == "fp16" else []
+        lines.append(" ".join([*COMPRESS[2:], *device, "--method", method, "--delta-max", "3", "--out", str(out)]))
+    for done in run_all(*lines):
         assert done.returncode == 0, done.stderr
     return made
+
+
+@pytest.fixture(scope="module")
+def hurried(project: Path, run: Any, one_process: Path) -> Any:
+    """Runs ``hqp`` in the repository; a pair is timed in one process."""
+    shutil.copy(one_process / "one_process.py", project)
+    return lambda *words: run(
+        "-c", "import one_process, sys; from hqp.cli import main; sys.exit(main(sys.argv[1:]))", *words
+    )
 
 
 def test_an_artefact_is_a_model_its_sidecar_and_its_layers(artefacts: dict[str, Path]) -> None:
@@ -88,7 +100,7 @@ def test_an_fp16_artefact_is_the_trained_model_with_every_number_in_fp16(artefac
 
 
 def test_int8_becomes_fp16_on_a_device_that_says_so_and_everyone_is_told(
-    project: Path, run: Any, tmp_path: Path, artefacts: dict[str, Path]
+    project: Path, run: Any, hurried: Any, tmp_path: Path, artefacts: dict[str, Path]
 ) -> None:
     out = tmp_path / "half"
     done = run(*COMPRESS, "--device", "half_board", "--method", "q8", "--delta-max", "3", "--out", str(out))
@@ -99,7 +111,7 @@ def test_int8_becomes_fp16_on_a_device_that_says_so_and_everyone_is_told(
     assert (recipe["precision"], recipe["instead_of"], recipe["quantization"]) == ("fp16", "int8", None)
     assert (out / "model.onnx").read_bytes() == (artefacts["fp16"] / "model.onnx").read_bytes()
 
-    shown = run("-m", "hqp", "bench", str(out), "--device", "half_board", "--json")
+    shown = hurried("bench", str(out), "--device", "half_board", "--json")
     assert shown.returncode == 0, shown.stderr
     (tmp_path / "results.json").write_text(shown.stdout)
     for form in ("table", "markdown", "html"):
@@ -170,27 +182,25 @@ def test_rounds_with_training_go_deeper_and_say_what_they_took(artefacts: dict[s
         assert cost["images"] == 512 * cost["passes"] and cost["passes"] % epochs == 0 < cost["passes"]
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        (("--method", "q8", "--delta-max", "3"), 0, "certified: with probability 95% the drop is within 3.00 pp"),
-        (("--method", "q8", "--delta-max", "0.01"), 1, "not certified: measured"),
-        (("--method", "fp32"), 1, "not certified: fp32 tests nothing on 'test'"),
-    ],
-)
-def test_a_certificate_that_is_required_and_missing_is_exit_code_1(
-    project: Path, run: Any, tmp_path: Path, words: tuple[str, ...], code: int, said: str
-) -> None:
-    done = run(*COMPRESS, *words, "--require-certificate", "--out", str(tmp_path / "out"))
-    assert done.returncode == code, done.stderr
-    last = "exit code 1: --require-certificate" if code else "next: hqp bench"
-    assert f"\n{said}" in done.stdout and f"\n{last}" in done.stdout
-    assert (tmp_path / "out/model.onnx").is_file(), "the artefact is written all the same"
-    certificate = json.loads((tmp_path / "out/hqp.json").read_text())["certificate"]
-    assert (certificate is not None and certificate["certified"]) == (code == 0)
+def test_a_certificate_that_is_required_and_missing_is_exit_code_1(run_all: Any, tmp_path: Path) -> None:
+    expected = {
+        "--method q8 --delta-max 3": (0, "certified: with probability 95% the drop is within 3.00 pp"),
+        "--method q8 --delta-max 0.01": (1, "not certified: measured"),
+        "--method fp32": (1, "not certified: fp32 tests nothing on 'test'"),
+    }
+    asked = " ".join([*COMPRESS[2:], "--require-certificate", "--out"])
+    lines = [f"{asked} {tmp_path / str(place)} {words}" for place, words in enumerate(expected)]
+    for place, (done, (code, said)) in enumerate(zip(run_all(*lines), expected.values(), strict=True)):
+        assert done.returncode == code, done.stderr
+        last = "exit code 1: --require-certificate" if code else "next: hqp bench"
+        assert f"\n{said}" in done.stdout and f"\n{last}" in done.stdout
+        out = tmp_path / str(place)
+        assert (out / "model.onnx").is_file(), "the artefact is written all the same"
+        certificate = json.loads((out / "hqp.json").read_text())["certificate"]
+        assert (certificate is not None and certificate["certified"]) == (code == 0)
 
 
-def test_measuring_needs_no_torch(artefacts: dict[str, Path], run: Any) -> None:
+def test_measuring_needs_no_torch(artefacts: dict[str, Path], run: Any, hurried: Any) -> None:
     words = [str(artefacts[method]) for method in ("fp32", "hqp")]
     done = run("-c", WITHOUT_TORCH, "bench", *words, "--device", "cpu_onnxruntime", "--json")
     assert done.returncode == 0, done.stderr
@@ -199,7 +209,7 @@ def test_measuring_needs_no_torch(artefacts: dict[str, Path], run: Any) -> None:
     assert hqp["latency"]["reference_sha256"] == fp32["sidecar"]["file"]["sha256"]
 
 
-def test_compressing_without_torch_says_what_to_install(project: Path, run: Any) -> None:
+def test_compressing_without_torch_says_what_to_install(project: Path, run: Any, hurried: Any) -> None:
     done = run("-c", WITHOUT_TORCH, *COMPRESS[2:], "--method", "q8", "--out", "out/none")
     assert done.returncode == 2
     assert "needs torch" in done.stderr and "pip install 'hqp[compress]'" in done.stderr
@@ -256,37 +266,36 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize(
-    ("method", "place", "call", "number", "code"),
+    ("method", "place", "stops"),
     [
-        ("hqp", "channels.groups.remove", 3, signal.SIGKILL, -9),
-        ("hqp", "channels.groups.remove", 3, signal.SIGINT, 130),
-        (
-            "hqp_finetuned",
-            "training.course._train_epoch",
-            4,
-            signal.SIGKILL,
-            -9,
-        ),  # the second epoch of the second round
+        ("hqp", "channels.groups.remove", ((3, "SIGINT", 130), (1, "SIGKILL", -9))),
+        # The second epoch of the second round.
+        ("hqp_finetuned", "training.course._train_epoch", ((4, "SIGKILL", -9),)),
     ],
 )
 def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(
-    artefacts: dict[str, Path], project: Path, run: Any, method: str, place: str, call: int, number: int, code: int
+    artefacts: dict[str, Path],
+    project: Path,
+    run: Any,
+    method: str,
+    place: str,
+    stops: tuple[tuple[int, str, int], ...],
 ) -> None:
-    folder = project / f"killed-{method}{number}"
+    """``stops`` are the call at which each run is stopped, by which signal, and its exit code."""
+    folder = project / f"killed-{method}"
     folder.mkdir()
     (folder / "fixtures").symlink_to(project / "fixtures")
     words = (*COMPRESS[2:], "--method", method, "--delta-max", "3", "--out", "out")
     module, _, function = place.rpartition(".")
-    script = KILLED.format(module=module, function=function, call=call, signal=int(number))
-    done = run("-c", f"import os; os.chdir({str(folder)!r})" + script, *words)
-    assert done.returncode == code, done.stderr
-    assert code == -9 or "the same command goes on where it stopped" in done.stderr
-    assert not (folder / "out").exists()
-    assert len([*folder.glob(".hqp/train/*.pt")]) == (1 if module == "training.course" else 0), (
-        "what the next epoch needs"
-    )
-    done = run("-c", f"import os; os.chdir({str(folder)!r})\nfrom hqp.cli import main\nimport sys\n"
-                     "sys.exit(main(sys.argv[1:]))", *words)  # fmt: skip
+    for call, name, code in stops:
+        script = KILLED.format(module=module, function=function, call=call, signal=int(signal.Signals[name]))
+        done = run("-c", f"import os; os.chdir({str(folder)!r})" + script, *words)
+        assert done.returncode == code, done.stderr
+        assert code == -9 or "the same command goes on where it stopped" in done.stderr
+        assert not (folder / "out").exists()
+    what_the_next_epoch_needs = [*folder.glob(".hqp/train/*.pt")]
+    assert len(what_the_next_epoch_needs) == (1 if module == "training.course" else 0)
+    done = run("-c", MAIN.format(str(folder)), *words)
     assert done.returncode == 0, done.stderr
     assert not [*folder.glob(".hqp/train/*.pt")]
     assert (folder / "out/model.onnx").read_bytes() == (artefacts[method] / "model.onnx").read_bytes()

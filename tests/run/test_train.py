@@ -7,7 +7,6 @@ import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,12 +18,10 @@ from hqp import catalog, documents
 from hqp.compress import training
 from hqp.compress.training import Step, TrainingRecipe
 from hqp.compress.training.checkpoint import Card, Score, read_weights
-from hqp.datasets import signs
 from hqp.errors import HqpError, UnknownName
 from hqp.records import Reading, Samples
 from hqp.run import train as workflow
 from hqp.run.train import train
-from hqp.run.training_recipe import recipe_of
 
 COUNTS = {"train": 40, "calibration": 8, "selection": 8, "test": 16}
 
@@ -61,11 +58,9 @@ TINY = SimpleNamespace(build=build, training={"phases": ((8, 1), (12, 2)), "batc
 def plugins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A tiny model and a tiny dataset, in an empty working directory."""
     real = catalog.load
-    flipped = SimpleNamespace(load=load, training={"phases": ((4, 1),), "flip": True})
     fakes = {
         ("models", "tiny"): TINY,
         ("datasets", "noise"): SimpleNamespace(load=load),
-        ("datasets", "flipped"): flipped,
     }
 
     def find(kind: str, name: str) -> ModuleType:
@@ -162,16 +157,7 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "to go on, type: hqp train tiny --dataset noise" in " ".join(text.getvalue().split())
 
 
-def test_the_model_s_own_recipe_is_taken_unless_another_is_given() -> None:
-    def recipe_for(model: Any, dataset: str) -> TrainingRecipe:
-        return recipe_of(model, catalog.load("datasets", dataset), dataset)
-
-    assert recipe_for(TINY, "noise") == TrainingRecipe(phases=((8, 1), (12, 2)), batch=8)
-    assert recipe_for(TINY, "flipped") == TrainingRecipe(phases=((4, 1),), batch=8, flip=True)
-    assert recipe_for(SimpleNamespace(), "noise") == TrainingRecipe()
-    particular = SimpleNamespace(training=TINY.training, training_on={"flipped": {"phases": ((6, 2),)}})
-    assert recipe_for(particular, "flipped") == TrainingRecipe(phases=((6, 2),), batch=8, flip=True)
-    assert recipe_for(particular, "noise") == recipe_for(TINY, "noise")
+def test_another_recipe_that_is_given_is_taken() -> None:
     recipe = TrainingRecipe(phases=((8, 1),), batch=4)
     card = train("tiny", "noise", Path("a"), recipe=recipe, threads=1, console=Console(file=io.StringIO()))
     assert (card.input_size, card.recipe.batch) == (8, 4)
@@ -182,36 +168,6 @@ def test_a_misspelt_name_is_refused_before_anything_is_rendered(model: str, data
     with pytest.raises(UnknownName):
         train(model, dataset, Path("a"), threads=1)
     assert not Path(".hqp").exists()
-
-
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large", "mobilenet_v3_small"])
-def test_the_shipped_models_have_a_recipe_that_ends_at_the_dataset_s_size(name: str) -> None:
-    assert recipe_of(catalog.find("models", name), signs, "signs").sizes[-1] == signs.native_size
-
-
-@pytest.mark.parametrize(
-    ("stated", "said"),
-    [
-        ("epochs", "training of the model is 'epochs'; a dict of fields and values; "),
-        ({"epoch": 3}, "unknown field in training of the model: 'epoch'; there are: batch, "),
-        ({"batchs": 3}, "unknown field in training of the model: 'batchs'; did you mean batch"),
-        ({"batch": 16.5}, "batch in training of the model is 16.5 (Input should be a valid integer"),
-        (
-            {"phases": 5},
-            "phases in training of the model is 5 (Input should be a valid tuple); ((48, 5), (64, 3), (96, 2))",
-        ),
-        ({"learning_rate": float("nan")}, "learning_rate in training of the model is nan (Input should be a finite"),
-        ({"optimizer": "adam"}, "optimizer in training of the model is 'adam' (Input should be 'adamw' or 'sgd')"),
-    ],
-)
-def test_a_recipe_that_is_none_is_refused_with_its_place(stated: Any, said: str) -> None:
-    with pytest.raises(HqpError) as refused:
-        recipe_of(SimpleNamespace(training=stated), SimpleNamespace(), "noise")
-    assert str(refused.value).startswith(said)
-    with pytest.raises(HqpError, match="training_on of the model"):
-        recipe_of(
-            SimpleNamespace(training_on=stated if stated == "epochs" else {"noise": stated}), SimpleNamespace(), "noise"
-        )
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_training() -> None:

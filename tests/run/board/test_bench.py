@@ -37,13 +37,12 @@ suite = Suite(
 
 
 @pytest.fixture(scope="module")
-def artefacts(project: Path, run: Any) -> Path:
+def artefacts(project: Path, run_all: Any) -> Path:
     """FP32 and INT8 of the squares' network, as TensorRT takes them, in the folder of the device."""
     folder = project / "artefacts"
-    for method in ("fp32", "q8"):
-        out = folder / "jetson_xavier_nx" / f"squarenet-{method}"
-        words = ("--dataset", "squares", "--device", "jetson_xavier_nx", "--method", method, "--out", str(out))
-        done = run("-m", "hqp", "compress", "squarenet", *words)
+    asked = "compress squarenet --dataset squares --device jetson_xavier_nx"
+    outs = {method: folder / "jetson_xavier_nx" / f"squarenet-{method}" for method in ("fp32", "q8")}
+    for done in run_all(*(f"{asked} --method {method} --out {out}" for method, out in outs.items())):
         assert done.returncode == 0, done.stderr
     (project / "suites" / "board.py").write_text(SUITE)
     return folder
