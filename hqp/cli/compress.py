@@ -17,7 +17,7 @@ LEAST_QAT_SECONDS = 10.0
 
 Source = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help="resnet18, torchvision:NAME, timm:NAME or FILE.py:build.", show_default=False),
+    typer.Argument(metavar="MODEL", help="A name, torchvision:NAME, timm:NAME, FILE.py:build.", show_default=False),
 ]
 Out = Annotated[Path, typer.Option(metavar="DIR", help="The artefact's directory, a new one.", show_default=False)]
 Method = Annotated[str, typer.Option(metavar="NAME", help="The method's name.", autocompletion=Names("methods"))]
