@@ -91,6 +91,15 @@ class Queue:
     channels: list[int]
     losses: list[float]
     left: int
+    whole: int
+
+    @property
+    def crowding(self) -> float:
+        """By how much more each channel matters than in the whole group: what is gone leans on those that are left.
+
+        Losses are measured one channel at a time; without this a group is emptied whose channels are cheap one by one.
+        """
+        return self.whole / self.left
 
     @classmethod
     def of(cls, group: Group, losses: npt.NDArray[np.float64], gone: Sequence[int]) -> Queue:
@@ -98,7 +107,7 @@ class Queue:
         left = [channel for channel in range(group.channels) if channel not in set(gone)]
         ascending = sorted(left, key=lambda channel: losses[channel])
         going = [channel for channel in ascending[: len(left) - 1] if losses[channel] != np.inf]
-        return cls(going, [float(losses[channel]) for channel in going], len(left))
+        return cls(going, [float(losses[channel]) for channel in going], len(left), group.channels)
 
     def counts(self, blocks: Sequence[int]) -> set[int]:
         """How many might go next: one, or as many as leave a multiple of a block."""
@@ -137,7 +146,7 @@ def ranked(
         offers = [(np.inf, 0)]
         for count in sorted(queue.counts(costs.blocks)):
             saved = remaining.saved(costs, name, queue.channels[:count])
-            offers.append((sum(queue.losses[:count]) / max(saved, least), count))
+            offers.append((sum(queue.losses[:count]) * queue.crowding / max(saved, least), count))
         return min(offers)
 
     neighbours = _neighbours(groups)

@@ -78,8 +78,8 @@ def test_the_order_follows_what_is_left_to_save() -> None:
     # A channel of g0 saves 3 + 4 = 7 at first, 3 + 3 once g1 has lost one; one of g1 saves 2 + 2, then 1 + 2.
     losses = scored(g0=[8, 9], g1=[4, 4.2, 50, 60])
     order = ranked(chain(2, 4), losses, Products(sizes(2, 4)))
-    # 4/4 < 8/7; then 4.2/4 = 1.05 < 8/6; then 8/5 = 1.6, of what two filters behind leave of it; then the rest.
-    assert order == (("g1", 0), ("g1", 1), ("g0", 0), ("g1", 2))
+    # 4/4 < 8/7; of the three that are left of four each matters more: 8/6 < 4.2 * 4/3 / 4; then the rest.
+    assert order == (("g1", 0), ("g0", 0), ("g1", 1), ("g1", 2))
 
 
 def test_what_is_gone_already_is_not_saved_again() -> None:
@@ -119,9 +119,10 @@ def test_each_is_the_best_of_all_that_could_go_next(values: list[list[float]]) -
     costs = Products(sizes(*map(len, values)))
     remaining = Remaining(groups, costs.sizes)
     left = {group.name: list(range(group.channels)) for group in groups}
+    whole = {group.name: group.channels for group in groups}
     for name, channel in ranked(groups, losses, costs):
         ratios = {
-            (one, each): losses[one][each] / remaining.saved(costs, one, [each])
+            (one, each): losses[one][each] * (whole[one] / len(channels)) / remaining.saved(costs, one, [each])
             for one, channels in left.items()
             for each in channels
             if len(channels) > 1
