@@ -13,8 +13,6 @@ from typing import Any
 import onnx
 import pytest
 
-from hqp.measure import environment
-
 COMPRESS = ("-m", "hqp", "compress", "squarenet", "--dataset", "squares", "--device", "cpu_onnxruntime")
 
 METHODS = ("fp32", "fp16", "hqp", "hqp_paper", "pruned", "hqp_distilled", "hqp_finetuned")
@@ -125,26 +123,6 @@ def test_int8_becomes_fp16_on_a_device_that_says_so_and_everyone_is_told(
 
     line = run("-m", "hqp", "report", str(tmp_path / "results.json"), "--format", "csv").stdout.splitlines()[1]
     assert line.startswith("squarenet,q8,half_board,fp16,int8,")
-
-
-@pytest.mark.skipif("bf16" not in environment.instructions(), reason="this processor has no BF16")
-def test_a_bf16_artefact_has_the_trained_weights_and_says_how_it_is_to_be_computed(run: Any, tmp_path: Path) -> None:
-    openvino = (*COMPRESS, "--device", "cpu_openvino", "--delta-max", "4", "--method")
-    half, plain = tmp_path / "bf16", tmp_path / "fp32"
-    for out in (half, plain):
-        done = run(*openvino, out.name, "--export", "openvino", "--out", str(out))
-        assert done.returncode == 0, done.stderr
-    models = [onnx.load(out / "model.onnx") for out in (half, plain)]
-    properties = [{entry.key: entry.value for entry in model.metadata_props} for model in models]
-    assert properties == [{"inference_precision": "bf16"}, {}]
-    assert models[0].graph == models[1].graph
-    sidecar = json.loads((half / "hqp.json").read_text())
-    assert sidecar["settings"]["recipe"]["precision"] == "bf16" and sidecar["certificate"]["certified"]
-    # OpenVINO's own format carries it as well, so that what is read back is the same to the bit.
-    assert sidecar["exports"][0]["agreement"] == 1 and sidecar["exports"][0]["cosine"] > 0.9999999
-    assert "inference_precision" in (half / "openvino" / "model.xml").read_text()
-    done = run("-m", "hqp", "bench", str(half), "--device", "cpu_onnxruntime")
-    assert done.returncode == 2 and "is BF16, which device 'cpu_onnxruntime' lacks" in done.stderr
 
 
 def test_a_precision_that_a_device_lacks_is_refused_before_the_work(run: Any, tmp_path: Path) -> None:

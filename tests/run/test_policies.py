@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 from hqp import documents
 from hqp.errors import Damaged, HqpError
+from hqp.measure import environment
 from hqp.records import Device, LayerChoice, Policy, PolicyFile, Precisions, Quantization, Recipe
 from hqp.run import delivery
 from hqp.run.inputs import artifacts, policies
@@ -98,3 +100,25 @@ def test_policies_that_differ_in_what_was_measured_are_of_one_artefact(tmp_path:
         (folder / artifacts.SIDECAR).write_text("{}")
     made, again, other = folders
     assert delivery.is_same(made, again) and not delivery.is_same(made, other)
+
+
+@pytest.mark.skipif("bf16" not in environment.instructions(), reason="this processor has no BF16")
+def test_a_bf16_artefact_has_the_trained_weights_and_says_how_it_is_to_be_computed(
+    project: Path, run: Any, tmp_path: Path
+) -> None:
+    openvino = (*COMPRESS, "--device", "cpu_openvino", "--delta-max", "3", "--method")
+    half, plain = tmp_path / "bf16", tmp_path / "fp32"
+    for out in (half, plain):
+        done = run(*openvino, out.name, "--export", "openvino", "--out", str(out))
+        assert done.returncode == 0, done.stderr
+    models = [onnx.load(out / "model.onnx") for out in (half, plain)]
+    properties = [{entry.key: entry.value for entry in model.metadata_props} for model in models]
+    assert properties == [{"inference_precision": "bf16"}, {}]
+    assert models[0].graph == models[1].graph
+    sidecar = json.loads((half / "hqp.json").read_text())
+    assert sidecar["settings"]["recipe"]["precision"] == "bf16" and sidecar["certificate"]["certified"]
+    # OpenVINO's own format carries it as well, so that what is read back is the same to the bit.
+    assert sidecar["exports"][0]["agreement"] == 1 and sidecar["exports"][0]["cosine"] > 0.9999999
+    assert "inference_precision" in (half / "openvino" / "model.xml").read_text()
+    done = run("-m", "hqp", "bench", str(half), "--device", "cpu_onnxruntime")
+    assert done.returncode == 2 and "is BF16, which device 'cpu_onnxruntime' lacks" in done.stderr
