@@ -26,6 +26,7 @@ from hqp.records import (
     Estimate,
     Judgement,
     Metric,
+    Objective,
     Outcome,
     Pruning,
     Quantization,
@@ -111,7 +112,8 @@ PRUNINGS = st.builds(
 CALIBRATIONS = st.lists(st.sampled_from(["kl", "percentile", "mse", "minmax"]), min_size=1, unique=True).map(tuple)
 QUANTIZATIONS = st.builds(Quantization, CALIBRATIONS, st.integers(), st.integers())
 PRECISIONS = st.sampled_from(["fp32", "fp16"])
-RECIPES = st.builds(Recipe, st.none() | PRUNINGS, st.none() | QUANTIZATIONS, PRECISIONS, st.booleans())
+OBJECTIVES = st.sampled_from(get_args(Objective))
+RECIPES = st.builds(Recipe, st.none() | PRUNINGS, st.none() | QUANTIZATIONS, PRECISIONS, OBJECTIVES, st.booleans())
 CASES = st.builds(Case, *[st.text(max_size=9)] * 3)
 FACTS = st.dictionaries(st.text(max_size=9), st.text(max_size=9), max_size=3)
 ESTIMATES = st.builds(Estimate, *[FLOATS] * 4)

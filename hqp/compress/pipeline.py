@@ -107,6 +107,7 @@ def prune_under_bound(draft: Draft) -> None:
     if pruning is None:
         return
     # A network that cannot be pruned at all is told so before it is asked for more images.
+    candidates.groups()
     estimate = objective.estimate(candidates)
     # In PyTorch, as the candidates of the search: in the runtime an image or two may be judged otherwise.
     trained = candidates.validated(TRAINED)

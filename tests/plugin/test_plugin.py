@@ -273,7 +273,7 @@ def test_paths_of_a_suite_start_at_the_rootdir_wherever_one_is(
 
 
 def test_a_suite_s_error_says_what_to_write_in_it(run: Run, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(project / "suites/mine.py", MINE)
+    write(project / "suites/mine.py", MINE.replace(', weights="mine.pt"', ""))
     write(project / "nets/mine.py", NET)
     monkeypatch.chdir(project / "suites")
     code, output = run("mine.py", *COLLECT)

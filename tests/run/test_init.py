@@ -53,6 +53,7 @@ def test_a_model_of_ones_own_stands_with_its_weights(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.py").write_text("def build(num_classes):\n    raise AssertionError('not built here')\n")
     (tmp_path / 'my "w".pt').write_bytes(b"")
+    (tmp_path / "photos").mkdir()
     suite, _ = write(Path(), model="net.py:build", weights='my "w".pt', dataset="image_folder:photos")
     assert 'Model("net.py:build", weights="my \\"w\\".pt", name="net")' in suite.read_text()
     assert 'dataset="image_folder:photos"' in suite.read_text()

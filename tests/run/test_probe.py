@@ -101,7 +101,7 @@ def test_two_probes_do_not_measure_one_metric(
     energy = (Metric("energy", "mJ", (1.0,)), Metric("energy", "mJ", (1.0,), of="conv1"))
     planted(monkeypatch, one=lambda target: energy, other=lambda target: energy[1:])
     with pytest.raises(HqpError, match="two probes measure 'energy of conv1'"):
-        probe.metrics(context, device, tmp_path / "model.onnx")
+        probe.metrics(context, device, linear(tmp_path / "model.onnx", 10))
 
 
 def test_what_cannot_be_measured_is_absent_and_what_lacks_a_package_is_told_once(
@@ -118,8 +118,9 @@ def test_what_cannot_be_measured_is_absent_and_what_lacks_a_package_is_told_once
         return real(kind, name)
 
     monkeypatch.setattr(catalog, "load", load)
+    file = linear(tmp_path / "m.onnx", 10)
     for _ in range(2):
-        assert probe.metrics(context, device, tmp_path / "m.onnx") == (Metric("energy", "mJ", (2.5, 3.5)),)
+        assert probe.metrics(context, device, file) == (Metric("energy", "mJ", (2.5, 3.5)),)
     assert told == ["not measured: probe 'lacking' needs pynvml, not installed here; try: pip install pynvml"]
 
 

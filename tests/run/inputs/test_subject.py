@@ -420,7 +420,9 @@ def test_what_images_become_is_the_user_s_to_say_and_stands_in_the_sidecar(repos
     )
     reading = sidecar()["images"]["reading"]
     assert [reading[name] for name in ("crop", "resize", "interpolation")] == [0.8, "shorter", "bicubic"]
-    assert cli.main(["bench", "out", "--device", "cpu_onnxruntime"]) == 0
+    assert cli.main(["bench", "out", "--device", "cpu_onnxruntime", "--results", "results.json"]) == 0
+    capsys.readouterr()
+    assert cli.main(["report", "results.json", "--format", "markdown"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "images: the shorter side resized to 20, the middle 16x16, bicubic; mean 0.5,0.5,0.5, deviation" in shown
 
