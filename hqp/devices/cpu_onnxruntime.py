@@ -11,7 +11,8 @@ device = Device(
     runtime="onnxruntime",
     threads=1,
     precisions=("fp32", "int8"),
-    policy=Policy(activations="uint8", symmetric=False, saturates_without="vnni"),
+    # Kernels work on channels in blocks: MobileNetV3-Large, pruned alike, takes 0.34 ms so and 0.63 with any number.
+    policy=Policy(activations="uint8", symmetric=False, channel_multiple=8, saturates_without="vnni"),
     summary="this machine's CPU, ONNX Runtime, one thread",
 )
 

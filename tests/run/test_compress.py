@@ -13,7 +13,7 @@ from typing import Any
 import onnx
 import pytest
 
-COMPRESS = ("-m", "hqp", "compress", "squarenet", "--dataset", "squares", "--device", "cpu_onnxruntime")
+COMPRESS = ("-m", "hqp", "compress", "squarenet", "--dataset", "squares", "--device", "cpu_openvino")
 
 METHODS = ("fp32", "fp16", "hqp", "hqp_paper", "pruned", "hqp_distilled", "hqp_finetuned")
 
@@ -127,7 +127,7 @@ def test_int8_becomes_fp16_on_a_device_that_says_so_and_everyone_is_told(
 
 def test_a_precision_that_a_device_lacks_is_refused_before_the_work(run: Any, tmp_path: Path) -> None:
     done = run(*COMPRESS, "--method", "fp16", "--out", str(tmp_path / "out"))
-    wrong = "device 'cpu_onnxruntime' has no FP16, which method 'fp16' asks for; a method in FP32, INT8"
+    wrong = "device 'cpu_openvino' has no FP16, which method 'fp16' asks for; a method in FP32, BF16, INT8"
     assert (done.returncode, done.stderr) == (2, f"hqp: error: {wrong}; try: hqp list methods\n")
     assert not (tmp_path / "out").exists()
 
@@ -180,7 +180,7 @@ def test_a_certificate_that_is_required_and_missing_is_exit_code_1(run_all: Any,
 
 def test_measuring_needs_no_torch(artefacts: dict[str, Path], run: Any, hurried: Any) -> None:
     words = [str(artefacts[method]) for method in ("fp32", "hqp")]
-    done = run("-c", WITHOUT_TORCH, "bench", *words, "--device", "cpu_onnxruntime", "--json")
+    done = run("-c", WITHOUT_TORCH, "bench", *words, "--device", "cpu_openvino", "--json")
     assert done.returncode == 0, done.stderr
     fp32, hqp = json.loads(done.stdout)["measurements"]
     assert hqp["fp32_accuracy"] == fp32["accuracy"]
@@ -201,7 +201,7 @@ def test_a_changed_model_is_not_measured(artefacts: dict[str, Path], project: Pa
         (changed / file.name).write_bytes(file.read_bytes())
     model = changed / "model.onnx"
     model.write_bytes(model.read_bytes()[:-1])
-    done = run("-m", "hqp", "bench", str(changed), "--device", "cpu_onnxruntime")
+    done = run("-m", "hqp", "bench", str(changed), "--device", "cpu_openvino")
     assert done.returncode == 2
     assert "is not the file that hqp.json describes" in done.stderr and done.stdout == ""
 

@@ -32,7 +32,7 @@ def build(num_classes):
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, num_classes),
     )
 """
-COMMON = ("--device", "cpu_onnxruntime")
+COMMON = ("--device", "cpu_openvino")
 
 
 def photograph(place: Path, seed: int, bright: bool) -> None:
@@ -208,7 +208,7 @@ from hqp.suite import Model
 
 def certified(count):
     model = Model("net.py:build", "net.pt")
-    request = Request(model, "image_folder:photos", "hqp", "cpu_onnxruntime", 60.0, input_size=16, test_images=count)
+    request = Request(model, "image_folder:photos", "hqp", "cpu_openvino", 60.0, input_size=16, test_images=count)
     context = Context(Store(Path(".hqp")))
     sidecar = artifact(context, resolve(request, context.plugins)).sidecar
     named = context.split_digest("image_folder:photos", "test", sidecar.images.reading, count)
