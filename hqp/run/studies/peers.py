@@ -1,23 +1,34 @@
 """HQP beside other tools, one run, one device: ``nox -s perf -- peers MODEL …``.
 
-The drop is on images of ``test``, and the times of each file are paired with those of the FP32 file.
+The drop is on images of ``test``, and the times of each file are paired with those of the FP32 file. With
+``--fixtures DIR`` the checkpoints are those that ``hqp train --out DIR`` wrote.
 """
 
 from __future__ import annotations
 
+import argparse
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from hqp.records import Accuracy, Samples
+from hqp import catalog
+from hqp.errors import NotInstalled
+from hqp.records import Accuracy, Recipe, Samples
 from hqp.run.compress import artifact
 from hqp.run.context import Context
-from hqp.run.inputs import artifacts
+from hqp.run.inputs import artifacts, checkpoints
 from hqp.run.inputs.request import Request, resolve
+from hqp.run.job import prepared_job
 from hqp.run.measuring import Protocol, time_pair
 from hqp.stats import ratio
 from hqp.stats.paired import drop_pp
 from hqp.store import Store, sha256_of
 from hqp.suite import Model
+
+if TYPE_CHECKING:
+    from hqp.compress.studies.peers._given import Given
 
 MODELS = ("resnet18", "mobilenet_v3_large")
 METHODS = ("fp32", "bf16", "q8", "hqp")
@@ -29,45 +40,87 @@ HEADERS = ("file", "drop, points", "at most", "ms", "times as fast as FP32")
 Row = tuple[str, str, str, str, str]
 
 
-def main(*models: str) -> int:
+def main(*words: str) -> int:
     """Prints a table for each model."""
     from tabulate import tabulate
 
+    asked = _asked(words)
+    tools = _tools()
     context = Context(Store(Path(".hqp")))
-    for model in models or MODELS:
-        print(f"{model} on {DATASET}, {DEVICE}, one thread; drop on {TEST_IMAGES:,} images of 'test'")
-        print(tabulate(rows(context, model), HEADERS, disable_numparse=True))
+    for name in asked.models or MODELS:
+        model = _model(name, asked.fixtures)
+        print(f"{name} on {DATASET}, {DEVICE}, one thread; drop on {asked.test_images:,} images of 'test'")
+        print(tabulate(rows(context, model, tools, asked.test_images), HEADERS, disable_numparse=True))
         print()
     return 0
 
 
-def rows(context: Context, model: str) -> list[Row]:
-    """What each method of HQP and each other tool loses and takes."""
-    from hqp.compress.studies.peers import PEERS
+def _asked(words: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("peers")
+    parser.add_argument("models", nargs="*")
+    parser.add_argument("--fixtures", type=Path, help="where `hqp train` wrote the checkpoints")
+    parser.add_argument("--test-images", type=int, default=TEST_IMAGES)
+    return parser.parse_args(words)
 
-    files, size = _ours(context, model)
+
+def _tools() -> dict[str, ModuleType]:
+    """The other tools by name, all of them installed."""
+    from hqp.compress.studies.peers import peers
+
+    found: dict[str, ModuleType] = peers()
+    for name, tool in found.items():
+        absent = catalog.missing(tool)
+        if absent:
+            raise NotInstalled(name, absent, None)
+    return found
+
+
+def _model(name: str, fixtures: Path | None) -> Model:
+    return Model(name, weights=str(checkpoints.trained(fixtures, name, DATASET)) if fixtures else None)
+
+
+def rows(context: Context, model: Model, tools: dict[str, ModuleType], test_images: int) -> list[Row]:
+    """What each method of HQP and each other tool loses and takes."""
+
+    def request(method: str) -> Request:
+        return Request(model, DATASET, method, DEVICE, DELTA_MAX_PP, test_images=test_images)
+
+    files, size = _ours(context, request)
     plain = files["fp32"]
-    test = context.samples(DATASET, "test", size, first=TEST_IMAGES)
-    calibration = context.samples(DATASET, "calibration", size).first(CALIBRATION_IMAGES)
-    images = calibration.normalised(calibration.read(range(len(calibration)), size))
+    given = _given(context, request("fp32"), plain)
+    test = context.samples(DATASET, "test", size, first=test_images)
     with tempfile.TemporaryDirectory() as folder:
-        for number, (name, quantise) in enumerate(PEERS.items()):
+        for number, (name, tool) in enumerate(tools.items()):
             files[name] = Path(folder, f"{number}.onnx")
-            quantise(plain, images, files[name])
+            with context.progress.track(name, 0):
+                tool.make(given, files[name])
         trained = _judged(context, plain, test, size)
         return [_row(context, name, file, plain, trained, test, size) for name, file in files.items()]
 
 
-def _ours(context: Context, model: str) -> tuple[dict[str, Path], int]:
+def _ours(context: Context, request: Callable[[str], Request]) -> tuple[dict[str, Path], int]:
     """The file of each method, made where the store does not have it, and the size of its input."""
     files: dict[str, Path] = {}
     size = 0
     for method in METHODS:
-        request = Request(Model(model), DATASET, method, DEVICE, DELTA_MAX_PP, test_images=TEST_IMAGES)
-        made = artifact(context, resolve(request, context.plugins))
+        made = artifact(context, resolve(request(method), context.plugins))
         files[method] = Path(made.path) / artifacts.MODEL
         size = made.sidecar.network.input_size
     return files, size
+
+
+def _given(context: Context, request: Request, plain: Path) -> Given:
+    """What the other tools are given: the images of which HQP's own steps see more, and the same judge."""
+    from hqp.compress.studies.peers._given import Given
+
+    job = prepared_job(context, request, Recipe())
+    calibration = job.calibration.first(CALIBRATION_IMAGES)
+    images = calibration.normalised(calibration.read(range(len(calibration)), job.input_size))
+
+    def top1(file: Path) -> float:
+        return 100 * job.evaluate(file).accuracy.top1
+
+    return Given(job.model, plain, images, calibration.labels, top1, job.delta_max_pp)
 
 
 def _judged(context: Context, file: Path, test: Samples, size: int) -> Accuracy:
