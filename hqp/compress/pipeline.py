@@ -17,7 +17,7 @@ from hqp.compress.search import bound, objective, order, simplify, targets
 from hqp.compress.search.bound import LOOKS, Bound
 from hqp.compress.search.candidate import TRAINED, Candidate
 from hqp.compress.search.candidates import Candidates
-from hqp.compress.search.certify import certify
+from hqp.compress.search.certify import STRIDE, certify
 from hqp.compress.search.draft import Draft
 from hqp.compress.search.explain import explain
 from hqp.compress.search.objective import Found
@@ -114,23 +114,26 @@ def prune_under_bound(draft: Draft) -> None:
     if trained is None:
         raise HqpError("the dense model was not judged to its end")
     draft.bound = Bound(trained, job.delta_max_pp, pruning.confidence, LOOKS)
-    found: list[Found] = []
-    for path in ([candidates.without({})], simplify.path(draft)):
-        if path:
-            found += _searched(draft, pruning, path, estimate)
+    simplified = simplify.path(draft)
+    found = _searched(draft, pruning, simplified, estimate, []) if simplified else []
+    # Behind blocks that hold the bound as a rule more is found than without: that is searched where no channel can go.
+    if not any(one.accepted >= len(simplified) for one in found):
+        found += _searched(draft, pruning, [candidates.without({})], estimate, found)
     draft.compared = objective.compared(candidates, found)
     chosen = objective.best(found, draft.compared)
     draft.ranking, draft.by_step, draft.accepted = chosen.ranking, chosen.by_step, chosen.accepted
 
 
-def _searched(draft: Draft, pruning: Pruning, path: list[Candidate], estimate: objective.Value) -> list[Found]:
-    """What each ranking finds from the end of a path on, on which no channel has gone."""
+def _searched(
+    draft: Draft, pruning: Pruning, path: list[Candidate], estimate: objective.Value, before: list[Found]
+) -> list[Found]:
+    """What each ranking finds from the end of a path on, on which no channel has gone, beside what was found before."""
     candidates, base = draft.candidates, path[-1]
     statistics = collected(candidates, base)
     found: list[Found] = []
     for ranking in pruning.rankings:
         by_step = [*path, *along(candidates, pruning, ranking, statistics, base)[1:]]
-        least = objective.first_better(by_step, estimate, _best_so_far(found, estimate))
+        least = objective.first_better(by_step, estimate, _best_so_far([*before, *found], estimate))
         found.append(Found(ranking, by_step, _accepted(draft, by_step, pruning, least)))
     return found
 
@@ -147,7 +150,9 @@ def _accepted(draft: Draft, by_step: list[Candidate], pruning: Pruning, least: i
     def holds(step: int) -> bool:
         return draft.holds(by_step[step])
 
-    return bound.search(holds, len(by_step) - 1, pruning.search, least)
+    # The certificate goes on in strides, which a finer search would not change.
+    finest = 0.0 if draft.job.recipe.alpha is None else STRIDE
+    return bound.search(holds, len(by_step) - 1, pruning.search, least, finest)
 
 
 def collected(candidates: Candidates, base: Candidate = TRAINED) -> Statistics:

@@ -113,8 +113,8 @@ class Pruning:
 
     Sensitivities are measured on the first ``images`` of ``calibration``, on all where it is ``None``. Layers whose
     names match a pattern of ``keep``, ``layer4.*`` say, lose no filter. ``recovery`` is done for each candidate before
-    the bound judges it. ``blocks``: each ranking is also run on the network in which something simpler stands in for
-    some gates and residual blocks.
+    the bound judges it. ``blocks``: something simpler stands in for some gates and residual blocks before channels
+    go; where behind them none can go, each ranking is also run on the network that has them all.
     """
 
     rankings: tuple[Ranking, ...]

@@ -309,7 +309,7 @@ class Candidates:
         return self.job.test(self.fp32(TRAINED)).accuracy
 
     def validated(self, candidate: Candidate, bound: Bound | None = None) -> Accuracy | None:
-        """The accuracy of a candidate's module on ``selection``; ``None`` where it was certain to break the bound.
+        """The accuracy of a candidate's module on ``selection``; ``None`` where it hardly keeps the bound.
 
         With a bound it is of the images after which that was clear. Without one it is of all.
         """

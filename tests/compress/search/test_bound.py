@@ -150,6 +150,45 @@ def test_what_is_shipped_was_seen_to_hold(accepted: int, holding: frozenset[int]
     assert len(set(judge.asked)) == len(judge.asked) and all(1 <= step <= accepted for step in judge.asked)
 
 
+def test_a_search_that_need_not_be_finer_ends_within_a_share_of_what_it_accepts() -> None:
+    asked: list[int] = []
+
+    def holds(step: int) -> bool:
+        asked.append(step)
+        return step <= 58
+
+    assert search(holds, 100, "galloping", finest=0.05) == 58 and asked == [32, 64, 48, 56, 60, 58]
+    asked.clear()
+    assert search(holds, 100, "galloping") == 58 and asked == [32, 64, 48, 56, 60, 58, 59]
+
+
+def test_who_is_given_up_at_a_look_would_hardly_have_held_and_saves_most_images(
+    make_accuracy: Callable[..., Accuracy],
+) -> None:
+    """Of 5,000 images 1% are gained, and the drop more are lost; a pass is followed look by look."""
+    trained = make_accuracy(np.arange(5000) % 25 > 0, "selection")
+    bound = Bound(trained, 1.5, 0.998, looks=LOOKS)
+    assert bound.early is not None
+    draws = np.random.default_rng(0)
+    seen: dict[float, tuple[int, int, float]] = {}
+    for drop in (0.005, 0.016):
+        held = wrong = images = 0
+        for _ in range(100):
+            before = trained.correct_images
+            flipped = draws.random(5000) < np.where(before, (drop + 0.01) / 0.96, 0.25)
+            after = np.where(flipped, ~before, before)
+            answers = [bound.early.holds(make_accuracy(after[:count], "selection")) for count in bound.early.after]
+            first = next((place for place, answer in enumerate(answers) if answer is not None), None)
+            images += 5000 if first is None else bound.early.after[first]
+            whole = bound.holds(make_accuracy(after, "selection"))
+            held += whole
+            wrong += whole and first is not None and answers[first] is False
+        seen[drop] = held, wrong, images / 100
+    (held, wrong, _), (held_beyond, _, images_beyond) = seen.values()
+    assert 60 < held < 100 and wrong <= 0.1 * held, "given up wrongly about once in twenty"
+    assert held_beyond == 0 and images_beyond < 1500
+
+
 def test_a_bound_holds_up_to_its_floor_or_where_its_upper_limit_does(make_accuracy: Callable[..., Accuracy]) -> None:
     def losing(images: int) -> Accuracy:
         return make_accuracy(np.arange(1000) >= images, "selection")
@@ -167,9 +206,9 @@ def test_a_bound_holds_up_to_its_floor_or_where_its_upper_limit_does(make_accura
 def test_the_looks_and_the_end_share_the_chance_of_a_wrong_acceptance(make_accuracy: Callable[..., Accuracy]) -> None:
     trained = make_accuracy(np.ones(1000, dtype=bool), "selection")
     bound = Bound(trained, 1.5, 0.998, looks=LOOKS)
-    assert bound.early is not None and bound.early.after == (250, 500)
-    shares = [bound.confidence_after(images) for images in (250, 500, 1000)]
-    assert shares == pytest.approx([1 - 0.0001, 1 - 0.0001, 1 - 0.0018])
+    assert bound.early is not None and bound.early.after == (100, 250, 400, 550, 750)
+    shares = [bound.confidence_after(images) for images in (*bound.early.after, 1000)]
+    assert shares == pytest.approx([1 - 0.0001] * 5 + [1 - 0.0015])
     assert sum(1 - share for share in shares if share) == pytest.approx(1 - 0.998)
     assert Bound(trained, 1.5, None, looks=LOOKS).early is None, "the drop itself is known at the end alone"
     assert Bound(trained, 1.5, 0.998).early is None
@@ -185,8 +224,8 @@ def test_a_look_decides_where_the_limits_are_clear_of_the_bound(make_accuracy: C
         answers[lost] = bound.early.holds(so_far)
     # One-sided at 99.995%.
     within = [lost for lost in answers if drop_interval(lost, 0, 2000, 1 - 0.0001)[1] <= 0.015]
-    beyond = [lost for lost in answers if drop_interval(lost, 0, 2000, 1 - 0.0001)[0] > 0.015]
     assert [lost for lost, answer in answers.items() if answer] == within == list(range(9))
-    assert [lost for lost, answer in answers.items() if answer is False] == beyond
-    assert 50 < beyond[0] < 65
+    # 1.5 points are 30 images; what is given up need not be beyond that, since its limit must be within 1.5 points.
+    given_up = [lost for lost, answer in answers.items() if answer is False]
+    assert given_up == list(range(given_up[0], 90)) and given_up[0] == 26
     assert bound.drop(make_accuracy(np.arange(2000) >= 10, "selection"))[0] == pytest.approx(0.5)

@@ -12,13 +12,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hqp.compress import pipeline
 from hqp.compress.search import simplify
 from hqp.compress.search.bound import Bound
 from hqp.compress.search.candidate import TRAINED, Candidate
 from hqp.compress.search.candidates import Candidates
 from hqp.compress.search.draft import Draft
 from hqp.errors import HqpError
-from hqp.records import Accuracy, Pruning, Ranking, Recipe, Recovery, Replaced, Samples, Simplified
+from hqp.records import Accuracy, Policy, Pruning, Ranking, Recipe, Recovery, Replaced, Samples, Simplified
 from hqp.store import Store
 
 SIZE, IMAGES = 8, 40
@@ -140,6 +141,41 @@ def test_layers_that_are_kept_keep_their_block(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"is_timed": False}, {"pruning": Pruning((Ranking("fisher"),), recovery=HOW)}])
 def test_without_a_device_or_the_recipes_word_no_block_goes(change: dict[str, Any], tmp_path: Path) -> None:
     assert simplify.path(drafted(tmp_path, 100.0, **change)) == []
+
+
+class Asked(Judging):
+    """Notes which candidates are judged; behind blocks so many of the trained model's channels may go."""
+
+    def __init__(self, job: Any, may_go: int) -> None:
+        super().__init__(job)
+        self.asked: list[tuple[int, int]] = []
+        self.may_go = may_go
+
+    def validated(self, candidate: Candidate, bound: Bound | None = None) -> Accuracy | None:
+        channels = sum(len(gone) for _, gone in candidate.gone)
+        self.asked.append((len(candidate.replaced), channels))
+        beyond = channels > (self.may_go if candidate.replaced else 3)
+        return None if beyond else super().validated(candidate, bound)
+
+
+@pytest.mark.parametrize("may_go", [2, 0])
+def test_the_network_with_all_blocks_is_searched_only_where_behind_blocks_no_channel_can_go(
+    may_go: int, tmp_path: Path
+) -> None:
+    scored = {
+        "scores": {Ranking("fisher"): lambda group, statistics: np.arange(group.channels, dtype=float)},
+        "needs": frozenset(),
+        "policy": Policy(),
+        "delta_max_pp": 10.0,
+        "pruning": Pruning((Ranking("fisher"),), recovery=HOW, blocks=True, confidence=None),
+    }
+    candidates = Asked(job(tmp_path, **scored), may_go)
+    draft = Draft(candidates, [candidates.without({})])
+    pipeline.prune_under_bound(draft)
+    channels_alone = [asked for asked in candidates.asked if asked[0] == 0 and asked[1]]
+    final = draft.by_step[draft.accepted]
+    assert (bool(channels_alone), len(final.replaced)) == (may_go == 0, 2)
+    assert sum(len(gone) for _, gone in final.gone) == may_go
 
 
 def test_filters_of_a_block_that_is_gone_count_as_removed_and_its_groups_are_no_more(tmp_path: Path) -> None:
