@@ -192,6 +192,7 @@ NOT_HERE = {
     "hqp init": "the folder has a first suite; tests/run/test_init.py runs it",
     "hqp profile MODEL": "takes minutes; the tests of hqp profile run it on a small network",
     "hqp train MODEL --dataset signs": "trains for ten minutes; tests/run/test_train.py trains",
+    "hqp train MODEL --size 224": "trains for an hour; tests/run/test_train.py trains",
     "hqp train nets/mine.py:build --dataset image_folder:photos": "the photographs are of another page",
     "hqp selftest --runs 50 --minutes 600": "takes ten hours",
     "hqp selftest --device cpu_onnxruntime --percent 0 --percent 5 --percent 10 --runs 60": "takes half an hour",

@@ -20,15 +20,15 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from hqp import catalog, documents
-from hqp.errors import command
+from hqp.errors import HqpError, command
 from hqp.measure.environment import cpu_model, usable_cores
-from hqp.records import SPLITS, Reading, Samples
+from hqp.records import SPLITS, Digest, Reading, Samples, digest_of
 from hqp.run.context import data_root
 from hqp.run.images import prepared
 from hqp.run.inputs import checkpoints
 from hqp.run.progress import Progress
-from hqp.run.training_recipe import recipe_of
-from hqp.store import STATES, Store
+from hqp.run.training_recipe import at_size, last_phase, recipe_of
+from hqp.store import STATES, Store, sha256_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,6 +54,8 @@ class Training:
     console: Console
     recipe: TrainingRecipe
     plugin: Any
+    asked_size: int | None
+    start: Path | None
     samples: dict[str, Samples] = field(default_factory=dict)
     images: dict[str, TrainingImages] = field(default_factory=dict)
     network: nn.Module | None = None
@@ -73,12 +75,23 @@ class Training:
 
     @property
     def state(self) -> Path:
-        """Where the training's state lies; another recipe, seed or set of images has another place."""
+        """Where the training's state lies; another recipe, seed, set of images or start has another place."""
         from hqp.compress.training import fingerprint
 
-        return (
-            STORE / STATES / f"{self.weights.stem}-{fingerprint(self.images['train'], self.recipe, self.seed)[:12]}.pt"
-        )
+        training = digest_of([fingerprint(self.images["train"], self.recipe, self.seed), self.started_from])
+        return STORE / STATES / f"{self.weights.stem}-{training[:12]}.pt"
+
+    @property
+    def started_from(self) -> Digest | None:
+        """What names the weights that the training starts from; nothing where they are random."""
+        return sha256_of(self.start) if self.start else None
+
+    @property
+    def again(self) -> str:
+        """The command that goes on with this training."""
+        size = () if self.asked_size is None else ("--size", self.asked_size)
+        start = () if self.start is None else ("--start", self.start)
+        return command("hqp", "train", self.model, "--dataset", self.dataset, *size, *start)
 
 
 def train(
@@ -87,6 +100,8 @@ def train(
     out: Path,
     *,
     recipe: TrainingRecipe | None = None,
+    size: int | None = None,
+    start: Path | None = None,
     seed: int = 0,
     resume: bool = True,
     skip_unreadable: int = 0,
@@ -95,18 +110,24 @@ def train(
 ) -> Card:
     """The card of a fresh checkpoint, whose two files are ``out/<dataset>/<model>.safetensors`` and ``.json``.
 
-    Without ``recipe`` that of model and dataset is taken; without ``resume`` an interrupted training starts anew.
+    Without ``recipe`` that of model and dataset is taken, in the end at ``size`` pixels where that is given; from the
+    weights in ``start`` its last phase alone is run. Without ``resume`` an interrupted training starts anew.
 
     Raises:
         UnknownName: there is no such model or dataset.
         NotInstalled: a package is missing.
-        HqpError: nothing can be written to ``out``, the training diverged, or its state is damaged.
+        HqpError: nothing can be written to ``out``, ``start`` does not fit, the training diverged, or its state is
+            damaged.
     """
     plugin = catalog.load("models", model)
     threads = threads or usable_cores()
     recipe = recipe or recipe_of(plugin, catalog.load("datasets", dataset), dataset)
+    if size is not None:
+        recipe = at_size(recipe, size)
+    if start is not None:
+        recipe = last_phase(recipe)
     console = console or Console(stderr=True)
-    run = Training(model, dataset, out, seed, resume, skip_unreadable, threads, console, recipe, plugin)
+    run = Training(model, dataset, out, seed, resume, skip_unreadable, threads, console, recipe, plugin, size, start)
     for step in STEPS:
         run = step(run)
     assert run.card is not None
@@ -119,6 +140,8 @@ def train(
 def open_samples(run: Training) -> Training:
     """Opens every split of the dataset; `selection` and `calibration` are held out of `train`."""
     documents.require_place(run.weights, "--out DIR")
+    if run.start is not None and not run.start.is_file():
+        raise HqpError(f"there are no weights at {run.start} to start from", "a weight file", "--start FILE")
     plugin, reading = catalog.load("datasets", run.dataset), Reading(held_out=True)
     samples = {split: plugin.load(split, data_root(), reading) for split in SPLITS}
     for split, opened in samples.items():
@@ -146,12 +169,16 @@ def _read(samples: Samples, size: int, indices: Sequence[int]) -> npt.NDArray[np
 
 
 def build_network(run: Training) -> Training:
-    """Builds the network; its random start is a function of the seed."""
+    """Builds the network; it starts from the weights that are given, else at random as the seed says."""
+    from hqp.compress.network import weight_files, weights
     from hqp.compress.training import start
 
     classes = len(run.samples["train"].classes)
     say = partial(run.console.print, highlight=False)
     network = start(run.plugin.build, classes, run.recipe.sizes, seed=run.seed, threads=run.threads, say=say)
+    if run.start is not None:
+        weights.fill(network, weight_files.read(run.start), str(run.start))
+        network.float()
     return replace(run, network=network)
 
 
@@ -169,8 +196,8 @@ def fit_network(run: Training) -> Training:
             say = partial(run.console.print, highlight=False)
             seconds = fit(run.network, images, run.recipe, seed=run.seed, state=run.state, on_step=on_step, say=say)
     except KeyboardInterrupt:
-        again = command("hqp", "train", run.model, "--dataset", run.dataset)
-        run.console.print(f"Stopped. Finished epochs are kept in {run.state}; to go on, type: {again}", highlight=False)
+        kept = f"Stopped. Finished epochs are kept in {run.state}; to go on, type: {run.again}"
+        run.console.print(kept, highlight=False)
         raise
     return replace(run, seconds=seconds)
 
@@ -240,6 +267,7 @@ def _card(run: Training) -> Card:
         seconds=round(run.seconds, 1),
         date=datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         sha256=run.sha256,
+        started_from=run.started_from,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from hqp.compress.training import TrainingRecipe
 
 FINITE = ConfigDict(allow_inf_nan=False)
+# Pixels: images of such sizes can be halved four times.
+STEP = 16
 
 
 def recipe_of(model: Any, dataset: Any, name: str) -> TrainingRecipe:
@@ -35,6 +38,19 @@ def recipe_of(model: Any, dataset: Any, name: str) -> TrainingRecipe:
     for place, stated in places.items():
         fields |= _fields(place, stated)
     return TrainingRecipe(**fields)
+
+
+def at_size(recipe: TrainingRecipe, size: int) -> TrainingRecipe:
+    """The recipe that ends at ``size`` pixels; the phases before grow alike."""
+    last, _ = recipe.phases[-1]
+    sizes = [max(1, round(before * size / last / STEP)) * STEP for before, _ in recipe.phases[:-1]]
+    epochs = [count for _, count in recipe.phases]
+    return replace(recipe, phases=tuple(zip([*sizes, size], epochs, strict=True)))
+
+
+def last_phase(recipe: TrainingRecipe) -> TrainingRecipe:
+    """The recipe for weights that are trained already: its last phase alone."""
+    return replace(recipe, phases=recipe.phases[-1:])
 
 
 def _fields(place: str, stated: Any) -> dict[str, Any]:

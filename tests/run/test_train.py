@@ -7,11 +7,13 @@ import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from safetensors.torch import load_file
 from torch import nn
 
 from hqp import catalog, documents
@@ -70,10 +72,8 @@ def plugins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def run(out: str, *, seed: int = 0, resume: bool = True, text: io.StringIO | None = None) -> Card:
-    return train(
-        "tiny", "noise", Path(out), seed=seed, resume=resume, threads=1, console=Console(file=text or io.StringIO())
-    )
+def run(out: str, *, text: io.StringIO | None = None, **options: Any) -> Card:
+    return train("tiny", "noise", Path(out), threads=1, console=Console(file=text or io.StringIO()), **options)
 
 
 def killed_at(epoch: int, how: type[BaseException], monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
@@ -151,10 +151,43 @@ def test_without_resume_it_starts_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     killed_at(2, KeyboardInterrupt, monkeypatch)
+    for options, typed in (({}, ""), ({"size": 16}, " --size 16")):
+        text = io.StringIO()
+        with pytest.raises(KeyboardInterrupt):
+            run("a", text=text, **options)
+        assert f"to go on, type: hqp train tiny --dataset noise{typed}" in " ".join(text.getvalue().split())
+
+
+def test_at_another_size_the_phases_before_grow_alike() -> None:
+    card = run("a", size=48)
+    assert (card.input_size, card.recipe.phases, card.started_from) == (48, ((32, 1), (48, 2)), None)
+
+
+def test_from_weights_that_are_given_the_last_phase_goes_on() -> None:
+    first = run("a")
+    given = Path("a/noise/tiny.safetensors")
+    still = run("b", start=given, recipe=TrainingRecipe(phases=((8, 1), (12, 1)), batch=8, learning_rate=0.0))
+    assert (still.recipe.phases, still.started_from) == (((12, 1),), first.sha256)
+    begun, ended = load_file(given), load_file("b/noise/tiny.safetensors")
+    assert torch.equal(begun["0.weight"], ended["0.weight"])
+    assert not torch.equal(begun["1.running_mean"], ended["1.running_mean"])
+
+
+def test_weights_that_are_not_there_are_no_start() -> None:
+    with pytest.raises(HqpError, match="there are no weights at none"):
+        run("a", start=Path("none.pt"))
+
+
+def test_what_began_with_other_weights_is_not_gone_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    run("a")
+    run("c", seed=1)
+    revive = killed_at(2, MemoryError, monkeypatch)
+    with pytest.raises(MemoryError):
+        run("b", start=Path("a/noise/tiny.safetensors"))
+    revive()
     text = io.StringIO()
-    with pytest.raises(KeyboardInterrupt):
-        run("a", text=text)
-    assert "to go on, type: hqp train tiny --dataset noise" in " ".join(text.getvalue().split())
+    run("b", start=Path("c/noise/tiny.safetensors"), text=text)
+    assert "epoch 1 of 2" in text.getvalue()
 
 
 def test_another_recipe_that_is_given_is_taken() -> None:

@@ -11,7 +11,7 @@ from hqp import catalog
 from hqp.compress.training import TrainingRecipe
 from hqp.datasets import signs
 from hqp.errors import HqpError
-from hqp.run.training_recipe import recipe_of
+from hqp.run.training_recipe import at_size, last_phase, recipe_of
 
 MODEL = SimpleNamespace(training={"phases": ((8, 1), (12, 2)), "batch": 8})
 FLIPPED = SimpleNamespace(training={"phases": ((4, 1),), "flip": True})
@@ -25,6 +25,13 @@ def test_what_is_nearest_to_the_pair_decides_each_field() -> None:
     particular = SimpleNamespace(training=MODEL.training, training_on={"flipped": {"phases": ((6, 2),)}})
     assert recipe_of(particular, FLIPPED, "flipped") == TrainingRecipe(phases=((6, 2),), batch=8, flip=True)
     assert recipe_of(particular, PLAIN, "noise") == recipe_of(MODEL, PLAIN, "noise")
+
+
+def test_at_another_size_all_phases_change_and_only_the_last_is_run_on_trained_weights() -> None:
+    larger = at_size(TrainingRecipe(phases=((48, 3), (64, 2), (96, 1))), 224)
+    assert larger.phases == ((112, 3), (144, 2), (224, 1))
+    assert last_phase(larger).phases == ((224, 1),)
+    assert at_size(TrainingRecipe(phases=((12, 1), (96, 1))), 17).phases == ((16, 1), (17, 1))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large", "mobilenet_v3_small"])

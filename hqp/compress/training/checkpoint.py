@@ -31,7 +31,8 @@ class Card:
 
     ``accuracy`` holds float32 counts of the rounded weights at ``input_size`` in pixels; where a split has more images
     than were counted, the first were. ``seconds`` is the time in training alone, ``None`` where a part of it was not
-    measured. ``sha256`` is of the weights' file.
+    measured. ``sha256`` is of the weights' file, ``started_from`` of those that the training began with, ``None`` where
+    they were random.
     """
 
     model: str
@@ -48,6 +49,7 @@ class Card:
     seconds: float | None
     date: str
     sha256: Digest
+    started_from: Digest | None = None
     schema_version: int = SCHEMA_VERSION
 
 
