@@ -82,7 +82,17 @@ def _of_node(
         for reader in readers.get(node.output[0], ()):
             if reader.op_type in (*IN_INT8, *QUANTISERS):
                 yield from _of_node(reader, made_by, readers)
-    elif node.op_type in ACTIVATIONS and node.input[0] in made_by:
-        before = made_by[node.input[0]]
-        if before.op_type in (*IN_INT8, *ACTIVATIONS):
-            yield from _of_node(before, made_by, readers)
+    elif node.op_type in (*ACTIVATIONS, "Mul"):
+        before = [_before(name, made_by) for name in node.input if name in made_by]
+        owners = {tuple(_of_node(one, made_by, readers)) if one is not None else () for one in before}
+        # Where both factors are of one layer it is an activation function in integers, else a gate.
+        if len(owners) == 1:
+            yield from owners.pop()
+
+
+def _before(tensor: str, made_by: Mapping[str, NodeProto]) -> NodeProto | None:
+    """The layer or the activation that gives a tensor, directly or through Q and DQ."""
+    node = made_by.get(tensor)
+    while node is not None and node.op_type in QUANTISERS:
+        node = made_by.get(node.input[0])
+    return node if node is not None and node.op_type in (*IN_INT8, *ACTIVATIONS) else None

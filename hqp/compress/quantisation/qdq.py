@@ -1,8 +1,9 @@
 """From an FP32 ONNX file and calibrated ranges to a static-QDQ INT8 file, written by onnxruntime's quantiser.
 
 What is quantised: convolutions and matrix products, all of them, since it is they that cost time and bytes; in between
-only what a runtime then fuses. Hard-swish, hard-sigmoid, pooling to one value and the multiplication of a
-squeeze-and-excitation stay in float: they are cheap, and eight bits of them cost accuracy.
+only what a runtime then fuses. Where results stay in float, so do activation functions, pooling to one value, and the
+multiplication of a squeeze-and-excitation. Where a runtime gives INT8, what stands between two convolutions stays INT8
+too: each way to float and back is an operator, and 3 us.
 """
 
 from __future__ import annotations
@@ -16,13 +17,24 @@ import onnx
 from onnx import GraphProto, ModelProto, numpy_helper
 
 from hqp import documents, typings
-from hqp.compress.quantisation import precision, tensorrt
+from hqp.compress.quantisation import hard_activations, precision, tensorrt
 from hqp.errors import HqpError
 from hqp.onnx_rules import IN_INT8
 from hqp.records import Policy
 
 # These take and give INT8 in onnxruntime, so that a chain of them stays in INT8 from one convolution to the next.
-CHAINED = ("Add", "AveragePool", "Clip", "Concat", "Flatten", "MaxPool", "Relu", "Reshape", "Transpose")
+CHAINED = (
+    "Add",
+    "AveragePool",
+    "Clip",
+    "Concat",
+    "Flatten",
+    "GlobalAveragePool",
+    "MaxPool",
+    "Relu",
+    "Reshape",
+    "Transpose",
+)
 # onnxruntime has INT8 kernels of these with a float result, which keeps the logits exact.
 FLOAT_RESULT = ("Gemm", "MatMul")
 
@@ -95,6 +107,8 @@ def _with_qdq(model: ModelProto, ranges: Ranges, policy: Policy) -> ModelProto:
 
     from hqp.compress.quantisation.weight_scales import Quantizer
 
+    # Where results of convolutions are INT8, so is what hard activations read.
+    chained = not policy.float_results
     floats = precision.with_activations(model.graph, precision.in_float(model.graph, policy))
     quantizer = Quantizer(
         model,
@@ -102,22 +116,24 @@ def _with_qdq(model: ModelProto, ranges: Ranges, policy: Policy) -> ModelProto:
         reduce_range=policy.weight_bits == 7,
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QInt8 if policy.activations == "int8" else QuantType.QUInt8,
-        tensors_range=_tensor_data(model.graph, ranges),
+        tensors_range=_tensor_data(model.graph, ranges, chained),
         nodes_to_quantize=None,
         nodes_to_exclude=[*_constant_additions(model.graph), *floats],
-        op_types_to_quantize=IN_INT8 if policy.float_results else IN_INT8 + CHAINED,
+        op_types_to_quantize=IN_INT8 + CHAINED if chained else IN_INT8,
         extra_options={
             "ActivationSymmetric": policy.symmetric,
             "WeightSymmetric": True,
             "MinimumRealRange": LEAST_WIDTH,
             "QuantizeBias": not policy.symmetric,
-            "OpTypesToExcludeOutputQuantization": IN_INT8 if policy.float_results else FLOAT_RESULT,
+            "OpTypesToExcludeOutputQuantization": FLOAT_RESULT if chained else IN_INT8,
         },
     )
     quantizer.quantize_model()
     quantizer.model.topological_sort()
     quantized: ModelProto = quantizer.model.model
     precision.keep_clear(quantized.graph, floats)
+    if chained:
+        hard_activations.in_integers(quantized.graph)
     if policy.symmetric:
         tensorrt.fuse_residual_sums(quantized.graph, lambda name: limits(ranges, name))
         quantizer.model.topological_sort()
@@ -126,16 +142,15 @@ def _with_qdq(model: ModelProto, ranges: Ranges, policy: Policy) -> ModelProto:
     return quantized
 
 
-def _tensor_data(graph: GraphProto, ranges: Ranges) -> dict[str, Any]:
+def _tensor_data(graph: GraphProto, ranges: Ranges, chained: bool) -> dict[str, Any]:
     """Ranges in onnxruntime's form, of every tensor: its quantiser looks at more of them than it uses."""
     from onnxruntime.quantization.calibrate import TensorData
 
     names = [graph.input[0].name, *(name for node in graph.node for name in node.output)]
-    found = {}
-    for name in names:
-        low, high = limits(ranges, name)
-        found[name] = TensorData(lowest=np.float32(low), highest=np.float32(high))
-    return found
+    spanned = {name: limits(ranges, name) for name in names}
+    if chained:
+        spanned = hard_activations.spans(graph, spanned)
+    return {name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in spanned.items()}
 
 
 def limits(ranges: Ranges, name: str) -> tuple[float, float]:

@@ -63,3 +63,28 @@ def test_what_a_runtime_puts_in_counts_to_the_layer_that_it_runs_next(int8: Path
         "ReorderInput": 7.0,
     }
     assert layer_ms(int8, times) == {"a": 13.0, "b.c": 0.0, "d": 36.0}
+
+
+def test_an_activation_in_integers_counts_to_the_layer_before_it_and_a_gate_to_none(tmp_path: Path) -> None:
+    """Convs "a" and "b" -> Q, whose integers are clipped, both dequantised -> their product -> times another's."""
+    node = helper.make_node
+    nodes = [
+        node("Conv", ["x", "w"], ["ay"], "/a/Conv"),
+        node("QuantizeLinear", ["ay", "s"], ["aq"], "ay_QuantizeLinear"),
+        node("DequantizeLinear", ["aq", "s"], ["ad"], "ay_DequantizeLinear"),
+        node("Clip", ["aq"], ["ac"], "/act/Clip"),
+        node("DequantizeLinear", ["ac", "s"], ["ag"], "/act/DequantizeLinear"),
+        node("Mul", ["ad", "ag"], ["product"], "/act/Mul"),
+        node("Conv", ["x", "w"], ["by"], "/b/Conv"),
+        node("Relu", ["by"], ["bg"], "/b/Relu"),
+        node("Mul", ["product", "bg"], ["y"], "/gate/Mul"),
+    ]
+    constants = [
+        numpy_helper.from_array(np.float32(0.1), "s"),
+        numpy_helper.from_array(np.ones((3, 3, 1, 1), np.float32), "w"),
+    ]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 3, 4, 4)) for name in "xy")
+    file = tmp_path / "gated.onnx"
+    onnx.save(helper.make_model(helper.make_graph(nodes, "g", [x], [y], constants)), file)
+    times = {"/a/Conv": 10.0, "/act/Clip": 1.0, "/act/Mul": 2.0, "/b/Conv": 20.0, "/b/Relu": 4.0, "/gate/Mul": 100.0}
+    assert layer_ms(file, times) == {"a": 13.0, "b": 24.0}

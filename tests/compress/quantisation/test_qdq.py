@@ -205,7 +205,7 @@ def quantised_inputs(path: Path) -> dict[str, list[bool]]:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_what_a_convolution_reads_is_quantised_and_activation_functions_are_not(
+def test_what_a_convolution_reads_is_quantised_and_its_result_where_the_runtime_wants_it(
     policy: Policy, quantized: Callable[[Policy], Path]
 ) -> None:
     found = quantised_inputs(quantized(policy))
@@ -213,8 +213,10 @@ def test_what_a_convolution_reads_is_quantised_and_activation_functions_are_not(
     graph = onnx.load(quantized(policy)).graph
     produced = {name: node.op_type for node in graph.node for name in node.output}
     sources = [produced.get(node.input[0], "input") for node in graph.node if node.op_type == "QuantizeLinear"]
-    assert "HardSigmoid" not in sources  # the excitation is multiplied in float
-    assert ("Conv" in sources) == (not policy.float_results)
+    assert "HardSigmoid" not in sources  # the excitation is multiplied in float, or by integers that are one
+    chained = not policy.float_results
+    assert ("Conv" in sources, "GlobalAveragePool" in sources) == (chained, True)
+    assert ("HardSwish" in found, "HardSigmoid" in found) == (not chained, not chained)
     assert graph.output[0].name == "logits" and produced["logits"] == "Gemm"  # no byte between us and the logits
 
 
