@@ -24,7 +24,7 @@ SINGULAR = {"criteria": "criterion"}
 EXTRAS = {
     "openvino": "openvino", "onnxruntime": "onnxruntime", "tensorrt": "jetson", "pycuda": "jetson", "timm": "timm",
     "torch": "compress", "torchvision": "compress", "safetensors": "compress", "onnxscript": "compress",
-    "coremltools": "coreml",
+    "coremltools": "coreml", "ai_edge_litert": "litert",
     "jinja2": "report", "matplotlib": "report",
 }  # fmt: skip
 

@@ -147,8 +147,11 @@ def runtimes(module: ModuleType) -> Iterator[str]:
     yield from is_names(module, "requires")
     yield from takes(module, "version", ("host", ""))
     yield from returns(module, "version", "str")
-    if getattr(module, "opens", None) not in catalog.names("exports"):
-        yield f"opens is {getattr(module, 'opens', None)!r}"
+    opens = getattr(module, "opens", None)
+    if opens not in catalog.names("exports"):
+        yield f"opens is {opens!r}"
+    elif hasattr(catalog.find("exports", opens), "looks_at_images"):
+        yield f"opens is {opens!r}, which is written of images"
     if hasattr(module, "prepare"):
         yield from takes(module, "prepare", ("file", ""), ("device", ""), ("folder", ""))
         yield from returns(module, "prepare", "Path")
@@ -226,9 +229,10 @@ def reports(module: ModuleType) -> Iterator[str]:
 
 
 def exports(module: ModuleType) -> Iterator[str]:
-    """``write(onnx_file, out)`` makes the file ``opened``, ``read_back(file, images)`` gives its logits."""
+    """``write(onnx_file, out)``, perhaps of images, makes ``opened``; ``read_back(file, images)`` gives its logits."""
     yield from is_names(module, "requires")
-    yield from takes(module, "write", ("onnx_file", ""), ("out", ""))
+    images = (("images", ""),) if getattr(module, "looks_at_images", False) else ()
+    yield from takes(module, "write", ("onnx_file", ""), ("out", ""), *images)
     yield from takes(module, "read_back", ("file", ""), ("images", ""))
     if not re.fullmatch(r"[\w.-]+", str(getattr(module, "opened", ""))):
         yield f"opened is {getattr(module, 'opened', None)!r}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -44,8 +45,11 @@ def resolve(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in dict.fromkeys(names) if name != OWN)
 
 
-def exported(store: Store, onnx_file: Path, name: str) -> Path:
-    """The file that a runtime opens of an export, which is made once and kept in the store."""
+def exported(store: Store, onnx_file: Path, name: str, images: Array | None = None) -> Path:
+    """The file that a runtime opens of an export, which is made once and kept in the store.
+
+    ``images``, (n, channels, height, width) and normalised, are for the exports that look at some.
+    """
     if name == OWN:
         return onnx_file
     plugin = catalog.require("exports", name)
@@ -55,7 +59,11 @@ def exported(store: Store, onnx_file: Path, name: str) -> Path:
         "code": code_digest(Path(str(plugin.__file__))),
         "versions": _versions(plugin),
     }
-    folder = store.make("exports", key, lambda folder: plugin.write(onnx_file, folder))
+    shown: tuple[Array, ...] = ()
+    if getattr(plugin, "looks_at_images", False) and images is not None:
+        shown = (images,)
+        key["images"] = hashlib.sha256(images.tobytes()).hexdigest()
+    folder = store.make("exports", key, lambda folder: plugin.write(onnx_file, folder, *shown))
     return folder / str(plugin.opened)
 
 
@@ -78,7 +86,7 @@ def with_exports(store: Store, made: Artifact, names: Sequence[str], logits: Arr
         HqpError: an export does not agree with the artefact.
     """
     own = Path(made.path)
-    files = {name: exported(store, own / artifacts.MODEL, name) for name in names}
+    files = {name: exported(store, own / artifacts.MODEL, name, images) for name in names}
     agreed = tuple(_agreed(made, name, file, logits, images) for name, file in files.items())
     sidecar = replace(made.sidecar, exports=agreed)
     folders = {name: file.parent for name, file in files.items()}

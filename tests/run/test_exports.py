@@ -22,7 +22,7 @@ from hqp.run.inputs import artifacts
 from hqp.store import Store, sha256_of
 
 COMPRESS = ("-m", "hqp", "compress", "squarenet", "--dataset", "squares", "--device", "cpu_onnxruntime")
-EXPORTS = "openvino,onnx,pt2,torchscript"
+EXPORTS = "openvino,onnx,pt2,torchscript,litert"
 ONE = np.eye(4, dtype=np.float32)
 
 
@@ -106,6 +106,23 @@ def test_an_export_has_a_folder_of_its_name_with_the_sidecar(
     assert not delivery.is_same(Path(made.path), tmp_path / "out")
 
 
+def test_an_export_that_looks_at_images_is_made_again_of_others(
+    made: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch, ONE)
+    shown: list[Any] = []
+
+    def write(onnx_file: Path, out: Path, images: Any) -> None:
+        shown.append(images)
+        (out / "model.one").write_bytes(b"")
+
+    plugin = catalog.require("exports", "copy")
+    plugin.__dict__.update(write=write, looks_at_images=True)
+    for images in (ONE, 2 * ONE, ONE):
+        exports.with_exports(Store(tmp_path / "store"), made, ("copy",), ONE, images)
+    assert [images.max() for images in shown] == [1, 2]
+
+
 def test_what_has_no_runtime_here_is_written_and_not_compared(
     made: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +172,7 @@ def test_a_user_gets_the_exports_he_names_beside_the_artefact(project: Path, run
     names = {file.relative_to(out).as_posix() for file in out.rglob("*") if file.is_file()}
     own = {"model.onnx", "hqp.json", "layers.json", "policy.json", "weights.safetensors"}
     files = {"openvino": ["model.bin", "model.xml"], "pt2": ["model.pt2"], "torchscript": ["model.pt"]}
+    files["litert"] = ["model.tflite"]
     assert names == own | {f"{name}/{file}" for name, its in files.items() for file in (*its, "hqp.json")}
     sidecar = json.loads((out / "pt2/hqp.json").read_text())
     assert sidecar["origin"]["exporter"] == "torchscript"
@@ -172,7 +190,7 @@ def test_a_user_gets_the_exports_he_names_beside_the_artefact(project: Path, run
 
 
 def test_an_unknown_export_is_refused_before_anything_is_made(project: Path, run: Any) -> None:
-    done = run(*COMPRESS, "--method", "q8", "--export", "tflite", "--out", "out/tflite")
+    done = run(*COMPRESS, "--method", "q8", "--export", "gguf", "--out", "out/gguf")
     assert done.returncode == 2
-    assert done.stderr.startswith("hqp: error: unknown export 'tflite'; there are: ")
-    assert not (project / "out/tflite").exists()
+    assert done.stderr.startswith("hqp: error: unknown export 'gguf'; there are: ")
+    assert not (project / "out/gguf").exists()

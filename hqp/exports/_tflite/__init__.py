@@ -1,0 +1,1 @@
+"""An artefact as a TFLite file, of which the LiteRT export is made."""
