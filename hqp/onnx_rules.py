@@ -327,7 +327,7 @@ def residual_sums(graph: GraphProto) -> Iterator[tuple[NodeProto, str, str]]:
         if node.op_type != "Add":
             continue
         summands = [_before_quantization(name, producers) for name in node.input]
-        convolutions = [name for name in summands if _is_int8_convolution(producers.get(name), producers)]
+        convolutions = [name for name in summands if is_int8_convolution(producers.get(name), producers)]
         if not convolutions or summands[0] == summands[1] or stored.keys() & summands:
             continue
         fused = max(convolutions, key=depths.__getitem__)
@@ -350,7 +350,8 @@ def _before_quantization(name: str, producers: dict[str, NodeProto]) -> str:
     return name
 
 
-def _is_int8_convolution(node: NodeProto | None, producers: dict[str, NodeProto]) -> bool:
+def is_int8_convolution(node: NodeProto | None, producers: dict[str, NodeProto]) -> bool:
+    """Whether a node is a convolution that reads INT8 weights; ``producers`` are the nodes by what they make."""
     return node is not None and node.op_type == "Conv" and _is_dequantized(node.input[1], producers)
 
 

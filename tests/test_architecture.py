@@ -34,8 +34,8 @@ LEVELS = {
         "measure",
     ),
     2: (
-        "catalog", "store", "ledger", "stats", "baselines", "onnx_rules", "typings", "nvml", "transport", "power",
-        "tegrastats",
+        "catalog", "store", "ledger", "stats", "baselines", "onnx_rules", "onnx_speed", "typings", "nvml", "transport",
+        "power", "tegrastats",
     ),
     1: ("records", "suite", "errors", "foreign", "spelling", "documents", "__init__"),
 }  # fmt: skip

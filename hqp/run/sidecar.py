@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hqp
-from hqp import catalog
+from hqp import catalog, onnx_speed
 from hqp.records import (
     Accuracies,
     Choices,
@@ -51,7 +51,7 @@ def sidecar_of(
         choices=_choices(draft),
         accuracy=_accuracy(draft),
         certificate=draft.certificate,
-        notes=(*draft.notes, *_standing_in(context, request), *_fallen_back(draft)),
+        notes=(*draft.notes, *_standing_in(context, request), *_fallen_back(draft), *_slow(context, request, draft)),
         spent=Spent(steps=candidates.ledger.costs, qat=draft.qat),
         origin=_origin(context, request, draft),
         tried=tuple(draft.tried),
@@ -65,6 +65,11 @@ def _standing_in(context: Context, request: Request) -> tuple[str, ...]:
         return ()
     runtime = context.plugins.device(context.plugins.judge(request.device)).runtime
     return (f"verified in {runtime}, standing in for {engine}; the bench on {request.device} judges again",)
+
+
+def _slow(context: Context, request: Request, draft: Draft) -> tuple[str, ...]:
+    """What the device's runtime is known to be slow with in the file."""
+    return onnx_speed.slow(draft.file, context.plugins.device(request.device).runtime)
 
 
 def _stood_in_for(context: Context, request: Request) -> str:
