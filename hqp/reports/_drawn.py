@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from hqp.records import Case, Cost, Estimate, Measurement, Results
-from hqp.reports import _figures, _history, _numbers
+from hqp.reports import _drawing, _figures, _history, _numbers
 
 Row = dict[str, str | int | float | bool | None]
 
@@ -78,12 +78,17 @@ def history(results: Results, model: str) -> Iterator[Row]:
         yield _of(point.case) | stored | told | interval("speedup", point.speedup) | {"top1": point.top1}
 
 
-# By the name of the figure that draws them.
-ROWS: dict[str, Callable[[Results, str], Iterator[Row]]] = {
-    "accuracy-latency": accuracy_and_latency,
-    "speedups": speedups,
-    "pruning-path": pruning_path,
-    "samples": samples,
-    "costs": costs,
-    "history": history,
+def rows(name: str, results: Results, model: str) -> Iterator[Row]:
+    """The numbers that a figure draws, by the figure's name."""
+    return ROWS[_figures.FIGURES[name]](results, model)
+
+
+# By what draws them: names are given to figures once, where those are drawn.
+ROWS: dict[_drawing.Draw, Callable[[Results, str], Iterator[Row]]] = {
+    _figures.accuracy_and_latency: accuracy_and_latency,
+    _figures.speedups: speedups,
+    _figures.pruning_path: pruning_path,
+    _figures.samples: samples,
+    _figures.costs: costs,
+    _figures.history: history,
 }

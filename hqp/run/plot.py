@@ -49,7 +49,7 @@ def _content(results: Results, model: str, name: str, form: Form) -> bytes:
         return _drawing.png(_figures.FIGURES[name], results, model)
     if form == "svg":
         return _drawing.svg(_figures.FIGURES[name], results, model).encode()
-    rows = list(_drawn.ROWS[name](results, model))
+    rows = list(_drawn.rows(name, results, model))
     text = csv_report.lines(rows) if form == "csv" else json.dumps(rows, indent=1, allow_nan=False) + "\n"
     return text.encode()
 

@@ -76,15 +76,18 @@ def _mildest(draft: Draft) -> str:
     candidates, mildest = draft.candidates, draft.by_step[1]
     # The bound held in PyTorch, so it was the file that broke it.
     if draft.accepted:
-        loss = _loss(draft.job, candidates.trained_on_selection, candidates.on_selection(mildest))
+        # A file is held to the certificate's confidence where it gets one.
+        confidence = draft.job.recipe.confidence_of_files
+        loss = _loss(draft.job, candidates.trained_on_selection, candidates.on_selection(mildest), confidence)
         return f"{step} quantised {loss}"
     judged = candidates.validated(mildest)
     assert draft.bound is not None and judged is not None
-    return f"{step} {_loss(draft.job, draft.bound.trained, judged)}"
+    pruning = draft.job.recipe.pruning
+    return f"{step} {_loss(draft.job, draft.bound.trained, judged, pruning.confidence if pruning else None)}"
 
 
-def _loss(job: Job, trained: Accuracy, candidate: Accuracy) -> str:
-    confidence = job.recipe.pruning.confidence if job.recipe.pruning else None
+def _loss(job: Job, trained: Accuracy, candidate: Accuracy, confidence: float | None) -> str:
+    """What a candidate loses, and at most at the confidence to which it is held."""
     drop = drop_pp(trained.correct_images, candidate.correct_images, confidence or CONFIDENCE)
     limit = f", at most {drop.upper:.2f}" if confidence else ""
     return f"loses {drop.value:.2f} pp on 'selection'{limit}; Δmax is {job.delta_max_pp:.2f} pp"

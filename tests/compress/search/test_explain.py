@@ -69,7 +69,7 @@ def explained(make_accuracy: Callable[..., Accuracy]) -> Explained:
             model=MODEL,
             example=torch.zeros(1, 3, 1, 1),
             filters=20,
-            recipe=Recipe(pruning=pruning, quantization=Quantization() if int8 else None),
+            recipe=Recipe(pruning, Quantization() if int8 else None, alpha=draft.pop("alpha", None)),
             delta_max_pp=1.5,
             targets=draft.pop("targets", Targets()),
             latency_ms=lambda file: 1.0,
@@ -92,9 +92,9 @@ def explained(make_accuracy: Callable[..., Accuracy]) -> Explained:
 PRUNING = Pruning((Ranking("fisher"),))
 
 
-def limit(lost: int) -> str:
+def limit(lost: int, confidence: float = 0.998) -> str:
     """The upper limit of the drop, in points, at the confidence of the recipe."""
-    return f"{100 * drop_interval(lost, 0, TOTAL, 0.998)[1]:.2f}"
+    return f"{100 * drop_interval(lost, 0, TOTAL, confidence)[1]:.2f}"
 
 
 def test_a_file_within_the_bound_needs_no_note(explained: Explained) -> None:
@@ -123,6 +123,13 @@ def test_the_mildest_step_that_breaks_the_bound_is_told_with_its_loss(explained:
     )
     assert explained(12, PRUNING, accepted=2) == (
         f"{step} quantised loses 1.20 pp on 'selection', at most {limit(12)}; Δmax is 1.50 pp",
+    )
+    # Where a file is certified it is held to the certificate's confidence, and a module to the recipe's as ever.
+    assert explained(12, PRUNING, accepted=2, alpha=0.05) == (
+        f"{step} quantised loses 1.20 pp on 'selection', at most {limit(12, 0.9)}; Δmax is 1.50 pp",
+    )
+    assert explained(0, PRUNING, mildest=10, alpha=0.05) == (
+        f"{step} loses 1.00 pp on 'selection', at most {limit(10)}; Δmax is 1.50 pp",
     )
 
 
