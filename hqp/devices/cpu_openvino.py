@@ -13,7 +13,10 @@ device = Device(
     precisions=("fp32", "bf16", "int8"),
     needs={"bf16": "bf16"},
     # What comes out of a convolution stays in float: as fast on ResNet-18, 1.2 times as fast on MobileNetV3-Large.
-    policy=Policy(activations="uint8", symmetric=False, float_results=True, saturates_without="vnni"),
+    # Kernels work on channels in blocks: with as many channels in sixteens both networks are 1.2 to 1.35 times as fast.
+    policy=Policy(
+        activations="uint8", symmetric=False, float_results=True, channel_multiple=16, saturates_without="vnni"
+    ),
     summary="this machine's CPU, OpenVINO, one thread",
 )
 

@@ -210,7 +210,8 @@ class Policy:
 
     ``float_results``: the runtime carries a convolution's result in float into what it fuses behind it, so that only
     what goes into a convolution is quantised (OpenVINO, TensorRT). onnxruntime runs a convolution in INT8 only where
-    its result is quantised too. Pruning leaves channels in multiples of ``channel_multiple``, where kernels want that.
+    its result is quantised too. Pruning leaves channels in multiples of ``channel_multiple``, where kernels want that;
+    a group of fewer than two such blocks loses any number.
 
     ``layers`` says which precision layers have, by their names or by patterns of them, ``layer4.*`` say; of several
     that match a layer its own name counts, else the longest. All others are INT8. What stays in float, be it a layer

@@ -50,5 +50,6 @@ def test_the_two_cpu_devices_differ_in_their_runtime_and_what_it_fuses_alone() -
     same = dataclasses.replace(openvino, **{name: getattr(onnxruntime, name) for name in differing})
     assert same == onnxruntime
     assert dataclasses.replace(openvino.policy, float_results=False, channel_multiple=8) == onnxruntime.policy
+    assert openvino.policy.channel_multiple == 16
     assert openvino.threads == 1
     assert openvino.policy.activations == "uint8"

@@ -57,6 +57,7 @@ def steps(
     Each step takes the next channels of the list until at least ``step_filters`` more filters are gone; the last step
     takes what is left. A group keeps its last channel, which is skipped in the list. Of a group as many channels stay
     as make a multiple of ``multiple``, or all: those of the list that would leave an odd number wait for a later step.
+    A group that has fewer than twice as many counts one by one, since else it would have nothing to give.
 
     Raises:
         HqpError: ``step_filters`` or ``multiple`` is not positive.
@@ -91,9 +92,15 @@ def _rounded(gone: Mapping[str, Sequence[int]], groups: Mapping[str, Group], mul
     for name, channels in gone.items():
         total = groups[name].channels
         left = total - len(channels)
-        kept = -(-left // multiple) * multiple
+        block = _block(total, multiple)
+        kept = -(-left // block) * block
         # Rounded up, more than there are may stay.
         going = channels[: max(0, total - kept)]
         if going:
             removal[name] = tuple(sorted(going))
     return removal
+
+
+def _block(channels: int, multiple: int) -> int:
+    """By how many channels a group of so many counts: one by one where it has fewer than two blocks."""
+    return multiple if channels >= 2 * multiple else 1

@@ -125,13 +125,20 @@ def test_steps_are_cumulative_and_in_the_order_of_the_list(shapes: list[tuple[in
 
 
 def test_channels_that_stay_are_a_multiple() -> None:
-    groups = [group("a", 10), group("b", 6)]
-    ranking = (*(("a", channel) for channel in (7, 1, 9, 3, 5, 0, 2)), *(("b", channel) for channel in (4, 5, 0)))
+    groups = [group("a", 10), group("b", 8)]
+    ranking = (*(("a", channel) for channel in (7, 1, 9, 3, 5, 0, 2)), *(("b", channel) for channel in (4, 5, 0, 2)))
     found = steps(groups, ranking, 1, multiple=4)
-    # Of 10 channels two can go at once, then four more; 6 are left whole until they can become 4.
-    assert found == ({"a": (1, 7)}, {"a": (0, 1, 3, 5, 7, 9)}, {"a": (0, 1, 3, 5, 7, 9), "b": (4, 5)})
+    # Of 10 channels two can go at once, then four more; 8 are left whole until they can become 4.
+    assert found == ({"a": (1, 7)}, {"a": (0, 1, 3, 5, 7, 9)}, {"a": (0, 1, 3, 5, 7, 9), "b": (0, 2, 4, 5)})
     with pytest.raises(HqpError, match="channels in multiples of 0"):
         steps(groups, ranking, 1, multiple=0)
+
+
+@pytest.mark.parametrize(("channels", "counts"), [(48, [32, 16]), (32, [16]), (4, [3, 2, 1]), (1, [])])
+def test_a_group_of_fewer_than_two_blocks_counts_one_by_one(channels: int, counts: list[int]) -> None:
+    ranking = tuple(("a", channel) for channel in range(channels))
+    found = steps([group("a", channels)], ranking, 1, multiple=16)
+    assert [channels - len(removal["a"]) for removal in found] == counts
 
 
 @given(
@@ -150,7 +157,7 @@ def test_multiples_are_cumulative_too(shapes: list[tuple[int, int]], rng: Any, s
         assert before < gone
         for each in groups:
             left = each.channels - len(removal.get(each.name, ()))
-            assert left == each.channels or left % multiple == 0
+            assert left == each.channels or left % multiple == 0 or each.channels < 2 * multiple
             assert left > 0
         before = gone
 
