@@ -103,7 +103,7 @@ def test_without_the_distribution_its_names_are_unknown() -> None:
     ("kind", "name", "expected"),
     [
         ("models", "resnet81", "unknown model 'resnet81'; did you mean resnet18?"),
-        ("criteria", "fishr", "unknown criterion 'fishr'; did you mean fisher or fisher_obd?"),
+        ("criteria", "fishr", "unknown criterion 'fishr'; did you mean fisher or fisher_obd or fisher_refit?"),
         ("gates", "_wording", "unknown gate '_wording'"),
         ("methods", "__init__", "unknown method '__init__'"),
         ("reports", "../cli", "unknown report '../cli'"),

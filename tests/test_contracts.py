@@ -116,7 +116,7 @@ def datasets(module: ModuleType) -> Iterator[str]:
 
 def criteria(module: ModuleType) -> Iterator[str]:
     """``score(group, statistics, *, options)`` and what it ``needs``."""
-    yield from is_names(module, "needs", ("sensitivity",))
+    yield from is_names(module, "needs", ("sensitivity", "redundancy"))
     score = getattr(module, "score", None)
     if not inspect.isfunction(score):
         yield "score is no function"

@@ -7,13 +7,14 @@ sensitivity pass, a validation pass of the same pruned model) share its result.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import sqrt
 
 from hqp import onnx_rules
 from hqp.compress.job import Job
 from hqp.compress.quantisation import precision
 from hqp.compress.ranking import collect, steps
-from hqp.compress.search import bound, objective, order, simplify, targets
+from hqp.compress.search import bound, objective, order, redundant, simplify, targets
 from hqp.compress.search.bound import LOOKS, Bound
 from hqp.compress.search.candidate import TRAINED, Candidate
 from hqp.compress.search.candidates import Candidates
@@ -159,7 +160,10 @@ def collected(candidates: Candidates, base: Candidate = TRAINED) -> Statistics:
     """What the criteria of the recipe score a base by, which has all its channels."""
     job = candidates.job
     measured = candidates.sensitivities(base) if "sensitivity" in job.needs else None
-    return collect.collect(candidates.base(base), measured)
+    statistics = collect.collect(candidates.base(base), measured)
+    if "redundancy" in job.needs:
+        statistics = replace(statistics, order=redundant.order(candidates, base))
+    return statistics
 
 
 def along(

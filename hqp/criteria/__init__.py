@@ -2,7 +2,8 @@
 
 A file defines
 
-* ``needs``: what beyond the weights must be measured: ``()`` or ``("sensitivity",)``;
+* ``needs``: what beyond the weights must be measured: ``()``, or of ``"sensitivity"`` and
+  ``"redundancy"``, in which order the channels of a group are missed least, those that it asks for;
 * ``score(group: Group, statistics: Statistics, **options) -> ndarray``: one number per channel of a dependency group,
   float64 of shape (group.channels,); the lowest is pruned first. Options are keyword-only.
 

@@ -6,7 +6,7 @@ Where INT8 breaks the bound, pruning steps are given back until it holds.
 from hqp.records import Pruning, Quantization, Ranking, Recipe, Recovery
 
 recipe = Recipe(
-    pruning=Pruning(rankings=(Ranking("fisher_obd", per="mac"),), images=1_000, recovery=Recovery(), blocks=True),
+    pruning=Pruning(rankings=(Ranking("fisher_refit", per="mac"),), images=1_000, recovery=Recovery(), blocks=True),
     quantization=Quantization(by_layer=True),
     give_back=True,
     alpha=0.05,

@@ -3,5 +3,5 @@
 from hqp.records import Pruning, Ranking, Recipe, Recovery
 
 recipe = Recipe(
-    pruning=Pruning(rankings=(Ranking("fisher_obd", per="mac"),), images=1_000, recovery=Recovery()),
+    pruning=Pruning(rankings=(Ranking("fisher_refit", per="mac"),), images=1_000, recovery=Recovery()),
 )

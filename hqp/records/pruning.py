@@ -79,10 +79,11 @@ class Statistics:
     """What criteria score by, each by layer name.
 
     ``weights`` are (C, d) and ``gammas``, the batch-norm scales, (C,); so are the measured sensitivities ``fisher`` and
-    ``fisher_obd``.
+    ``fisher_obd``. ``order`` is by group: its channels, those first that a refit misses least.
     """
 
     weights: Mapping[str, npt.NDArray[np.float64]]
     gammas: Mapping[str, npt.NDArray[np.float64]]
     fisher: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     fisher_obd: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    order: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hqp.criteria import bn_gamma, fisher, fisher_obd, magnitude, mean_over
+from hqp.criteria import bn_gamma, fisher, fisher_obd, fisher_refit, magnitude, mean_over
 from hqp.errors import UnknownName
 from hqp.records import Group, Member, Statistics
 
@@ -51,6 +52,13 @@ STATISTICS = Statistics(
     fisher=arrays({"a": [1, 2], "b": [99, 3, 6], "c": [1000], "squeeze": [7, 2, 4]}),
     fisher_obd=arrays({"a": [5, 4], "b": [99, 1, 2], "c": [1000], "squeeze": [1, 2, 6]}),
 )
+
+
+def test_fisher_refit_deals_the_losses_out_in_the_order_of_redundancy() -> None:
+    assert fisher_refit.needs == ("sensitivity", "redundancy")
+    assert fisher_refit.score(EXCITATION, STATISTICS, per="mac").tolist() == [1, 8]
+    ordered = replace(STATISTICS, order={"squeeze": (1, 0)})
+    assert fisher_refit.score(EXCITATION, ordered, per="mac").tolist() == [8, 1]
 
 
 def test_fisher_is_the_mean_over_the_filters_that_go() -> None:

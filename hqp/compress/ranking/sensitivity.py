@@ -66,7 +66,7 @@ def sensitivities(model: nn.Module, batches: Batches, say: Callable[[str], None]
     sums = {name: torch.zeros(2, filters(layer), dtype=torch.float64) for name, layer in measured.items()}
     images_seen, fitting, reached = 0, FittingBatches(say, most_at_once(model)), set[str]()
     order = layout.fitted(model, first)
-    with evaluating(model), _frozen(model), _Taps(measured) as taps:
+    with evaluating(model), frozen(model), _Taps(measured) as taps:
         for images, labels in batches:
             # Channels last: the channels of a patch lie side by side, and depthwise products run over them.
             laid_out = _like(model, images).contiguous(memory_format=order)
@@ -151,7 +151,7 @@ def measured_layers(model: nn.Module) -> dict[str, Layer | Transposed]:
 
 
 @contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
+def frozen(model: nn.Module) -> Iterator[None]:
     """Inside, the parameters take no gradients and batch norms only scale; both are restored afterwards."""
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     # A norm without running statistics normalises by the batch, in evaluation too: it is no scale.

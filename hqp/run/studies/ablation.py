@@ -21,12 +21,13 @@ RANKINGS = (
     Ranking("fisher_obd"),
     Ranking("fisher_obd", per="layer"),
     Ranking("fisher_obd", per="mac"),
+    Ranking("fisher_refit", per="mac"),
     Ranking("magnitude", norm="l2", per_layer=True),
     Ranking("bn_gamma"),
 )
 SHARES = (0.35, 0.5)
 JUDGED_IMAGES, COUNTED_IMAGES = 1_000, 2_500
-CHOSEN = Ranking("fisher_obd", per="mac")
+CHOSEN = Ranking("fisher_refit", per="mac")
 HEADERS = ("ranked by", "θ %", "unrecovered", "least squares", "relative", "absolute", "nearest")
 COUNTS, DEEPER = (250, 500, 1_000, 2_000, 5_000), (0.4, 0.5, 0.55, 0.6)
 

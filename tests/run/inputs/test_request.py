@@ -21,7 +21,7 @@ def test_every_name_becomes_the_plugin_that_it_stands_for() -> None:
     found = resolve(PLAIN, Plugins())
     assert (found.model.__name__, found.dataset.__name__) == ("hqp.models.resnet18", "hqp.datasets.signs")
     assert (found.device.runtime, found.runtime.__name__) == ("onnxruntime", "hqp.runtimes.onnxruntime")
-    assert [str(ranking) for ranking in found.criteria] == ["fisher_obd(per=mac)"]
+    assert [str(ranking) for ranking in found.criteria] == ["fisher_refit(per=mac)"]
 
 
 def test_layers_that_are_kept_join_those_of_the_recipe_and_alpha_takes_its_place() -> None:

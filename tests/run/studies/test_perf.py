@@ -73,6 +73,6 @@ def test_the_ablation_tells_criteria_and_recoveries_apart(run: Any) -> None:
     unrecovered, fitted = (sum(float(line.split()[place]) for line in lines) for place in (-5, -4))
     assert fitted > unrecovered, "over all of them, fitting recovers"
     title, header, _, *lines = images.splitlines()
-    assert title.startswith("ranked by fisher_obd(per=mac) from fewer images, recovered") and header.count("θ") == 4
+    assert title.startswith("ranked by fisher_refit(per=mac) from fewer images, recovered") and header.count("θ") == 4
     assert [int(line.split()[0]) for line in lines] == list(ablation.COUNTS)
     assert all(0 < float(percent) <= 100 for line in lines for percent in line.split()[2:])

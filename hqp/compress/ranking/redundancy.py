@@ -1,0 +1,106 @@
+"""In which order the channels of a group are missed least, where what they leave behind is refitted.
+
+What a layer's outputs lose without an input c, once the other inputs are fitted anew, is W_c ([H⁻¹]_cc)⁻¹ W_cᵀ, with H
+the Gram matrix of its patches: nothing where others say the same. As inputs go, H⁻¹ and W become those of what is left,
+so that of two channels that say the same the second is missed. Source: E. Kurtic et al., "ZipLM", arXiv 2302.04089
+(2023); E. Frantar, D. Alistarh, "Optimal Brain Compression", arXiv 2208.11580 (2022).
+
+Errors of the outputs are weighed by their curvature, which ``curvature.py`` measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hqp.compress.channels.recover import RIDGE
+from hqp.compress.network.layers import layers
+from hqp.records import Group
+
+# A group loses so large a share of its channels at once, and no more of those that are left: one by one takes longer.
+AT_ONCE, MOST_AT_ONCE = 1 / 24, 1 / 6
+
+Consumer = tuple["Inputs", Sequence[Sequence[int]]]
+
+
+class Inputs:
+    """What an ungrouped layer loses without some of its inputs, which go one after the other."""
+
+    def __init__(self, layer: Any, gram: Tensor, curvature: Tensor) -> None:
+        patches = gram[-1, -1].item()
+        hessian = gram.double() / patches
+        weights = layer.weight.detach().flatten(1).double()
+        # With this root R of the curvature, RᵀR, the squares of what R W x is off by are the loss.
+        values, vectors = torch.linalg.eigh(curvature.double())
+        weighed = (vectors * values.clamp(min=0).sqrt()).T @ weights
+
+        penalty = torch.full((len(hessian),), float(RIDGE * hessian.diagonal()[:-1].mean().clamp(min=1e-30)))
+        penalty[-1] = 0  # the bias is free
+        root = torch.linalg.cholesky(hessian + penalty.diag())
+        self._inverse = torch.cholesky_inverse(root)
+        # The bias has no loss of its own.
+        self._weights = torch.nn.functional.pad(weighed, (0, 1))
+        self._kernel = layer.weight[0, 0].numel()
+        self._left = list(range(layer.weight.shape[1]))
+
+    def losses(self) -> dict[int, float]:
+        """What the layer would lose without each input that is left."""
+        count, kernel = len(self._left), self._kernel
+        blocks = self._inverse[:-1, :-1].reshape(count, kernel, count, kernel)
+        own = torch.arange(count)
+        weights = self._weights[:, :-1].reshape(-1, count, kernel).permute(1, 2, 0)
+        losses = (torch.linalg.solve(blocks[own, :, own, :], weights) * weights).sum((1, 2))
+        return dict(zip(self._left, losses.tolist(), strict=True))
+
+    def remove(self, inputs: set[int]) -> None:
+        """Takes inputs away and fits the others anew."""
+        going = torch.tensor([one in inputs for one in self._left]).repeat_interleave(self._kernel)
+        gone = torch.cat([going, torch.tensor([False])])
+        across = self._inverse[~gone][:, gone]
+        root = torch.linalg.cholesky(self._inverse[gone][:, gone])
+        shares = torch.cholesky_solve(across.T, root)
+        self._weights = self._weights[:, ~gone] - self._weights[:, gone] @ shares
+        self._inverse = self._inverse[~gone][:, ~gone] - across @ shares
+        self._left = [one for one in self._left if one not in inputs]
+
+
+@torch.no_grad()
+def order(
+    model: nn.Module, group: Group, grams: Mapping[str, Tensor], curvatures: Mapping[str, Tensor]
+) -> tuple[int, ...] | None:
+    """The channels of a group, those first that are missed least; ``None`` where no layer that takes them is fitted.
+
+    ``grams`` are what ``recover.grams`` gives, ``curvatures`` what ``curvature.py`` does.
+    """
+    known = layers(model)
+    consumers: list[Consumer] = []
+    for member in group.members:
+        if member.role == "input" and member.layer in grams and member.layer in curvatures:
+            inputs = Inputs(known[member.layer], grams[member.layer], curvatures[member.layer])
+            consumers.append((inputs, member.channels))
+    if not consumers:
+        return None
+    left, going = list(range(group.channels)), list[int]()
+    while left:
+        losses = _losses(consumers, group.channels)
+        count = max(1, int(min(group.channels * AT_ONCE, len(left) * MOST_AT_ONCE)))
+        next_ones = sorted(left, key=lambda channel: losses[channel])[:count]
+        going += next_ones
+        left = [channel for channel in left if channel not in set(next_ones)]
+        if left:
+            for inputs, channels in consumers:
+                inputs.remove({index for channel in next_ones for index in channels[channel]})
+    return tuple(going)
+
+
+def _losses(consumers: Sequence[Consumer], channels: int) -> list[float]:
+    """What all layers together would lose without each channel; those that are gone lose nothing more."""
+    total = np.zeros(channels)
+    for inputs, indices in consumers:
+        losses = inputs.losses()
+        total += [sum(losses.get(index, 0.0) for index in indices[channel]) for channel in range(channels)]
+    return [float(loss) for loss in total]
