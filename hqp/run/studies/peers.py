@@ -1,7 +1,8 @@
 """HQP beside other tools, one run, one device: ``nox -s perf -- peers MODEL …``.
 
 The drop is on images of ``test``, and the times of each file are paired with those of the FP32 file. With
-``--fixtures DIR`` the checkpoints are those that ``hqp train --out DIR`` wrote.
+``--fixtures DIR`` the checkpoints are those that ``hqp train --out DIR`` wrote; ``--dataset`` and ``--device`` name
+others than signs and OpenVINO.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -40,6 +42,16 @@ HEADERS = ("file", "drop, points", "at most", "ms", "times as fast as FP32")
 Row = tuple[str, str, str, str, str]
 
 
+@dataclass(frozen=True)
+class Case:
+    """What is compared: a trained model and the images that judge it, on a device."""
+
+    model: Model
+    dataset: str
+    device: str
+    test_images: int
+
+
 def main(*words: str) -> int:
     """Prints a table for each model."""
     from tabulate import tabulate
@@ -48,9 +60,10 @@ def main(*words: str) -> int:
     tools = _tools()
     context = Context(Store(Path(".hqp")))
     for name in asked.models or MODELS:
-        model = _model(name, asked.fixtures)
-        print(f"{name} on {DATASET}, {DEVICE}, one thread; drop on {asked.test_images:,} images of 'test'")
-        print(tabulate(rows(context, model, tools, asked.test_images), HEADERS, disable_numparse=True))
+        weights = str(checkpoints.trained(asked.fixtures, name, asked.dataset)) if asked.fixtures else None
+        case = Case(Model(name, weights=weights), asked.dataset, asked.device, asked.test_images)
+        print(f"{name} on {case.dataset}, {case.device}, one thread; drop on {case.test_images:,} images of 'test'")
+        print(tabulate(rows(context, case, tools), HEADERS, disable_numparse=True))
         print()
     return 0
 
@@ -59,6 +72,8 @@ def _asked(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("peers")
     parser.add_argument("models", nargs="*")
     parser.add_argument("--fixtures", type=Path, help="where `hqp train` wrote the checkpoints")
+    parser.add_argument("--dataset", default=DATASET)
+    parser.add_argument("--device", default=DEVICE)
     parser.add_argument("--test-images", type=int, default=TEST_IMAGES)
     return parser.parse_args(words)
 
@@ -75,27 +90,24 @@ def _tools() -> dict[str, ModuleType]:
     return found
 
 
-def _model(name: str, fixtures: Path | None) -> Model:
-    return Model(name, weights=str(checkpoints.trained(fixtures, name, DATASET)) if fixtures else None)
-
-
-def rows(context: Context, model: Model, tools: dict[str, ModuleType], test_images: int) -> list[Row]:
+def rows(context: Context, case: Case, tools: dict[str, ModuleType]) -> list[Row]:
     """What each method of HQP and each other tool loses and takes."""
 
     def request(method: str) -> Request:
-        return Request(model, DATASET, method, DEVICE, DELTA_MAX_PP, test_images=test_images)
+        return Request(case.model, case.dataset, method, case.device, DELTA_MAX_PP, test_images=case.test_images)
 
     files, size = _ours(context, request)
     plain = files["fp32"]
     given = _given(context, request("fp32"), plain)
-    test = context.samples(DATASET, "test", size, first=test_images)
+    test = context.samples(case.dataset, "test", size, first=case.test_images)
     with tempfile.TemporaryDirectory() as folder:
         for number, (name, tool) in enumerate(tools.items()):
             files[name] = Path(folder, f"{number}.onnx")
             with context.progress.track(name, 0):
                 tool.make(given, files[name])
-        trained = _judged(context, plain, test, size)
-        return [_row(context, name, file, plain, trained, test, size) for name, file in files.items()]
+        judge = _judge(context, case.device, test, size)
+        trained = judge(plain)
+        return [_row(context, case.device, name, file, plain, trained, judge(file)) for name, file in files.items()]
 
 
 def _ours(context: Context, request: Callable[[str], Request]) -> tuple[dict[str, Path], int]:
@@ -123,14 +135,15 @@ def _given(context: Context, request: Request, plain: Path) -> Given:
     return Given(job.model, plain, images, calibration.labels, top1, job.delta_max_pp)
 
 
-def _judged(context: Context, file: Path, test: Samples, size: int) -> Accuracy:
-    return context.judged(file, DEVICE, test, size).accuracy
+def _judge(context: Context, device: str, test: Samples, size: int) -> Callable[[Path], Accuracy]:
+    return lambda file: context.judged(file, device, test, size).accuracy
 
 
-def _row(context: Context, name: str, file: Path, plain: Path, trained: Accuracy, test: Samples, size: int) -> Row:
-    accuracy = _judged(context, file, test, size)
+def _row(
+    context: Context, device: str, name: str, file: Path, plain: Path, trained: Accuracy, accuracy: Accuracy
+) -> Row:
     drop = drop_pp(trained.correct_images, accuracy.correct_images, CONFIDENCE)
-    times = time_pair(context, DEVICE, (sha256_of(plain), plain), file, Protocol(), name)
+    times = time_pair(context, device, (sha256_of(plain), plain), file, Protocol(), name)
     faster, median = ratio.speedup(times), ratio.candidate_ms(times)
     return (
         name,

@@ -65,6 +65,7 @@ def test_the_tools_of_the_comparison() -> None:
     assert list(peers()) == [
         "nncf quantize_with_accuracy_control",
         "nncf quantize",
+        "nncf quantize, full bias correction",
         "onnxruntime quantize_static",
         PRUNED,
     ]

@@ -17,9 +17,11 @@ def make(given: Given, out: Path) -> None:
     quantise(given, given.plain, out)
 
 
-def quantise(given: Given, file: Path, out: Path) -> None:
+def quantise(given: Given, file: Path, out: Path, *, fast_bias_correction: bool = True) -> None:
     """Writes what the tool makes of an FP32 file, calibrated on the given images."""
     import nncf
 
     dataset = nncf.Dataset(list(given.feeds()))
-    onnx.save(nncf.quantize(onnx.load(file), dataset, subset_size=len(given.images)), out)
+    count = len(given.images)
+    model = nncf.quantize(onnx.load(file), dataset, subset_size=count, fast_bias_correction=fast_bias_correction)
+    onnx.save(model, out)
