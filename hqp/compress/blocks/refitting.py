@@ -112,20 +112,46 @@ def _change(seen: Tensor, missing: Tensor, images: int) -> Tensor | None:
     weights to a filter than there are positions.
     """
     last_fitted = (len(seen) // images) * (images - images // HELD_OUT)
-    square, cross = _products(seen[:last_fitted], missing[:last_fitted])
-    others, wanted = _products(seen[last_fitted:], missing[last_fitted:])
+    fitted = _solver(seen[:last_fitted], missing[:last_fitted])
+    others, wanted = seen[last_fitted:], missing[last_fitted:]
 
-    def gained(ridge: float) -> float:
-        change = recover.solved(square, cross, ridge)
-        return float((change * (2 * wanted - others @ change)).sum())
+    def left(ridge: float) -> float:
+        return float((wanted - others @ fitted(ridge)).square().sum())
 
-    gains = {ridge: gained(ridge) for ridge in RIDGES}
-    best = max(gains, key=gains.__getitem__)
-    return recover.solved(square + others, cross + wanted, best) if gains[best] > 0 else None
+    errors = {ridge: left(ridge) for ridge in RIDGES}
+    best = min(errors, key=errors.__getitem__)
+    return _solver(seen, missing)(best) if errors[best] < float(wanted.square().sum()) else None
 
 
-def _products(seen: Tensor, missing: Tensor) -> tuple[Tensor, Tensor]:
-    return (seen.T @ seen).double(), (seen.T @ missing).double()
+def _solver(seen: Tensor, missing: Tensor) -> Callable[[float], Tensor]:
+    """What gives the change of weights and biases, float32 (d + 1, filters), for a ridge.
+
+    The linear system is of as many unknowns as there are weights to a filter, or rows where these are fewer.
+    """
+    if len(seen) < seen.shape[1]:
+        return _solver_by_rows(seen, missing)
+    square, cross = (seen.T @ seen).double(), (seen.T @ missing).double()
+    return lambda ridge: recover.solved(square, cross, ridge).to(seen.dtype)
+
+
+def _solver_by_rows(seen: Tensor, missing: Tensor) -> Callable[[float], Tensor]:
+    """As ``_solver``, from the dual: with X and Y centred, since the bias is free, W = Xᵀ (X Xᵀ + λI)⁻¹ Y."""
+    inputs = seen[:, :-1]
+    mean_input, mean_missing = inputs.mean(0), missing.mean(0)
+    centred, outputs = inputs - mean_input, (missing - mean_missing).double()
+    square = (centred @ centred.T).double()
+    # The mean of the Gram matrix's diagonal, of which the ridge is a share.
+    mean_square = (inputs.square().sum() / inputs.shape[1]).double()
+
+    def solved(ridge: float) -> Tensor:
+        penalised = square.clone()
+        penalised.diagonal().add_(ridge * mean_square.clamp(min=torch.finfo(torch.float64).tiny))
+        by_row = torch.cholesky_solve(outputs, torch.linalg.cholesky(penalised))
+        weights = centred.T @ by_row.to(seen.dtype)
+        bias = mean_missing - mean_input @ weights
+        return torch.cat([weights, bias[None]])
+
+    return solved
 
 
 def _hooked(model: nn.Module, names: Iterable[str], hook: Hook) -> ExitStack:

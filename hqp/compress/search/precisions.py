@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 
+from hqp.compress.job import Job
 from hqp.compress.quantisation import layer_times
 from hqp.compress.search.candidate import Candidate, Quantised
 from hqp.compress.search.candidates import Candidates
 from hqp.compress.search.draft import Draft
+from hqp.compress.search.settling import settle
 from hqp.ledger import Ledger
-from hqp.records import LayerChoice, LayerPrecision, Policy, Precisions
+from hqp.records import Estimate, LayerChoice, LayerPrecision, Policy, Precisions
 
 STEP = "precision by layer"
 
@@ -35,6 +38,7 @@ LEAST_MS = 0.1
 def choose_precisions(draft: Draft) -> None:
     """Gives every candidate the policy of the fastest file; where nothing tells times, INT8 stays throughout."""
     candidates, job = draft.candidates, draft.job
+    settle(draft)
     uniform = draft.by_step[draft.accepted]
     quantised = uniform.quantised
     if quantised is None or not quantised.how.by_layer:
@@ -47,11 +51,17 @@ def choose_precisions(draft: Draft) -> None:
     }
 
     def choose(ledger: Ledger) -> Precisions:
-        return _chosen(candidates, uniform, quantised, ledger)
+        return _chosen(draft, uniform, quantised, ledger)
 
     draft.precisions = candidates.record("precisions", key, Precisions, choose)
     if draft.precisions.kept:
+        draft.by_step[draft.accepted] = _settled(draft, uniform)
         draft.by_step = [with_policy(step, draft.precisions.policy) for step in draft.by_step]
+
+
+def _settled(draft: Draft, candidate: Candidate) -> Candidate:
+    """The candidate by the calibration that was chosen on its file, which need not be chosen again."""
+    return candidate if draft.settled is None else candidate.calibrated_by(draft.settled.calibration)
 
 
 def with_policy(candidate: Candidate, policy: Policy) -> Candidate:
@@ -61,23 +71,33 @@ def with_policy(candidate: Candidate, policy: Policy) -> Candidate:
     return replace(candidate, quantised=replace(candidate.quantised, policy=policy))
 
 
-def _chosen(candidates: Candidates, uniform: Candidate, quantised: Quantised, ledger: Ledger) -> Precisions:
+def _chosen(draft: Draft, uniform: Candidate, quantised: Quantised, ledger: Ledger) -> Precisions:
     """By the profiles of both files, and by timing each file that follows from them beside the one of INT8 alone."""
-    job, times = candidates.job, _profiled(candidates, uniform, ledger)
+    candidates, job = draft.candidates, draft.job
+    times = _profiled(candidates, uniform, ledger)
     best = Precisions(quantised.policy, _choices(times, ()), False, None)
     for in_float in _worth_timing(times):
         layers: dict[str, LayerPrecision] = {**quantised.policy.layers, **dict.fromkeys(in_float, "float")}
         mixed = replace(quantised.policy, layers=layers, floats=job.floats)
-        files = candidates.file(uniform), candidates.file(with_policy(uniform, mixed))
+        files = candidates.file(uniform), candidates.file(with_policy(_settled(draft, uniform), mixed))
         # What the files took is entered where they are made.
         with ledger.step(STEP) as tally:
-            speedup, tally.passes = job.speedup(*files), len(files)
+            speedup, tally.passes = _speedup(job, *files), len(files)
         if speedup is None:
             continue
         kept = speedup.lower > 1
         tried = Precisions(mixed if kept else quantised.policy, _choices(times, in_float), kept, speedup)
         best = max(best, tried, key=_rank)
     return best
+
+
+def _speedup(job: Job, uniform: Path, mixed: Path) -> Estimate | None:
+    """How many times as fast a file is; nothing where a hundred inferences of each in turn show it no faster.
+
+    Fresh processes take 12 s to say so, and must show the whole interval to be faster.
+    """
+    uniform_ms, mixed_ms = job.latencies_ms([uniform, mixed])
+    return job.speedup(uniform, mixed) if mixed_ms < uniform_ms else None
 
 
 def _rank(tried: Precisions) -> tuple[bool, float]:

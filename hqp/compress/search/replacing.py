@@ -16,8 +16,9 @@ from hqp.records import Replaced
 
 STEP = "simplification"
 
-# As for recovery; fewer where memory does not hold so many at once.
-IMAGES = 512
+# With twice as many ResNet-18 without a block is as near to the trained network (KL 0.006, not 0.007), at twice the
+# cost. Fewer where memory does not hold so many at once.
+IMAGES = 256
 
 
 def simplified(job: Job, blocks: Sequence[Replaced], ledger: Ledger) -> nn.Module:

@@ -12,9 +12,9 @@ from hqp.compress.search.draft import Draft
 
 
 def settle(draft: Draft) -> None:
-    """Has all candidates take the calibration that is the nearest to FP32 for the one that the bound accepts."""
+    """Has all candidates take the calibration that is the nearest to FP32 for the one that the bound accepts; once."""
     quantization = draft.job.recipe.quantization
-    if quantization is None or len(quantization.calibrations) == 1 or not draft.accepted:
+    if draft.settled or quantization is None or len(quantization.calibrations) == 1 or not draft.accepted:
         return
     chosen = draft.candidates.calibrated(draft.by_step[draft.accepted])
     assert chosen is not None

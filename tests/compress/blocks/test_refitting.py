@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hqp.compress.blocks import refitting, standing_in
+from hqp.compress.channels import recover
 from hqp.compress.exporting import export
 from hqp.errors import HqpError
 from hqp.records import Replaced
@@ -107,6 +108,19 @@ def test_a_fit_that_helps_no_other_image_is_not_made() -> None:
     # Its bias alone could still follow their mean.
     moved = (simpler.state_dict()["7.weight"] - model.state_dict()["7.weight"]).abs().max()
     assert moved < 0.1
+
+
+@pytest.mark.parametrize("ridge", [1e-3, 1e-1])
+def test_fewer_rows_than_weights_give_the_change_that_the_normal_equations_give(ridge: float) -> None:
+    generator = torch.Generator().manual_seed(3)
+    inputs = 1 + torch.randn(20, 30, generator=generator, dtype=torch.float64)
+    seen = torch.nn.functional.pad(inputs, (0, 1), value=1.0)
+    missing = 2 + torch.randn(20, 5, generator=generator, dtype=torch.float64)
+    by_weights = recover.solved(seen.T @ seen, seen.T @ missing, ridge)
+    torch.testing.assert_close(refitting._solver(seen, missing)(ridge), by_weights)
+    # Where there are more rows the system is of the weights; to solve that of the rows gives the same.
+    twice, wanted = torch.cat([seen] * 2), torch.cat([missing] * 2)
+    torch.testing.assert_close(refitting._solver(twice, wanted)(ridge), refitting._solver_by_rows(twice, wanted)(ridge))
 
 
 def test_a_block_that_the_network_has_not_is_refused() -> None:

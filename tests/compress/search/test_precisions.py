@@ -46,6 +46,8 @@ class Device:
         torch.manual_seed(0)
         layers = (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(64, 3))
         self.speedups, self.timed = speedups, list[tuple[str, ...]]()
+        # What is slower at first sight.
+        self.slower: set[tuple[str, ...]] = set()
         self.job = SimpleNamespace(
             model=nn.Sequential(*layers).eval(),
             key={"model": "tiny"},
@@ -60,6 +62,7 @@ class Device:
             floats="fp32",
             operator_ms=self.operator_ms,
             speedup=self.speedup,
+            latencies_ms=self.latencies_ms,
         )
 
     def operator_ms(self, file: Path) -> dict[str, float]:
@@ -69,6 +72,9 @@ class Device:
         assert in_float(reference) == ()
         self.timed.append(in_float(candidate))
         return self.speedups[in_float(candidate)]
+
+    def latencies_ms(self, files: list[Path]) -> list[float]:
+        return [1.0 + (in_float(file) in self.slower) if in_float(file) else 1.5 for file in files]
 
     def draft(self, recipe: Recipe = RECIPE) -> Draft:
         job: Any = SimpleNamespace(**{**vars(self.job), "recipe": recipe})
@@ -109,6 +115,30 @@ def test_the_fastest_file_is_kept_with_why_each_layer_is_as_it_is(tmp_path: Path
     again = device.draft()
     choose_precisions(again)
     assert again.precisions == draft.precisions and len(device.timed) == 3
+
+
+def test_what_is_slower_at_first_sight_is_not_timed_in_fresh_processes(tmp_path: Path) -> None:
+    device = Device(tmp_path, {("0", "4"): FASTER})
+    device.slower = {("0",), ("0", "2", "4")}
+    draft = device.draft()
+    choose_precisions(draft)
+    assert device.timed == [("0", "4")] and in_float(draft.file) == ("0", "4")
+
+
+def test_a_calibration_is_chosen_once_for_all_choices_of_layers(tmp_path: Path) -> None:
+    device = Device(tmp_path, {("0",): FASTER, ("0", "4"): UNCLEAR, ("0", "2", "4"): UNCLEAR})
+    device.job.outputs = lambda file, count: np.ones((count, 3), np.float32)
+    several = Recipe(quantization=Quantization(calibrations=("mse", "minmax"), images=8, compared=4, by_layer=True))
+    draft = device.draft(several)
+    # As if the bound had accepted the only step there is.
+    draft.by_step, draft.accepted = [draft.by_step[0], draft.by_step[0]], 1
+    choose_precisions(draft)
+    draft.shipped = 1
+    assert in_float(draft.file) == ("0",) and draft.calibrated is not None
+    assert draft.calibrated.calibration == "mse" and set(draft.calibrated.divergences) == {"mse", "minmax"}
+    # The ranges of two calibrations and then of one, and one comparison: of FP32 and the two files.
+    spent = {cost.step: (cost.passes, cost.images) for cost in draft.candidates.ledger.costs}
+    assert spent["calibration"] == (2 + 3, 2 * 8 + 3 * 4)
 
 
 def test_int8_stays_throughout_where_no_file_is_surely_faster(tmp_path: Path) -> None:
