@@ -46,8 +46,8 @@ class Device:
         torch.manual_seed(0)
         layers = (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(64, 3))
         self.speedups, self.timed = speedups, list[tuple[str, ...]]()
-        # What is slower at first sight.
-        self.slower: set[tuple[str, ...]] = set()
+        # What is hardly faster at first sight.
+        self.little: set[tuple[str, ...]] = set()
         self.job = SimpleNamespace(
             model=nn.Sequential(*layers).eval(),
             key={"model": "tiny"},
@@ -74,7 +74,12 @@ class Device:
         return self.speedups[in_float(candidate)]
 
     def latencies_ms(self, files: list[Path]) -> list[float]:
-        return [1.0 + (in_float(file) in self.slower) if in_float(file) else 1.5 for file in files]
+        return [self._at_first_sight_ms(in_float(file)) for file in files]
+
+    def _at_first_sight_ms(self, layers: tuple[str, ...]) -> float:
+        if not layers:
+            return 1.5
+        return 1.45 if layers in self.little else 1.0
 
     def draft(self, recipe: Recipe = RECIPE) -> Draft:
         job: Any = SimpleNamespace(**{**vars(self.job), "recipe": recipe})
@@ -117,9 +122,9 @@ def test_the_fastest_file_is_kept_with_why_each_layer_is_as_it_is(tmp_path: Path
     assert again.precisions == draft.precisions and len(device.timed) == 3
 
 
-def test_what_is_slower_at_first_sight_is_not_timed_in_fresh_processes(tmp_path: Path) -> None:
+def test_what_promises_little_at_first_sight_is_not_timed_in_fresh_processes(tmp_path: Path) -> None:
     device = Device(tmp_path, {("0", "4"): FASTER})
-    device.slower = {("0",), ("0", "2", "4")}
+    device.little = {("0",), ("0", "2", "4")}
     draft = device.draft()
     choose_precisions(draft)
     assert device.timed == [("0", "4")] and in_float(draft.file) == ("0", "4")
