@@ -29,7 +29,7 @@ class Validation:
 def sensitivities(job: Job, model: nn.Module, images: int, ledger: Ledger) -> Sensitivities:
     """The sensitivities of every filter of a model: one pass over so many images of ``calibration``."""
     with ledger.step("sensitivity") as tally, job.track("sensitivity", images) as advance:
-        found = sensitivity.sensitivities(model, _labelled(job, images, advance), job.warn)
+        found = sensitivity.sensitivities(model, labelled(job, images, advance), job.warn)
         tally.images, tally.passes = images, 1
     return found
 
@@ -54,7 +54,10 @@ def _file(folder: Path, kind: str) -> Path:
     return folder / f"{kind}.safetensors"
 
 
-def _labelled(job: Job, count: int, advance: Callable[[int], None]) -> Iterator[tuple[Tensor, Tensor]]:
+def labelled(
+    job: Job, count: int, advance: Callable[[int], None] = lambda images: None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The first images of ``calibration``, float32 (n, 3, size, size), and their labels, int64 (n,), in batches."""
     for indices, images in calibration_batches(job, count):
         labels = job.calibration.labels[indices.start : indices.stop]
         yield torch.from_numpy(images), torch.from_numpy(labels)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-import torch
-from torch import Tensor
-
-from hqp.compress.job import Job, calibration_batches, calibration_count
+from hqp.compress.job import calibration_count
 from hqp.compress.ranking import curvature, redundancy
+from hqp.compress.search import passes
 from hqp.compress.search.candidate import Candidate
 from hqp.compress.search.candidates import Candidates
 from hqp.ledger import Ledger
@@ -34,7 +31,7 @@ def order(candidates: Candidates, base: Candidate) -> dict[str, tuple[int, ...]]
         with ledger.step("sensitivity") as tally, job.track("order of channels", 0):
             tally.passes, tally.images = 1, calibration_count(job, how.images)
             network, found = candidates.base(base), {}
-            bends = curvature.curvatures(network, list(grams), _labelled(job, how.images), job.warn)
+            bends = curvature.curvatures(network, list(grams), passes.labelled(job, how.images), job.warn)
             for group in candidates.groups(base):
                 known = redundancy.order(network, group, grams, bends)
                 if known is not None:
@@ -43,9 +40,3 @@ def order(candidates: Candidates, base: Candidate) -> dict[str, tuple[int, ...]]
 
     key = {**candidates.key(base), "recovery": asdict(how), "keep": pruning.keep}
     return candidates.record("order", key, Orders, find).order
-
-
-def _labelled(job: Job, count: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The first images of ``calibration`` and their labels."""
-    for indices, images in calibration_batches(job, count):
-        yield torch.from_numpy(images), torch.as_tensor(job.calibration.labels[list(indices)]).long()

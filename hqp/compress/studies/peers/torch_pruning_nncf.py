@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hqp.compress.channels import recover
 from hqp.compress.channels.groups import output_layer
 from hqp.compress.exporting import export
 from hqp.compress.studies.peers import nncf_default
@@ -60,22 +61,9 @@ def prune(given: Given, ratio: float) -> nn.Module:
     for images, labels in _batches(given):
         functional.cross_entropy(model(images), labels, reduction="sum").backward()
     pruner.step()
-    _estimate_norms(model, given)
+    # Batch norms take the mean and the variance that the pruned network has on the calibration images.
+    recover.normalise_by(model, recover.moments(model, (images for images, _ in _batches(given))))
     return model
-
-
-def _estimate_norms(model: nn.Module, given: Given) -> None:
-    """Batch normalisations take the mean and variance that the pruned network has on the calibration images."""
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        # Without a momentum they average over all batches.
-        norm.momentum = None
-        norm.train()
-    with torch.no_grad():
-        for images, _ in _batches(given):
-            model(images)
-    model.eval()
 
 
 def _batches(given: Given) -> Iterator[tuple[Tensor, Tensor]]:
