@@ -145,8 +145,9 @@ def _made(artifact: Any, device: str, certified: bool) -> str:
     replaced = sidecar.settings.recipe.replaced
     lines += [f"{replaced}, since {device} lacks that"] if replaced else []
 
-    choices = (sidecar.choices.recovered, sidecar.choices.calibrated, sidecar.choices.precisions)
-    lines += [str(choice) for choice in choices if choice]
+    choices = sidecar.choices
+    made = (choices.recovered, choices.calibrated, choices.precisions, choices.dense)
+    lines += [str(choice) for choice in made if choice]
     lines += [_exported(one) for one in sidecar.exports]
     lines += sidecar.notes
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hqp.compress.channels import groups
 from hqp.compress.training import TrainingRecipe
-from hqp.records import Accuracy, Estimate, Group, Judged, Policy, Ranking, Recipe, Samples, Statistics, Targets
+from hqp.records import Accuracy, Estimate, Floats, Group, Judged, Policy, Ranking, Recipe, Samples, Statistics, Targets
 from hqp.store import Store
 
 Criterion = Callable[[Group, Statistics], npt.NDArray[np.float64]]
@@ -67,6 +67,8 @@ class Job:
     # In what the device computes best beside INT8, what a file's operators take there in ms, and how many times as fast
     # as a first file a second one is; nothing where the device is not at hand.
     floats: Literal["fp32", "bf16"] = "fp32"
+    # In which floats the device computes a file throughout.
+    dense: tuple[Floats, ...] = ("fp32",)
     operator_ms: Callable[[Path], dict[str, float]] = lambda file: {}
     speedup: Callable[[Path, Path], Estimate | None] = lambda reference, candidate: None
 

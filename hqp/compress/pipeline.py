@@ -19,6 +19,7 @@ from hqp.compress.search.bound import LOOKS, Bound
 from hqp.compress.search.candidate import TRAINED, Candidate
 from hqp.compress.search.candidates import Candidates
 from hqp.compress.search.certify import STRIDE, certify
+from hqp.compress.search.dense import compare_with_dense
 from hqp.compress.search.draft import Draft
 from hqp.compress.search.explain import explain
 from hqp.compress.search.objective import Found
@@ -179,19 +180,12 @@ def along(
 
 def give_back(draft: Draft) -> None:
     """Judges the exported file, and where the recipe says so gives pruning steps back until the bound holds."""
-    candidates, job = draft.candidates, draft.job
     settle(draft)
 
     def holds(step: int) -> bool:
-        # Judged anew on the file: what INT8 and the runtime lose is not seen in PyTorch.
-        in_runtime = Bound(candidates.trained_on_selection, job.delta_max_pp, job.recipe.confidence_of_files)
-        candidate = draft.by_step[step]
-        judged = candidates.on_selection(candidate)
-        held = judged.correct >= in_runtime.floor and in_runtime.holds(judged)
-        draft.note("file", candidate, in_runtime.drop(judged), held)
-        return held
+        return draft.file_holds(draft.by_step[step])
 
-    draft.shipped = bound.give_back(holds, draft.accepted) if job.recipe.give_back else draft.accepted
+    draft.shipped = bound.give_back(holds, draft.accepted) if draft.job.recipe.give_back else draft.accepted
     draft.shipped = targets.stop(draft, holds)
 
 
@@ -211,6 +205,7 @@ STEPS: tuple[Callable[[Draft], None], ...] = (
     deepen,
     choose_precisions,
     give_back,
+    compare_with_dense,
     certify,
     ship,
     explain,

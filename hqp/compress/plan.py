@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hqp.compress.job import Job, calibration_count
+from hqp.compress.search import dense
 from hqp.records import Pruning
 
 # One unit is an image through the trained model. The numbers below were read off the ledgers of ResNet-18 and
@@ -39,6 +40,7 @@ def expected(job: Job) -> dict[str, float]:
         "deepen": _rounds(job, pruning),
         "choose_precisions": CALIBRATION * 512 if recipe.quantization and recipe.quantization.by_layer else 0.0,
         "give_back": file * (GIVEN_BACK if recipe.give_back else 1),
+        "compare_with_dense": CALIBRATION * dense.TIMED.images if recipe.beside_dense else 0.0,
         "certify": CERTIFIED * file if recipe.alpha is not None else 0.0,
         "ship": file,
         "explain": 0.0,

@@ -9,5 +9,6 @@ recipe = Recipe(
     pruning=Pruning(rankings=(Ranking("fisher_refit", per="mac"),), images=1_000, recovery=Recovery(), blocks=True),
     quantization=Quantization(by_layer=True),
     give_back=True,
+    beside_dense=True,
     alpha=0.05,
 )

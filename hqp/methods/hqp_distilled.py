@@ -11,5 +11,6 @@ recipe = Recipe(
     ),
     quantization=Quantization(by_layer=True),
     give_back=True,
+    beside_dense=True,
     alpha=0.05,
 )

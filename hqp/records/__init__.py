@@ -8,6 +8,7 @@ from hqp.records.artifact import Calibrated, Certificate, Cost, Exported, Findin
 from hqp.records.baseline import Baseline, BaselineEntry
 from hqp.records.canonical import SCHEMA_VERSION, Digest, digest_of, is_digest
 from hqp.records.data import JUDGING, SPLITS, Accuracy, Leak, Samples
+from hqp.records.dense import BesideDense
 from hqp.records.device import Device
 from hqp.records.estimate import Estimate
 from hqp.records.layer_profile import LayerProfile, NetworkProfile
@@ -88,6 +89,7 @@ __all__ = [
     "Artifact",
     "Baseline",
     "BaselineEntry",
+    "BesideDense",
     "Block",
     "BlockKind",
     "Calibrated",

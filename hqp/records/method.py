@@ -151,6 +151,8 @@ class Recipe:
     candidates within the bound is best: the one whose file measures fastest on the device, or is smallest, or has the
     fewest multiply-adds, or the most filters removed.
     ``give_back``: where the exported file breaks the bound that pruning kept, steps are given back until it holds.
+    ``beside_dense``: a dense network, in whatever precision the device runs, is shipped where it is surely faster than
+    what pruning found and holds the bound.
     ``alpha``: the file is certified on ``test``, with that chance at most of a drop above Δmax. ``instead_of`` is the
     precision that the method asks for, where the device lacks it.
     """
@@ -160,6 +162,7 @@ class Recipe:
     precision: Floats = "fp32"
     objective: Objective = "latency_ms"
     give_back: bool = False
+    beside_dense: bool = False
     alpha: float | None = None
     instead_of: Precision | None = None
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from hqp.records.artifact import Calibrated, Certificate, Cost, Exported, Recovered
 from hqp.records.canonical import Digest
 from hqp.records.data import Accuracy
+from hqp.records.dense import BesideDense
 from hqp.records.method import Objective, Policy, Recipe, Targets
 from hqp.records.precisions import Precisions
 from hqp.records.pruning import Simplified
@@ -117,6 +118,7 @@ class Choices:
     arise is ``None``: the ranking of a method that prunes nothing, the calibration of one that does not quantise.
     ``simplified`` are the blocks that became something simpler, the least loss for the time that it saves first.
     ``compared`` says of what several rankings found how the best was told, and is empty where there was one to take.
+    ``dense`` says how fast the dense network is beside the file, and whether it stands in that one's place.
     """
 
     ranking: str | None
@@ -128,6 +130,7 @@ class Choices:
     compared: tuple[Compared, ...] = ()
     precisions: Precisions | None = None
     simplified: tuple[Simplified, ...] = ()
+    dense: BesideDense | None = None
 
 
 @dataclass(frozen=True)

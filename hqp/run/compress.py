@@ -109,7 +109,7 @@ def _policy(draft: Draft, policy: Policy) -> PolicyFile:
 
     graph = onnx_rules.read(draft.candidates.fp32(TRAINED)).graph
     layers = tuple(dict.fromkeys(precision.layers_of(graph).values()))
-    return policies.of_file(policy, layers, draft.precisions)
+    return policies.of_file(policy, layers, None if draft.ships_dense else draft.precisions)
 
 
 def _write_weights(file: Path, draft: Draft) -> None:

@@ -82,7 +82,7 @@ def _policies_agree(made: Path, out: Path) -> bool:
 def _timeless(sidecar: Sidecar) -> Sidecar:
     """The sidecar without what depends on when it was made."""
     first = replace(sidecar.certificate, use=1, spent_before=0.0) if sidecar.certificate else None
-    choices = replace(sidecar.choices, precisions=None)
+    choices = replace(sidecar.choices, precisions=None, dense=None)
     return replace(sidecar, spent=Spent(steps=(), qat=None), certificate=first, choices=choices)
 
 

@@ -6,14 +6,14 @@ import functools
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from hqp import catalog, onnx_rules
 from hqp.errors import HqpError, NotInstalled
-from hqp.records import Accuracy, Estimate, Judged, PairedLatency, Policy, Recipe, Samples
+from hqp.records import Accuracy, Estimate, Floats, Judged, PairedLatency, Policy, Recipe, Samples
 from hqp.run import measuring
 from hqp.run.context import Context
 from hqp.run.engine import engine_digest
@@ -100,6 +100,7 @@ def job_of(context: Context, found: Subject, recipe: Recipe, named: dict[str, An
         warn=context.progress.say,
         told=functools.partial(tell_trained, context, request),
         floats="bf16" if "bf16" in context.plugins.device(request.device).precisions else "fp32",
+        dense=tuple(one for one in get_args(Floats) if one in context.plugins.device(request.device).precisions),
         operator_ms=functools.partial(_operator_ms, context, request.device),
         speedup=functools.partial(_speedup, context, request.device),
     )

@@ -148,8 +148,9 @@ def _choices(draft: Draft) -> Choices:
         calibrated=draft.calibrated,
         policy=final.policy,
         compared=draft.compared,
-        precisions=draft.precisions,
+        precisions=None if draft.ships_dense else draft.precisions,
         simplified=draft.simplified,
+        dense=draft.dense,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hqp.records import Compared, Measurement, Sidecar
+from hqp.records import BesideDense, Compared, Measurement, Sidecar
 from hqp.reports import _notes
 
 
@@ -20,4 +20,15 @@ def test_of_several_rankings_it_is_said_what_told_the_best(
     assert first == (
         "hqp ranks by fisher_obd(per=mac); the best of 2 by latency_ms: fisher_obd(per=mac) 0.5061 at θ 33.1%,"
         " fisher_obd without 7 blocks 0.593 at θ 52.5%"
+    )
+
+
+def test_how_fast_the_dense_network_is_beside_the_file_is_said(
+    make_measurement: Callable[..., Measurement], make_sidecar: Callable[..., Sidecar]
+) -> None:
+    beside = BesideDense(0.254, {"int8": 0.394, "bf16": 0.451})
+    _, told = _notes.made(make_measurement(sidecar=make_sidecar(choices__dense=beside)))
+    assert told == (
+        "hqp on cpu_openvino: timed in turn: 0.254 ms, dense in INT8 0.394, BF16 0.451 ms;"
+        " no dense network within the bound is surely faster"
     )

@@ -11,6 +11,7 @@ from hqp.compress.search.candidate import Candidate
 from hqp.compress.search.candidates import Candidates
 from hqp.records import (
     Accuracy,
+    BesideDense,
     Calibrated,
     Certificate,
     Compared,
@@ -46,6 +47,8 @@ class Draft:
     settled: Calibrated | None = None
     # Which layers stay in float; none where the recipe does not ask.
     precisions: Precisions | None = None
+    # How fast the dense network is beside the file; none where the recipe does not ask.
+    dense: BesideDense | None = None
     # The accuracy of the module that is shipped, before it is quantised; none where nothing was pruned.
     pruned: Accuracy | None = None
     certificate: Certificate | None = None
@@ -85,6 +88,11 @@ class Draft:
         replaced = set(self.final.replaced)
         return tuple(one for one in self.ranked_blocks if one.block in replaced)
 
+    @property
+    def ships_dense(self) -> bool:
+        """Whether the dense network is shipped since it is faster than what pruning found."""
+        return self.dense is not None and self.dense.precision is not None and not self.shipped
+
     def holds(self, candidate: Candidate) -> bool:
         """Whether a candidate's module keeps the bound on ``selection``, judged in PyTorch."""
         assert self.bound is not None
@@ -93,6 +101,18 @@ class Draft:
             self.judged[candidate.in_fp32] = judged
         held = judged is not None and self.bound.holds(judged)
         self.note("module", candidate, self.bound.drop(judged) if judged else None, held)
+        return held
+
+    def file_holds(self, candidate: Candidate) -> bool:
+        """Whether a candidate's file keeps the bound on ``selection``, judged in the runtime.
+
+        It is judged anew: what INT8 and the runtime lose is not seen in PyTorch.
+        """
+        recipe, trained = self.job.recipe, self.candidates.trained_on_selection
+        in_runtime = Bound(trained, self.job.delta_max_pp, recipe.confidence_of_files)
+        judged = self.candidates.on_selection(candidate)
+        held = judged.correct >= in_runtime.floor and in_runtime.holds(judged)
+        self.note("file", candidate, in_runtime.drop(judged), held)
         return held
 
     def note(self, judged: Judge, candidate: Candidate, drop: Drop | None, held: bool) -> None:

@@ -19,7 +19,7 @@ CONFIDENCE = 0.9
 def explain(draft: Draft) -> None:
     """Notes for the sidecar and the terminal, a sentence each; none where there is nothing to explain."""
     simplified = [str(one) for one in draft.simplified]
-    notes = (broken(draft), unpruned(draft), *simplified, *draft.candidates.channels(draft.final).held)
+    notes = (broken(draft), unpruned(draft), instead(draft), *simplified, *draft.candidates.channels(draft.final).held)
     draft.notes = tuple(note for note in notes if note)
 
 
@@ -37,9 +37,22 @@ def broken(draft: Draft) -> str | None:
 
 def unpruned(draft: Draft) -> str | None:
     """Why nothing was removed, though the method prunes."""
-    if draft.job.recipe.pruning is None or draft.shipped:
+    if draft.job.recipe.pruning is None or draft.shipped or pruned_is_slower(draft):
         return None
     return f"θ is 0: {_reason(draft)}"
+
+
+def instead(draft: Draft) -> str | None:
+    """That the dense network is shipped in the place of the pruned one, since it is faster."""
+    if not draft.ships_dense:
+        return None
+    assert draft.dense is not None
+    return f"{draft.dense.faster} as what the search found, and is shipped in its place"
+
+
+def pruned_is_slower(draft: Draft) -> bool:
+    """Whether channels could go, and what that leaves is slower than the dense network."""
+    return draft.ships_dense and draft.dense is not None and draft.dense.steps > 0
 
 
 def _reason(draft: Draft) -> str:

@@ -47,6 +47,9 @@ def _next_that_holds(holds: Callable[[int], bool], step: int, last: int) -> int:
 
 def last(draft: Draft) -> int:
     """The pruning step beyond which the certificate must not go: the first of the θ asked for, or the last there is."""
+    if draft.ships_dense:
+        # All that lies beyond is slower.
+        return 0
     wanted, last_step = _sparsity_alone(draft.job), len(draft.by_step) - 1
     if wanted is None:
         return last_step

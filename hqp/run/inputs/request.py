@@ -163,7 +163,8 @@ def _with_policy(recipe: Recipe, device: Device, request: Request) -> Recipe:
         return recipe
     policies.require_usable(request.policy, device, request.device, recipe)
     assert recipe.quantization is not None
-    return replace(recipe, quantization=replace(recipe.quantization, by_layer=False))
+    quantization = replace(recipe.quantization, by_layer=False)
+    return replace(recipe, quantization=quantization, beside_dense=False)
 
 
 def _require_numbers(request: Request) -> None:
