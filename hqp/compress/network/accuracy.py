@@ -14,6 +14,7 @@ from torch import nn
 from hqp.compress.network import layout
 from hqp.compress.network.batches import FittingBatches
 from hqp.compress.network.evaluation_mode import evaluating, most_at_once
+from hqp.compress.network.frozen import Quickest
 from hqp.errors import HqpError
 from hqp.records import Accuracy, Samples
 
@@ -46,8 +47,8 @@ def accuracy(
     With ``early`` it also ends where a look says that the bound holds, with the accuracy on the images so far, or that
     it breaks, with ``None``.
     Images are read batch by batch at ``input_size`` pixels; ``advance`` gets the number of images just done. The
-    model's training mode is restored; its weights are laid out as the images are. A batch that memory does not hold is
-    halved, which ``say`` is told.
+    model's training mode is restored; its weights are laid out as the images are. Many images go through the model's
+    frozen graph, where it has one. A batch that memory does not hold is halved, which ``say`` is told.
 
     Raises:
         HqpError: the split is empty.
@@ -56,12 +57,13 @@ def accuracy(
         raise HqpError(f"split '{samples.split}' of '{samples.dataset}' is empty", "at least one image")
     device = next(model.parameters()).device
     order = layout.fitted(model, torch.zeros(1, 3, input_size, input_size, device=device))
+    forward = Quickest(model, len(samples))
 
     def outputs(images: npt.NDArray[np.float32], part: slice) -> npt.NDArray[np.float32]:
         # Not inference_mode: what the network keeps of this pass must be fit for gradients.
         with torch.no_grad():
             batch = torch.from_numpy(images[part]).to(device, memory_format=order)
-            logits: npt.NDArray[np.float32] = model(batch).float().cpu().numpy()
+            logits: npt.NDArray[np.float32] = forward(batch).float().cpu().numpy()
         return logits
 
     with evaluating(model):
