@@ -144,6 +144,7 @@ def _made(artifact: Any, device: str, certified: bool) -> str:
     lines = [f"{artifact.path}: {_kept(sidecar)}; {_judged(sidecar.accuracy)}"]
     replaced = sidecar.settings.recipe.replaced
     lines += [f"{replaced}, since {device} lacks that"] if replaced else []
+    lines += [str(sidecar.budget)] if sidecar.budget else []
 
     choices = sidecar.choices
     made = (choices.recovered, choices.calibrated, choices.precisions, choices.dense)

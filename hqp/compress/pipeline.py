@@ -27,6 +27,7 @@ from hqp.compress.search.precisions import choose_precisions
 from hqp.compress.search.qat_cost import estimate_training
 from hqp.compress.search.rounds import deepen
 from hqp.compress.search.settling import settle
+from hqp.compress.search.spending import spend
 from hqp.errors import HqpError
 from hqp.records import Accuracy, Pruning, Ranking, Statistics
 
@@ -208,6 +209,7 @@ STEPS: tuple[Callable[[Draft], None], ...] = (
     compare_with_dense,
     certify,
     ship,
+    spend,
     explain,
     estimate_training,
 )

@@ -43,6 +43,7 @@ def expected(job: Job) -> dict[str, float]:
         "compare_with_dense": CALIBRATION * dense.TIMED.images if recipe.beside_dense else 0.0,
         "certify": CERTIFIED * file if recipe.alpha is not None else 0.0,
         "ship": file,
+        "spend": 0.0,
         "explain": 0.0,
         "estimate_training": TRAINING * TRAINED_IMAGES,
     }

@@ -6,6 +6,7 @@ points end in ``_pp``. What could not be measured is ``None``, never zero.
 
 from hqp.records.artifact import Calibrated, Certificate, Cost, Exported, Finding, Judged, LayerRecord, Recovered
 from hqp.records.baseline import Baseline, BaselineEntry
+from hqp.records.budget import Budget, Spender
 from hqp.records.canonical import SCHEMA_VERSION, Digest, digest_of, is_digest
 from hqp.records.data import JUDGING, SPLITS, Accuracy, Leak, Samples
 from hqp.records.dense import BesideDense
@@ -92,6 +93,7 @@ __all__ = [
     "BesideDense",
     "Block",
     "BlockKind",
+    "Budget",
     "Calibrated",
     "Calibration",
     "Case",
@@ -150,6 +152,7 @@ __all__ = [
     "Settings",
     "Sidecar",
     "Simplified",
+    "Spender",
     "Spent",
     "Statistics",
     "Targets",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from hqp.records.artifact import Calibrated, Certificate, Cost, Exported, Recovered
+from hqp.records.budget import Budget
 from hqp.records.canonical import Digest
 from hqp.records.data import Accuracy
 from hqp.records.dense import BesideDense
@@ -202,6 +203,7 @@ class Sidecar:
     is the digest of ``weights.safetensors``, what is shipped before it was quantised, as PyTorch has it. ``notes`` are
     sentences that the user should know: that the file breaks the bound, or why nothing was removed. ``exports`` are the
     other formats that it was written in, and ``tried`` the candidates that were judged, in this order.
+    ``budget`` says how the points that may be lost were spent.
     """
 
     SCHEMA: ClassVar[int] = 2
@@ -222,6 +224,7 @@ class Sidecar:
     origin: Origin
     exports: tuple[Exported, ...] = ()
     tried: tuple[Tried, ...] = ()
+    budget: Budget | None = None
 
     @property
     def compression_ratio(self) -> float:

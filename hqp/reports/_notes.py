@@ -24,6 +24,8 @@ def made(measurement: Measurement) -> Iterator[str]:
         yield f"{sidecar.settings.method} ranks by {choices.ranking}{steps}{_best_of(choices.compared)}"
     if choices.recovered:
         yield f"{_on(measurement)}: recovered by {VARIANTS[choices.recovered.variant]}"
+    if sidecar.budget:
+        yield f"{_on(measurement)}: {sidecar.budget}"
     if choices.dense:
         yield f"{_on(measurement)}: {choices.dense}"
     if sidecar.certificate:

@@ -55,6 +55,7 @@ def sidecar_of(
         spent=Spent(steps=candidates.ledger.costs, qat=draft.qat),
         origin=_origin(context, request, draft),
         tried=tuple(draft.tried),
+        budget=draft.budget,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hqp.records import BesideDense, Compared, Measurement, Sidecar
+from hqp.records import BesideDense, Budget, Compared, Measurement, Sidecar
 from hqp.reports import _notes
 
 
@@ -23,11 +23,13 @@ def test_of_several_rankings_it_is_said_what_told_the_best(
     )
 
 
-def test_how_fast_the_dense_network_is_beside_the_file_is_said(
+def test_what_was_spent_and_how_fast_the_dense_network_is_are_said(
     make_measurement: Callable[..., Measurement], make_sidecar: Callable[..., Sidecar]
 ) -> None:
     beside = BesideDense(0.254, {"int8": 0.394, "bf16": 0.451})
-    _, told = _notes.made(make_measurement(sidecar=make_sidecar(choices__dense=beside)))
+    spent = Budget(1.5, {"channels": 0.5, "quantisation": 0.1})
+    _, budget, told = _notes.made(make_measurement(sidecar=make_sidecar(choices__dense=beside, budget=spent)))
+    assert budget == "hqp on cpu_openvino: of 1.50 pp on 'selection': channels 0.50, quantisation 0.10; 0.90 left"
     assert told == (
         "hqp on cpu_openvino: timed in turn: 0.254 ms, dense in INT8 0.394, BF16 0.451 ms;"
         " no dense network within the bound is surely faster"

@@ -75,6 +75,11 @@ def test_an_artefact_is_a_model_its_sidecar_and_its_layers(artefacts: dict[str, 
         assert {path.name for path in out.iterdir()} == files
         assert (sidecar["settings"]["method"], sidecar["settings"]["delta_max_pp"]) == (method, 3.0)
         assert sidecar["file"]["size_bytes"] == (out / "model.onnx").stat().st_size
+        fp32, shipped = sidecar["accuracy"]["fp32"], sidecar["accuracy"]["shipped"]
+        spent = sidecar["budget"]["spent_pp"].values() if sidecar["budget"] else ()
+        lost_pp = 100 * (fp32["correct"] - shipped["correct"]) / fp32["total"]
+        # A file in FP32 is judged in PyTorch and in the runtime, which may differ in an image.
+        assert sum(spent) == pytest.approx(lost_pp, abs=0.05 if method == "pruned" else 1e-9), method
         layers = json.loads((out / "layers.json").read_text())
         kept = sum(layer["kept_channels"] for layer in layers[:-1])
         filters = sidecar["filters"]

@@ -12,6 +12,7 @@ from hqp.compress.search.candidates import Candidates
 from hqp.records import (
     Accuracy,
     BesideDense,
+    Budget,
     Calibrated,
     Certificate,
     Compared,
@@ -52,6 +53,8 @@ class Draft:
     # The accuracy of the module that is shipped, before it is quantised; none where nothing was pruned.
     pruned: Accuracy | None = None
     certificate: Certificate | None = None
+    # How Δmax was spent; none where no step could lose any of it.
+    budget: Budget | None = None
     # What the user should know of the file.
     notes: tuple[str, ...] = ()
     # What quantisation-aware training would take.
@@ -93,14 +96,15 @@ class Draft:
         """Whether the dense network is shipped since it is faster than what pruning found."""
         return self.dense is not None and self.dense.precision is not None and not self.shipped
 
-    def holds(self, candidate: Candidate) -> bool:
-        """Whether a candidate's module keeps the bound on ``selection``, judged in PyTorch."""
-        assert self.bound is not None
-        judged = self.candidates.validated(candidate, self.bound)
-        if judged is not None and judged.total == self.bound.trained.total:
+    def holds(self, candidate: Candidate, of: Bound | None = None) -> bool:
+        """Whether a candidate's module keeps a bound, by default the draft's, on ``selection``, judged in PyTorch."""
+        kept = of or self.bound
+        assert kept is not None
+        judged = self.candidates.validated(candidate, kept)
+        if judged is not None and judged.total == kept.trained.total:
             self.judged[candidate.in_fp32] = judged
-        held = judged is not None and self.bound.holds(judged)
-        self.note("module", candidate, self.bound.drop(judged) if judged else None, held)
+        held = judged is not None and kept.holds(judged)
+        self.note("module", candidate, kept.drop(judged) if judged else None, held)
         return held
 
     def file_holds(self, candidate: Candidate) -> bool:

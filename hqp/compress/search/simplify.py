@@ -61,16 +61,8 @@ def path(draft: Draft) -> list[Candidate]:
     draft.ranked_blocks = ranked(draft.candidates)
     assert draft.bound is not None
     share = Bound(draft.bound.trained, SHARE * draft.bound.delta_max_pp, None)
-    most = bound.bisect(lambda count: _holds(draft, share, count), 0, len(draft.ranked_blocks) + 1)
+    most = bound.bisect(lambda count: draft.holds(_without_first(draft, count), share), 0, len(draft.ranked_blocks) + 1)
     return [_without_first(draft, count) for count in range(most + 1)] if most else []
-
-
-def _holds(draft: Draft, share: Bound, count: int) -> bool:
-    candidate = _without_first(draft, count)
-    judged = draft.candidates.validated(candidate, share)
-    held = judged is not None and share.holds(judged)
-    draft.note("module", candidate, share.drop(judged) if judged else None, held)
-    return held
 
 
 def _without_first(draft: Draft, count: int) -> Candidate:
