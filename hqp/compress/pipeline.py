@@ -28,7 +28,6 @@ from hqp.compress.search.qat_cost import estimate_training
 from hqp.compress.search.rounds import deepen
 from hqp.compress.search.settling import settle
 from hqp.compress.search.spending import spend
-from hqp.errors import HqpError
 from hqp.records import Accuracy, Pruning, Ranking, Statistics
 
 # So far above chance, in standard deviations, a model that knows its classes lies.
@@ -97,12 +96,6 @@ def _warn_of_few(job: Job, what: str, asked: int) -> None:
         job.warn(f"warning: {what} takes {first}, which are of {known} of {len(classes)} classes")
 
 
-def find_sensitivity(draft: Draft) -> None:
-    """One pass over images of ``calibration`` gives every filter's sensitivities, where a criterion asks for them."""
-    if "sensitivity" in draft.job.needs:
-        draft.candidates.sensitivities(TRAINED)
-
-
 def prune_under_bound(draft: Draft) -> None:
     """Algorithm 1 along each ranking of the recipe; what is best by its objective is kept."""
     candidates, job = draft.candidates, draft.job
@@ -112,11 +105,8 @@ def prune_under_bound(draft: Draft) -> None:
     # A network that cannot be pruned at all is told so before it is asked for more images.
     candidates.groups()
     estimate = objective.estimate(candidates)
-    # In PyTorch, as the candidates of the search: in the runtime an image or two may be judged otherwise.
-    trained = candidates.validated(TRAINED)
-    if trained is None:
-        raise HqpError("the dense model was not judged to its end")
-    draft.bound = Bound(trained, job.delta_max_pp, pruning.confidence, LOOKS)
+    # As the file is in the runtime, where an image or two may be judged otherwise than in PyTorch.
+    draft.bound = Bound(candidates.trained_on_selection, job.delta_max_pp, pruning.confidence, LOOKS)
     simplified = simplify.path(draft)
     found = _searched(draft, pruning, simplified, estimate, []) if simplified else []
     # Behind blocks that hold the bound as a rule more is found than without: that is searched where no channel can go.
@@ -201,7 +191,6 @@ def ship(draft: Draft) -> None:
 
 STEPS: tuple[Callable[[Draft], None], ...] = (
     judge_dense,
-    find_sensitivity,
     prune_under_bound,
     deepen,
     choose_precisions,

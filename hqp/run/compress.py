@@ -124,11 +124,10 @@ def _write_weights(file: Path, draft: Draft) -> None:
 def _layers(draft: Draft) -> tuple[LayerRecord, ...]:
     """What became of each layer of the trained network."""
     from hqp.compress.exporting import layer_record
-    from hqp.compress.search.candidate import TRAINED
 
     job, candidates, final = draft.job, draft.candidates, draft.final
     filters_gone = candidates.filters_gone(final)
-    fisher = candidates.sensitivities(TRAINED).fisher if "sensitivity" in job.needs else None
+    fisher = candidates.sensitivities(draft.base).fisher if "sensitivity" in job.needs else None
     kept = candidates.module(final)
     records: tuple[LayerRecord, ...] = layer_record.record(job.model, kept, filters_gone, fisher, final.precision_of)
     return records

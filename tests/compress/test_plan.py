@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from hqp.compress import pipeline, plan
-from hqp.records import FineTuning, Pruning, Quantization, Ranking, Recipe, Rounds
+from hqp.records import FineTuning, Pruning, Quantization, Ranking, Recipe, Recovery, Rounds
 
 
 def job(recipe: Recipe, needs: frozenset[str] = frozenset()) -> Any:
@@ -27,7 +27,7 @@ def test_without_pruning_the_file_is_made_and_judged() -> None:
 
 def test_calibration_takes_no_more_images_than_there_are() -> None:
     quantised = plan.expected(job(Recipe(quantization=Quantization(images=9999))))
-    assert quantised["ship"] == 5000 + plan.CALIBRATION * 2000
+    assert quantised["ship"] == plan.QUANTISED * 5000 + plan.CALIBRATION * 2000
 
 
 def test_rounds_are_training_and_a_judgement_each() -> None:
@@ -36,7 +36,16 @@ def test_rounds_are_training_and_a_judgement_each() -> None:
     assert works["deepen"] == 3 * (plan.TRAINING * 2 * 30_000 + plan.CANDIDATE * 5000)
 
 
-def test_what_no_criterion_asks_for_is_no_work() -> None:
-    pruned = Recipe(Pruning((Ranking("magnitude"),)))
-    assert plan.expected(job(pruned))["find_sensitivity"] == 0
-    assert plan.expected(job(pruned, frozenset({"sensitivity"})))["find_sensitivity"] > 0
+def test_the_search_is_what_is_judged_and_what_its_criterion_asks_for() -> None:
+    ranked = (Ranking("any"),)
+    judged = plan.CANDIDATE * 5000
+
+    def searched(pruning: Pruning, *needs: str) -> float:
+        return plan.expected(job(Recipe(pruning), frozenset(needs)))["prune_under_bound"]
+
+    alone = searched(Pruning(ranked))
+    assert alone == plan.SEARCHED * judged
+    assert searched(Pruning(ranked, blocks=True)) - alone == plan.WITHOUT_BLOCKS * judged
+    assert searched(Pruning(ranked, images=1000), "sensitivity") - alone == plan.SENSITIVITY * 1000
+    refitted = Pruning(ranked, images=1000, recovery=Recovery(images=512))
+    assert searched(refitted, "sensitivity", "redundancy") - alone == plan.SENSITIVITY * 1512

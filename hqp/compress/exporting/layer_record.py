@@ -22,7 +22,8 @@ def record(
     """One record for each convolution and linear layer, in the model's order.
 
     R = max - min of a layer's weights and s = R / (2^8 - 1), as in method.md; S is the mean over the layer's filters,
-    ``None`` where no criterion asked for it, or it cannot be had: of a layer that works in several places.
+    ``None`` where no criterion asked for it, or it cannot be had: of a layer that works in several places, or that went
+    with its block before channels were ranked.
     ``precision`` tells that of a layer in the file that is shipped.
     """
     kept = layers(compressed)

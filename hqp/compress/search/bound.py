@@ -50,6 +50,7 @@ class Bound:
     delta_max_pp: float
     confidence: float | None
     looks: tuple[float, ...] = ()
+    guesses: bool = False
     floor: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,7 +69,8 @@ class Bound:
     def drop(self, candidate: Accuracy) -> Drop:
         """The points that a candidate lost on its images, and their upper limit, absent without a confidence."""
         if self.confidence is None:
-            return 100 * (self.trained.correct - candidate.correct) / candidate.total, None
+            before = int(self.trained.correct_images[: candidate.total].sum())
+            return 100 * (before - candidate.correct) / candidate.total, None
         drop = self._interval(candidate, self.confidence_after(candidate.total))
         return drop.value, drop.upper
 
@@ -80,9 +82,29 @@ class Bound:
     @property
     def early(self) -> Early | None:
         """When a pass is looked at and what is decided there; ``None`` where it goes to its end."""
-        if self.confidence is None or not self.looks:
+        if not self.looks or (self.confidence is None and not self.guesses):
             return None
-        return Early(tuple(math.ceil(share * self.trained.total) for share in self.looks), self._is_clear)
+        decide = self._is_likely if self.confidence is None else self._is_clear
+        return Early(tuple(math.ceil(share * self.trained.total) for share in self.looks), decide)
+
+    def _is_likely(self, so_far: Accuracy) -> bool | None:
+        """Whether what is lost after all images will hardly be more than Δmax, or hardly less; ``None`` where neither.
+
+        Either is wrong once in twenty.
+        """
+        least, most = self._drop_at_end(so_far)
+        if most <= self.delta_max_pp:
+            return True
+        return False if least > self.delta_max_pp else None
+
+    def _drop_at_end(self, so_far: Accuracy) -> tuple[float, float]:
+        """Between which two what is lost after all images will be, with a probability of ``GIVEN_UP``.
+
+        Of N images n are known: the drop at the end is spread about the one so far with variance s² (1/n - 1/N).
+        """
+        unknown = math.sqrt(1 - so_far.total / self.trained.total)
+        drop = self._interval(so_far, GIVEN_UP)
+        return drop.value - (drop.value - drop.lower) * unknown, drop.value + (drop.upper - drop.value) * unknown
 
     def _is_clear(self, so_far: Accuracy) -> bool | None:
         """Whether the bound is sure to hold after these images, or hardly will in the end; ``None`` where neither."""
@@ -94,15 +116,13 @@ class Bound:
     def _is_hopeless(self, so_far: Accuracy) -> bool:
         """Whether what is lost after all images will hardly leave its limit within Δmax.
 
-        Of N images n are known: the drop at the end is spread about the one so far with variance s² (1/n - 1/N), and
-        its limit is as much above it as the one after n images, times √(n/N).
+        The limit will be as much above it as the one after n of N images, times √(n/N).
         """
         known = so_far.total / self.trained.total
         at_end = self._interval(so_far, self.confidence_after(self.trained.total))
         may_lose = self.delta_max_pp - (at_end.upper - at_end.value) * math.sqrt(known)
-        so_far_drop = self._interval(so_far, GIVEN_UP)
-        least_at_end = so_far_drop.value - (so_far_drop.value - so_far_drop.lower) * math.sqrt(1 - known)
-        return least_at_end > may_lose
+        least, _ = self._drop_at_end(so_far)
+        return least > may_lose
 
     def holds(self, candidate: Accuracy) -> bool:
         """Whether the upper limit of the drop is within Δmax, of a candidate that is not below the floor.

@@ -319,7 +319,7 @@ class Candidates:
         def judge(ledger: Ledger) -> Validation:
             return passes.validation(self.job, self.module(wanted), bound, ledger)
 
-        limits = (bound.floor, bound.confidence, bound.looks, bound.delta_max_pp) if bound else None
+        limits = (bound.floor, bound.confidence, bound.looks, bound.guesses, bound.delta_max_pp) if bound else None
         key = {**self.key(wanted), "bound": limits}
         return self.record("validation", key, Validation, judge).accuracy
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hqp.compress.job import Job
 from hqp.compress.search.bound import Bound, Drop
-from hqp.compress.search.candidate import Candidate
+from hqp.compress.search.candidate import TRAINED, Candidate
 from hqp.compress.search.candidates import Candidates
 from hqp.records import (
     Accuracy,
@@ -34,7 +34,7 @@ class Draft:
     by_step: list[Candidate] = field(default_factory=list)
     # The blocks that may go, in the order in which they do.
     ranked_blocks: tuple[Simplified, ...] = ()
-    # Along which ranking they lie, and what they must keep, both judged in PyTorch.
+    # Along which ranking they lie, and what they must keep where they are judged in PyTorch.
     ranking: Ranking | None = None
     # Of several rankings, what the best was told by.
     compared: tuple[Compared, ...] = ()
@@ -71,6 +71,11 @@ class Draft:
     def final(self) -> Candidate:
         """The candidate that is shipped."""
         return self.by_step[self.shipped]
+
+    @property
+    def base(self) -> Candidate:
+        """What channels were taken from: the trained model, or what it is without some blocks."""
+        return replace(TRAINED, replaced=self.by_step[-1].replaced)
 
     @property
     def file(self) -> Path:

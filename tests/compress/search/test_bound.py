@@ -214,6 +214,29 @@ def test_the_looks_and_the_end_share_the_chance_of_a_wrong_acceptance(make_accur
     assert Bound(trained, 1.5, 0.998).early is None
 
 
+def test_a_bound_without_confidence_guesses_at_a_look_where_it_may(make_accuracy: Callable[..., Accuracy]) -> None:
+    trained = make_accuracy(np.ones(8000, dtype=bool), "selection")
+    bound = Bound(trained, 1.5, None, LOOKS, guesses=True)
+    assert bound.early is not None and bound.early.after == (800, 2000, 3200, 4400, 6000)
+    lost = range(10, 60)
+    answers = [bound.early.holds(make_accuracy(np.arange(2000) >= images, "selection")) for images in lost]
+    # The drop at the end lies about the one so far, so much nearer than the drop of as many images anew would.
+    intervals = [drop_interval(images, 0, 2000, 0.9) for images in lost]
+    narrowed = math.sqrt(1 - 2000 / 8000)
+    for images, answer, (lower, upper) in zip(lost, answers, intervals, strict=True):
+        drop = images / 2000
+        within = drop + (upper - drop) * narrowed <= 0.015
+        beyond = drop - (drop - lower) * narrowed > 0.015
+        assert answer == (True if within else False if beyond else None)
+    assert {*answers} == {True, False, None}
+
+
+def test_the_drop_of_a_pass_that_ended_early_is_of_its_images(make_accuracy: Callable[..., Accuracy]) -> None:
+    trained = make_accuracy(np.arange(1000) >= 100, "selection")
+    bound = Bound(trained, 1.5, None, LOOKS, guesses=True)
+    assert bound.drop(make_accuracy(np.arange(200) >= 104, "selection")) == (2.0, None)
+
+
 def test_a_look_decides_where_the_limits_are_clear_of_the_bound(make_accuracy: Callable[..., Accuracy]) -> None:
     trained = make_accuracy(np.ones(8000, dtype=bool), "selection")
     bound = Bound(trained, 1.5, 0.998, looks=LOOKS)

@@ -91,6 +91,10 @@ class Judging(Candidates):
 
     lost = 1
 
+    @property
+    def trained_on_selection(self) -> Accuracy:
+        return judged(0)
+
     def validated(self, candidate: Candidate, bound: Bound | None = None) -> Accuracy | None:
         found = judged(self.lost * len(candidate.replaced))
         return found if bound is None or found.correct >= bound.floor else None
@@ -128,6 +132,12 @@ def test_as_many_blocks_go_as_the_share_of_the_bound_allows(delta_max_pp: float,
     order = names(draft.ranked_blocks)
     expected = [set(order[:count]) for count in range(gone + 1)] if gone else []
     assert [{block.name for block in candidate.replaced} for candidate in path] == expected
+
+
+def test_blocks_are_timed_without_fitting_what_is_left(tmp_path: Path) -> None:
+    candidates = Candidates(job(tmp_path))
+    simplify.ranked(candidates)
+    assert [cost.step for cost in candidates.ledger.costs] == ["blocks"]
 
 
 def test_layers_that_are_kept_keep_their_block(tmp_path: Path) -> None:
