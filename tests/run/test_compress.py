@@ -75,6 +75,10 @@ def test_an_artefact_is_a_model_its_sidecar_and_its_layers(artefacts: dict[str, 
         assert {path.name for path in out.iterdir()} == files
         assert (sidecar["settings"]["method"], sidecar["settings"]["delta_max_pp"]) == (method, 3.0)
         assert sidecar["file"]["size_bytes"] == (out / "model.onnx").stat().st_size
+        dense = sidecar["choices"]["dense"]
+        # BF16 is timed too where the processor has it.
+        timed = set(dense["dense_ms"]) - {"bf16"} if dense else set()
+        assert timed == ({"int8", "fp32"} if method in ("hqp", "hqp_distilled") else set()), method
         fp32, shipped = sidecar["accuracy"]["fp32"], sidecar["accuracy"]["shipped"]
         spent = sidecar["budget"]["spent_pp"].values() if sidecar["budget"] else ()
         lost_pp = 100 * (fp32["correct"] - shipped["correct"]) / fp32["total"]

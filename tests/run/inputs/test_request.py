@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hqp.errors import HqpError, UnknownName
-from hqp.records import Targets
+from hqp.records import PolicyFile, Targets
 from hqp.run.inputs.request import Request, resolve
 from hqp.run.plugins import Plugins
 from hqp.suite import Model
@@ -28,6 +28,14 @@ def test_layers_that_are_kept_join_those_of_the_recipe_and_alpha_takes_its_place
     found = resolve(replace(PLAIN, keep=("layer4.*",), alpha=0.01), Plugins())
     assert found.recipe.pruning is not None
     assert (found.recipe.pruning.keep, found.recipe.alpha) == (("layer4.*",), 0.01)
+
+
+def test_a_policy_leaves_no_precision_to_choose() -> None:
+    chosen = resolve(PLAIN, Plugins()).recipe
+    given = resolve(replace(PLAIN, policy=PolicyFile(1, {"fc": "float"})), Plugins()).recipe
+    assert chosen.quantization is not None and given.quantization is not None
+    assert chosen.quantization.by_layer and chosen.beside_dense
+    assert not given.quantization.by_layer and not given.beside_dense
 
 
 @pytest.mark.parametrize(
