@@ -186,7 +186,10 @@ def ship(draft: Draft) -> None:
     targets.tell(draft)
     candidates.on_selection(final)
     if draft.shipped:
-        draft.pruned = draft.judged.get(final.in_fp32) or candidates.validated(final)
+        judged = draft.judged.get(final.in_fp32)
+        # A pass of the search may have ended early.
+        is_whole = judged is not None and judged.total == candidates.trained_on_selection.total
+        draft.pruned = judged if is_whole else candidates.validated(final)
 
 
 STEPS: tuple[Callable[[Draft], None], ...] = (

@@ -17,7 +17,8 @@ class Budget:
     ``blocks`` is what the network lost with the blocks that became something simpler, all others fitted anew,
     ``channels`` what it lost more with its channels, recovered and trained as the recipe says, ``quantisation`` what
     INT8 throughout took, with its calibration, and ``precision`` what it took that layers, or all, are in another
-    precision. Together they are what the file lost. Blocks and channels are judged in PyTorch, files in their runtime,
+    precision. Together they are what the file lost. ``blocks`` is of those images on which the search judged that.
+    Blocks and channels are judged in PyTorch, files in their runtime,
     which may differ in an image or two: that counts to the first step that is judged in a file.
     """
 

@@ -42,7 +42,7 @@ class Draft:
     # How many steps the bound accepts in PyTorch, and how many are shipped.
     accepted: int = 0
     shipped: int = 0
-    # What each candidate, in FP32, has that was judged on all of ``selection`` in PyTorch.
+    # What each candidate, in FP32, has of those images of ``selection`` on which it was judged in PyTorch.
     judged: dict[Candidate, Accuracy] = field(default_factory=dict)
     # The calibration that all files take, where it was chosen on one of them.
     settled: Calibrated | None = None
@@ -106,7 +106,7 @@ class Draft:
         kept = of or self.bound
         assert kept is not None
         judged = self.candidates.validated(candidate, kept)
-        if judged is not None and judged.total == kept.trained.total:
+        if judged is not None:
             self.judged[candidate.in_fp32] = judged
         held = judged is not None and kept.holds(judged)
         self.note("module", candidate, kept.drop(judged) if judged else None, held)

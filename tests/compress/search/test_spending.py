@@ -63,7 +63,10 @@ def draft_of(make_accuracy: Callable[..., Accuracy]) -> Callable[[Candidate], Dr
         job: Any = SimpleNamespace(
             delta_max_pp=1.5, policy=Policy(), filters=10, evaluate=lambda file: SimpleNamespace(accuracy=trained)
         )
-        return Draft(Known(job, make_accuracy), [final], bound=Bound(trained, 1.5, None))
+        draft = Draft(Known(job, make_accuracy), [final], bound=Bound(trained, 1.5, None))
+        if final.replaced:
+            draft.pruned = draft.candidates.validated(final.in_fp32)
+        return draft
 
     return make
 
@@ -94,7 +97,9 @@ def test_what_can_lose_nothing_spends_nothing(draft_of: Callable[[Candidate], Dr
     assert draft.budget is None
 
 
-def test_what_the_search_judged_is_not_judged_anew(draft_of: Callable[[Candidate], Draft]) -> None:
+def test_what_the_search_judged_is_not_judged_anew(
+    draft_of: Callable[[Candidate], Draft], make_accuracy: Callable[..., Accuracy]
+) -> None:
     draft = draft_of(INT8)
     assert draft.bound is not None and isinstance(draft.candidates, Known)
     half = replace(draft.bound, delta_max_pp=0.75)
@@ -102,6 +107,12 @@ def test_what_the_search_judged_is_not_judged_anew(draft_of: Callable[[Candidate
     draft.candidates.anew.clear()
     spend(draft)
     assert draft.candidates.anew == []
+
+    # A pass that ended after 250 images, of which two were lost.
+    draft.judged[WITHOUT_BLOCKS] = make_accuracy([False] * 2 + [True] * 248, "selection")
+    spend(draft)
+    assert draft.budget is not None
+    assert draft.budget.spent_pp == pytest.approx({"blocks": 0.8, "channels": 0.2, "quantisation": 0.1})
 
 
 def test_a_budget_is_told_in_one_line() -> None:
