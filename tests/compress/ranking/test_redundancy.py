@@ -28,7 +28,8 @@ def test_of_two_channels_that_say_the_same_one_goes_first_and_the_other_late() -
     assert order[1:] == (2, 1, 3 - order[0])
 
 
-def test_losses_are_what_least_squares_leaves() -> None:
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+def test_losses_are_what_least_squares_leaves(precision: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(0)
     layer = nn.Conv2d(3, 2, 2, bias=False)
     images = torch.randn(50, 3, 4, 4, generator=generator)
@@ -36,7 +37,7 @@ def test_losses_are_what_least_squares_leaves() -> None:
     bend = torch.tensor([[2.0, 0.5], [0.5, 1.0]])
     model = nn.Sequential(layer)
     gram = recover.grams(model, ["0"], [images])["0"]
-    inputs = redundancy.Inputs(layer, gram, bend)
+    inputs = redundancy.Inputs(layer, gram, bend, precision)
     inputs.remove({2})
     losses = inputs.losses()
 
@@ -51,6 +52,25 @@ def test_losses_are_what_least_squares_leaves() -> None:
 
     for gone, stays in itertools.permutations((0, 1)):
         assert losses[gone] == pytest.approx(left_by((stays,)) - left_by((0, 1)), rel=0.02)
+
+
+def test_where_float32_is_too_coarse_the_order_is_that_of_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = nn.Linear(3, 2)
+    grams = recover.grams(nn.Sequential(layer), ["0"], [torch.randn(50, 3)])
+    group = Group("a", 3, (Member("0", "input", tuple((index,) for index in range(3))),))
+    asked = nn.Sequential(layer), group, grams, {"0": torch.eye(2)}
+    wanted = redundancy.order(*asked)
+    cholesky, refused = torch.linalg.cholesky, list[torch.dtype]()
+
+    def only_in_float64(matrix: torch.Tensor) -> torch.Tensor:
+        if matrix.dtype == torch.float32:
+            refused.append(matrix.dtype)
+            raise torch.linalg.LinAlgError("not positive-definite")
+        root: torch.Tensor = cholesky(matrix)
+        return root
+
+    monkeypatch.setattr(torch.linalg, "cholesky", only_in_float64)
+    assert redundancy.order(*asked) == wanted and refused == [torch.float32]
 
 
 def test_curvatures_are_the_products_of_each_positions_gradients() -> None:
