@@ -43,7 +43,7 @@ class Ranking:
         return f"{self.criterion}({options})" if options else self.criterion
 
 
-Variant = Literal["none", "least_squares", "relative", "absolute"]
+Variant = Literal["none", "least_squares", "relative", "absolute", "sequential"]
 
 # What each variant of recovery does.
 VARIANTS: dict[Variant, str] = {
@@ -51,6 +51,7 @@ VARIANTS: dict[Variant, str] = {
     "least_squares": "least squares",
     "relative": "least squares, batch norms moved by what removal changes",
     "absolute": "least squares, batch norms taken anew",
+    "sequential": "least squares, layer by layer on what the layers before hand on",
 }
 
 
@@ -59,13 +60,13 @@ class Recovery:
     """What is done for a pruned model before it is judged, without labels, on the first ``images`` of ``calibration``.
 
     ``least_squares`` fits layers that lost inputs anew to what the trained model's layers gave. ``relative`` then moves
-    the statistics of batch norms by what removal changes of them, ``absolute`` takes them anew. Of several ``variants``
-    the one is taken whose logits stay nearest to the trained model's on the first ``compared`` of the images, of
-    equally near ones the first: where calibration images are not as training images were, statistics taken anew may
-    lose more than removal does.
+    the statistics of batch norms by what removal changes of them, ``absolute`` takes them anew. ``sequential`` fits all
+    layers, one after the other, on what the pruned model itself hands them. Of several ``variants`` the one is taken
+    whose logits stay nearest to the trained model's on the first ``compared`` of the images, of equally near ones the
+    first: where calibration images are not as training images were, a fit may lose more than removal does.
     """
 
-    variants: tuple[Variant, ...] = ("none", "least_squares", "relative", "absolute")
+    variants: tuple[Variant, ...] = ("none", "sequential")
     images: int = 512
     compared: int = 96
 

@@ -25,16 +25,18 @@ def padded(layer: Convolution | Transposed, inputs: Tensor) -> Tensor:
     return F.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
 
 
-def as_seen(name: str, layer: Layer | Transposed, inputs: Tensor, output: Tensor) -> Tensor:
+def as_seen(name: str, layer: Layer | Transposed, inputs: Tensor) -> Tensor:
     """The inputs, with what a layer of its own class pads by itself: as TensorFlow's "same" does, the odd one last.
 
-    ``name`` is the layer's, ``output`` what it made of the inputs.
+    ``name`` is the layer's.
 
     Raises:
         HqpError: it pads them otherwise.
     """
     if not isinstance(layer, Convolution) or type(layer).forward is kind_of(layer).forward:
         return inputs
+    with torch.no_grad():
+        output = layer.forward(inputs)
     missing = _missing_padding(layer, inputs, output)
     if not any(missing):
         return inputs
@@ -44,7 +46,7 @@ def as_seen(name: str, layer: Layer | Transposed, inputs: Tensor, output: Tensor
         widths += [before, width - before]
     seen = F.pad(inputs, widths)
     computed = kind_of(layer).forward(layer, seen)
-    if not torch.allclose(computed, output.detach(), rtol=1e-2, atol=1e-3):
+    if not torch.allclose(computed, output, rtol=1e-2, atol=1e-3):
         raise HqpError(f"layer '{name}' pads its inputs in a way of its own", "padding that the layer declares")
     return seen
 

@@ -38,11 +38,13 @@ Moments = Mapping[str, tuple[Tensor, Tensor]]
 class Reference:
     """What a network with all its channels gives on calibration images, by which those without some are recovered.
 
-    ``grams`` are by layer, ``moments`` by batch norm, ``logits`` (n, classes) those of the first images.
+    ``grams`` and ``outputs`` are by layer, as ``grams`` and ``refitting.wanted`` give them, ``moments`` by batch norm,
+    ``logits`` (n, classes) those of the first images. What no variant of the recovery asks for is empty.
     """
 
     grams: dict[str, Tensor]
     moments: Moments
+    outputs: dict[str, Tensor]
     logits: Tensor
 
 
@@ -55,10 +57,14 @@ POSITIONS = 64
 # A layer with more inputs to a filter keeps its weights: its Gram matrix alone would take over 250 MB.
 MOST_WEIGHTS = 8192
 
+# A Gram matrix is computed in blocks of so many rows.
+GRAM_BLOCK = 512
+
 
 def packed(reference: Reference) -> dict[str, Tensor]:
     """The tensors of a reference by name, as ``unpacked`` takes them."""
     named = {f"gram {name}": gram for name, gram in reference.grams.items()}
+    named |= {f"output {name}": output for name, output in reference.outputs.items()}
     for name, (mean, variance) in reference.moments.items():
         named |= {f"mean {name}": mean, f"variance {name}": variance}
     return {**named, "logits": reference.logits}
@@ -66,13 +72,13 @@ def packed(reference: Reference) -> dict[str, Tensor]:
 
 def unpacked(named: Mapping[str, Tensor]) -> Reference:
     """The inverse of ``packed``."""
-    kinds: dict[str, dict[str, Tensor]] = {"gram": {}, "mean": {}, "variance": {}}
+    kinds: dict[str, dict[str, Tensor]] = {"gram": {}, "mean": {}, "variance": {}, "output": {}}
     for key, values in named.items():
         kind, _, name = key.partition(" ")
         if name:
             kinds[kind][name] = values
     moments = {name: (mean, kinds["variance"][name]) for name, mean in kinds["mean"].items()}
-    return Reference(kinds["gram"], moments, named["logits"])
+    return Reference(kinds["gram"], moments, kinds["output"], named["logits"])
 
 
 def losing(model: nn.Module, found: Sequence[Group]) -> list[str]:
@@ -109,12 +115,10 @@ def grams(
     found: dict[str, Tensor] = {}
 
     def add(name: str, layer: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        padded = as_seen(name, layer, inputs[0], output)
+        padded = as_seen(name, layer, inputs[0])
         patches = rows(layer, padded, POSITIONS).float()
         with_ones = F.pad(patches, (0, 1), value=1.0)
-        width = with_ones.shape[1]
-        gram = found.setdefault(name, torch.zeros(width, width))
-        gram.addmm_(with_ones.T, with_ones)
+        found[name] = found.get(name, 0) + gram(with_ones)
 
     with ExitStack() as hooks:
         for name in names:
@@ -123,6 +127,17 @@ def grams(
             model(images)
             advance(len(images))
     return found
+
+
+def gram(rows: Tensor) -> Tensor:
+    """The product of a matrix (n, d), transposed, with itself, (d, d): half of it is computed, the rest is mirrored."""
+    width = rows.shape[1]
+    product = rows.new_empty(width, width)
+    for first in range(0, width, GRAM_BLOCK):
+        last = min(first + GRAM_BLOCK, width)
+        product[first:last, first:] = rows[:, first:last].T @ rows[:, first:]
+        product[last:, first:last] = product[first:last, last:].T
+    return product
 
 
 @torch.no_grad()
@@ -185,10 +200,10 @@ def solved(square: Tensor, missing: Tensor, ridge: float = RIDGE) -> Tensor:
     mean square.
     """
     mean_square = square.diagonal()[:-1].mean()
-    # Where all inputs are 0 any ridge will do, as long as the system can be solved.
-    penalty = (ridge * mean_square.clamp(min=torch.finfo(torch.float64).tiny)).repeat(len(square))
-    penalty[-1] = 0  # the bias is free
-    return torch.cholesky_solve(missing, torch.linalg.cholesky(square + penalty.diag()))
+    penalised = square.clone()
+    # Where all inputs are 0 any ridge will do, as long as the system can be solved. The bias is free.
+    penalised.diagonal()[:-1].add_(ridge * mean_square.clamp(min=torch.finfo(torch.float64).tiny))
+    return torch.cholesky_solve(missing, torch.linalg.cholesky(penalised))
 
 
 def _columns(inputs: Iterable[int], kernel: int) -> Tensor:

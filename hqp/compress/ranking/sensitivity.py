@@ -218,7 +218,7 @@ class _Taps:
         start = output if output.requires_grad else output.requires_grad_()
         if name not in self._tapped:
             self._tapped.add(name)
-            seen = as_seen(name, layer, inputs[0].detach(), output)
+            seen = as_seen(name, layer, inputs[0].detach())
             given = output.detach() if by_gram(layer, output) else None
             start.register_hook(partial(self._backward, name, seen, seen._version, given, output._version))
         elif not self._backwards:

@@ -172,7 +172,9 @@ class Candidates:
             "layers": recover.losing(base, found),
             "images": how.images,
             "compared": how.compared,
+            "grams": recovery.needs_grams(how),
             "moments": recovery.moves_moments(how),
+            "outputs": "sequential" in how.variants,
         }
         return self._entry("shown", key, build) / REFERENCE
 

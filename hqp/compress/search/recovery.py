@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from hqp.compress.blocks import refitting
 from hqp.compress.channels import groups, recover
 from hqp.compress.channels.groups import Removal
 from hqp.compress.channels.recover import Moments, Reference
@@ -45,6 +46,10 @@ class CalibrationPasses:
         self._tally.passes += 1
         self._tally.images += calibration_count(self.job, count)
         return self._fitting.anew(lambda: self._batches(count), work)
+
+    def together(self, count: int) -> Tensor:
+        """So many images at once, for one pass."""
+        return self.over(count, lambda batches: torch.cat(list(batches)))
 
     def _batches(self, count: int) -> Iterator[Tensor]:
         for _, images in calibration_batches(self.job, count):
@@ -91,8 +96,10 @@ def _variants(passes: CalibrationPasses, whole: Whole, removal: Removal, how: Re
     if "none" in how.variants:
         plain = passes.lay_out(groups.remove(whole.model, removal, whole.groups))
         variants["none"] = plain, recover.own_moments(plain)
-    if how.variants != ("none",):
+    if needs_grams(how):
         variants |= _fitted(passes, whole, removal, how)
+    if "sequential" in how.variants:
+        variants["sequential"] = _sequential(passes, whole, removal, how)
     allowed: Variants = {variant: variants[variant] for variant in how.variants if variant in variants}
     # A recipe that moves batch norms alone still fits what has none.
     return allowed or {"least_squares": variants["least_squares"]}
@@ -114,19 +121,43 @@ def _fitted(passes: CalibrationPasses, whole: Whole, removal: Removal, how: Reco
     return variants
 
 
+def _sequential(passes: CalibrationPasses, whole: Whole, removal: Removal, how: Recovery) -> tuple[nn.Module, Moments]:
+    """The variant whose layers are fitted one after the other, on what the pruned network itself hands them."""
+    smaller = passes.lay_out(groups.remove(whole.model, removal, whole.groups))
+    images = passes.together(_most_together(passes.job, whole.model, how))
+    refitting.refit(smaller, whole.reference.outputs, images, groups.removed(whole.groups, removal))
+    return smaller, recover.own_moments(smaller)
+
+
+def _most_together(job: Job, model: nn.Module, how: Recovery) -> int:
+    """How many images the network is fitted to layer by layer: as many as the recipe says, and memory is meant for."""
+    return min(how.images, refitting.most_images(model, job.example))
+
+
 def measured(job: Job, found: Sequence[Group], model: nn.Module, how: Recovery, ledger: Ledger) -> Whole:
     """A network of the trained one's shape, with what it gives on calibration images."""
     with ledger.step(STEP) as tally:
         passes = CalibrationPasses(job, tally)
         passes.lay_out(model)
-        names = recover.losing(job.model, found)
-        with job.track(STEP, calibration_count(job, how.images)) as advance:
-            grams = passes.over(how.images, partial(recover.grams, model, names, advance=advance))
+        grams: dict[str, Tensor] = {}
+        if needs_grams(how):
+            names = recover.losing(job.model, found)
+            with job.track(STEP, calibration_count(job, how.images)) as advance:
+                grams = passes.over(how.images, partial(recover.grams, model, names, advance=advance))
+        outputs: dict[str, Tensor] = {}
+        if "sequential" in how.variants:
+            count = _most_together(job, model, how)
+            outputs = passes.over(count, partial(refitting.wanted, model, ()))
         moments: Moments = {}
         if moves_moments(how) and recover.own_moments(model):
             moments = passes.over(how.images, partial(recover.moments, model))
         logits = _logits(passes, model, how)
-    return Whole(model, found, Reference(grams, moments, logits))
+    return Whole(model, found, Reference(grams, moments, outputs, logits))
+
+
+def needs_grams(how: Recovery) -> bool:
+    """Whether a variant of the recipe fits layers to what the network with all its channels hands them."""
+    return not {"least_squares", "relative", "absolute"}.isdisjoint(how.variants)
 
 
 def moves_moments(how: Recovery) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 
+from hqp.compress.channels import recover
 from hqp.compress.job import calibration_count
 from hqp.compress.ranking import curvature, redundancy
-from hqp.compress.search import passes
 from hqp.compress.search.candidate import Candidate
 from hqp.compress.search.candidates import Candidates
+from hqp.compress.search.passes import labelled
+from hqp.compress.search.recovery import CalibrationPasses
 from hqp.ledger import Ledger
 from hqp.records import Recovery
 
@@ -21,22 +24,25 @@ class Orders:
 
 
 def order(candidates: Candidates, base: Candidate) -> dict[str, tuple[int, ...]]:
-    """That order for a base, which has all its channels, by the Gram matrices that its recovery takes too."""
+    """That order for a base, which has all its channels."""
     job, pruning = candidates.job, candidates.job.recipe.pruning
     assert pruning is not None
-    how = pruning.recovery or Recovery()
-    grams = candidates.reference(how, base.replaced).grams
+    images = (pruning.recovery or Recovery()).images
 
     def find(ledger: Ledger) -> Orders:
+        network, groups = candidates.base(base), candidates.groups(base)
         with ledger.step("sensitivity") as tally, job.track("order of channels", 0):
-            tally.passes, tally.images = 1, calibration_count(job, how.images)
-            network, found = candidates.base(base), {}
-            bends = curvature.curvatures(network, list(grams), passes.labelled(job, how.images), job.warn)
-            for group in candidates.groups(base):
+            passes = CalibrationPasses(job, tally)
+            passes.lay_out(network)
+            grams = passes.over(images, partial(recover.grams, network, recover.losing(network, groups)))
+            tally.passes, tally.images = tally.passes + 1, tally.images + calibration_count(job, images)
+            bends = curvature.curvatures(network, list(grams), labelled(job, images), job.warn)
+            found = {}
+            for group in groups:
                 known = redundancy.order(network, group, grams, bends)
                 if known is not None:
                     found[group.name] = known
         return Orders(found)
 
-    key = {**candidates.key(base), "recovery": asdict(how), "keep": pruning.keep}
+    key = {**candidates.key(base), "images": images, "keep": pruning.keep}
     return candidates.record("order", key, Orders, find).order

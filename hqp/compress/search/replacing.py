@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hqp.compress.blocks import refitting, standing_in
 from hqp.compress.job import Job
@@ -29,9 +28,5 @@ def simplified(job: Job, blocks: Sequence[Replaced], ledger: Ledger) -> nn.Modul
         count = min(IMAGES, refitting.most_images(job.model, job.example))
         outputs = passes.over(count, partial(refitting.wanted, job.model, blocks))
         simpler = passes.lay_out(standing_in.without(job.model, blocks))
-        refitting.refit(simpler, outputs, passes.over(count, _at_once))
+        refitting.refit(simpler, outputs, passes.together(count), {})
     return simpler
-
-
-def _at_once(batches: Iterator[Tensor]) -> Tensor:
-    return torch.cat(list(batches))

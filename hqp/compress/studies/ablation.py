@@ -17,6 +17,7 @@ RECOVERIES: tuple[Recovery | None, ...] = (
     Recovery(("least_squares",)),
     Recovery(("relative",)),
     Recovery(("absolute",)),
+    Recovery(("sequential",)),
     Recovery(),
 )
 

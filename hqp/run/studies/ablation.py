@@ -28,7 +28,7 @@ RANKINGS = (
 SHARES = (0.35, 0.5)
 JUDGED_IMAGES, COUNTED_IMAGES = 1_000, 2_500
 CHOSEN = Ranking("fisher_refit", per="mac")
-HEADERS = ("ranked by", "θ %", "unrecovered", "least squares", "relative", "absolute", "nearest")
+HEADERS = ("ranked by", "θ %", "unrecovered", "least squares", "relative", "absolute", "sequential", "nearest")
 COUNTS, DEEPER = (250, 500, 1_000, 2_000, 5_000), (0.4, 0.5, 0.55, 0.6)
 
 

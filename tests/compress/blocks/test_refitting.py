@@ -59,7 +59,7 @@ def network(block: nn.Module) -> nn.Module:
 def simplified(model: nn.Module, block: Replaced, images: Tensor = IMAGES) -> nn.Module:
     wanted = refitting.wanted(model, [block], images.split(16))
     simpler = standing_in.without(model, [block])
-    refitting.refit(simpler, wanted, images)
+    refitting.refit(simpler, wanted, images, {})
     return simpler
 
 
@@ -104,23 +104,27 @@ def test_a_fit_that_helps_no_other_image_is_not_made() -> None:
     wanted = refitting.wanted(model, [part], [IMAGES[:8]])
     wanted["7"] = torch.randn(8, 3, generator=torch.Generator().manual_seed(2))
     simpler = standing_in.without(model, [part])
-    refitting.refit(simpler, wanted, IMAGES[:8])
+    refitting.refit(simpler, wanted, IMAGES[:8], {})
     # Its bias alone could still follow their mean.
     moved = (simpler.state_dict()["7.weight"] - model.state_dict()["7.weight"]).abs().max()
     assert moved < 0.1
 
 
-@pytest.mark.parametrize("ridge", [1e-3, 1e-1])
-def test_fewer_rows_than_weights_give_the_change_that_the_normal_equations_give(ridge: float) -> None:
+@pytest.mark.parametrize("rows", [24, 60])
+def test_a_layer_changes_as_the_normal_equations_say(rows: int) -> None:
+    """24 rows are fewer than the 31 unknowns, 60 are more."""
     generator = torch.Generator().manual_seed(3)
-    inputs = 1 + torch.randn(20, 30, generator=generator, dtype=torch.float64)
-    seen = torch.nn.functional.pad(inputs, (0, 1), value=1.0)
-    missing = 2 + torch.randn(20, 5, generator=generator, dtype=torch.float64)
-    by_weights = recover.solved(seen.T @ seen, seen.T @ missing, ridge)
-    torch.testing.assert_close(refitting._solver(seen, missing)(ridge), by_weights)
-    # Where there are more rows the system is of the weights; to solve that of the rows gives the same.
-    twice, wanted = torch.cat([seen] * 2), torch.cat([missing] * 2)
-    torch.testing.assert_close(refitting._solver(twice, wanted)(ridge), refitting._solver_by_rows(twice, wanted)(ridge))
+    seen = torch.nn.functional.pad(1 + torch.randn(rows, 30, generator=generator), (0, 1), value=1.0)
+    missing = 2 + seen @ torch.randn(31, 5, generator=generator)
+    expected = recover.solved(seen.double().T @ seen.double(), seen.double().T @ missing.double(), refitting.RIDGE)
+    found = refitting._change(seen, missing, images=12)
+    assert found is not None
+    torch.testing.assert_close(found, expected.float(), atol=1e-4, rtol=1e-3)
+
+
+def test_half_of_a_gram_matrix_is_all_of_it() -> None:
+    rows = torch.randn(7, 2 * recover.GRAM_BLOCK + 3, generator=torch.Generator().manual_seed(4))
+    torch.testing.assert_close(recover.gram(rows), rows.T @ rows)
 
 
 def test_a_block_that_the_network_has_not_is_refused() -> None:

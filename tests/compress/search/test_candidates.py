@@ -150,10 +150,9 @@ def test_the_ledger_depends_neither_on_the_order_nor_on_what_was_made_last_nor_o
         again.recovered(second)
         assert sorted(again.ledger.costs, key=str) == sorted(candidates.ledger.costs, key=str), "seconds and all"
     assert found[0] == found[1] == found[2]
-    # Gram matrices, moments and logits of the trained network; of both candidates the moments, and the logits of four
-    # variants.
+    # The outputs and logits of the trained network; of both candidates a fit, and the logits of two variants.
     assert found[0] == {
-        "recovery": (36 + 36 + 20 + 2 * (36 + 4 * 20), 3 + 2 * 5),
+        "recovery": (36 + 20 + 2 * (36 + 2 * 20), 2 + 2 * 3),
         "validation": (JUDGED, 1),
         "calibration": (24 + 5 * 16, 6),
         "sensitivity": (IMAGES, 1),
@@ -254,7 +253,7 @@ def test_a_trained_candidate_is_made_of_what_the_value_says_and_pays_for_all_of_
     by_step = {cost.step: (cost.images, cost.passes) for cost in costs}
     assert by_step["training"] == (64, 1)
     # The trained network and the candidate before, then its weights and what goes of them.
-    measured, recovered = (36 + 36 + 20, 3), (36 + 4 * 20, 5)
+    measured, recovered = (36 + 20, 2), (36 + 2 * 20, 3)
     assert by_step["recovery"] == tuple(2 * (one + other) for one, other in zip(measured, recovered, strict=True))
     assert not [*tmp_path.glob("store/train/*.pt")], "what the next epoch needs is not needed any more"
 

@@ -18,7 +18,7 @@ from hqp.records import Pruning, Ranking, Recipe, Recovery, Samples, Variant
 from hqp.store import Store
 
 SIZE, CLASSES = 8, 4
-VARIANTS: tuple[Variant, ...] = ("none", "least_squares", "relative", "absolute")
+FITTED_AT_ONCE: tuple[Variant, ...] = ("none", "least_squares", "relative", "absolute")
 
 
 class Net(nn.Module):
@@ -99,16 +99,16 @@ def test_statistics_taken_anew_from_brighter_images_break_the_bound_and_what_is_
 ) -> None:
     brighter, judged, eight = samples("calibration", 3, 128, brightness=20), samples("test", 5, 800), tuple(range(8))
     found = {}
-    for variants in (*((one,) for one in VARIANTS), VARIANTS):
+    for variants in (*((one,) for one in FITTED_AT_ONCE), FITTED_AT_ONCE):
         how = Recovery(variants, images=128, compared=64)
         found[variants] = made(job(tmp_path / "-".join(variants), trained, how, brighter), eight)
     dense, bound = right(trained, judged), 0.015 * len(judged)
     assert dense - right(found[("absolute",)].model, judged) > 10 * bound
-    assert dense - right(found[VARIANTS].model, judged) <= bound
-    picked = found[VARIANTS].recovered
-    assert picked.divergences.keys() == set(VARIANTS)
+    assert dense - right(found[FITTED_AT_ONCE].model, judged) <= bound
+    picked = found[FITTED_AT_ONCE].recovered
+    assert picked.divergences.keys() == set(FITTED_AT_ONCE)
     assert picked.divergences[picked.variant] == min(picked.divergences.values()) < picked.divergences["absolute"] / 100
-    alone, together = (found[variants].model.state_dict() for variants in ((picked.variant,), VARIANTS))
+    alone, together = (found[variants].model.state_dict() for variants in ((picked.variant,), FITTED_AT_ONCE))
     assert all(torch.equal(values, together[name]) for name, values in alone.items()), "it is the variant itself"
     assert found[("absolute",)].recovered.divergences == {}, "of one there is nothing to compare"
 
@@ -130,7 +130,7 @@ def test_a_network_without_batch_norms_has_no_statistics_to_move(tmp_path: Path)
     given = job(tmp_path, plain.eval(), Recovery(images=64, compared=32), samples("calibration", 3, 64))
     candidates = Candidates(given)
     found = candidates.recovered(candidates.without({candidates.groups()[0].name: (0, 1)}))
-    assert found is not None and found.divergences.keys() == {"none", "least_squares"}
+    assert found is not None and found.divergences.keys() == {"none", "sequential"}
     only = job(tmp_path, plain, Recovery(("absolute",), images=64), given.calibration)
     candidates = Candidates(only)
     found = candidates.recovered(candidates.without({candidates.groups()[0].name: (0, 1)}))
@@ -138,7 +138,7 @@ def test_a_network_without_batch_norms_has_no_statistics_to_move(tmp_path: Path)
 
 
 def test_what_the_trained_network_shows_is_measured_once(trained: nn.Module, tmp_path: Path) -> None:
-    how = Recovery(images=64, compared=32)
+    how = Recovery(FITTED_AT_ONCE, images=64, compared=32)
     given = job(tmp_path, trained, how, samples("calibration", 3, 64))
     found = Candidates(given).reference(how)
     entries = {place: place.stat().st_mtime_ns for place in (tmp_path / "shown").rglob("*.safetensors")}
@@ -149,3 +149,30 @@ def test_what_the_trained_network_shows_is_measured_once(trained: nn.Module, tmp
     assert found.moments.keys() == again.moments.keys() == {"norm1", "norm2"}
     assert all(torch.equal(one, other) for name in found.moments
                for one, other in zip(found.moments[name], again.moments[name], strict=True))  # fmt: skip
+
+
+def test_by_default_layers_are_fitted_in_order_and_no_gram_matrix_is_taken(trained: nn.Module, tmp_path: Path) -> None:
+    given = job(tmp_path, trained, Recovery(images=64, compared=32), samples("calibration", 3, 64))
+    found = Candidates(given).reference(Recovery(images=64, compared=32))
+    assert found.grams == {} and found.moments == {}
+    assert {name: tuple(rows.shape) for name, rows in found.outputs.items()} == {
+        "first": (1024, 16), "second": (1024, 16), "head": (64, CLASSES),
+    }  # fmt: skip
+    assert made(given, tuple(range(8))).recovered.divergences.keys() == {"none", "sequential"}
+
+
+def test_a_layer_is_fitted_to_what_the_pruned_layers_before_it_hand_on(tmp_path: Path) -> None:
+    """Fitted to what the trained network's layers hand on, each layer loses more than it has to."""
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 12, 3), nn.ReLU(), nn.Conv2d(12, 12, 3), nn.ReLU(), nn.Flatten(), nn.Linear(192, CLASSES)
+    model, seen, new = nn.Sequential(*layers).eval(), samples("calibration", 3, 256), samples("test", 5, 256)
+    inputs = torch.from_numpy(new.normalised(new.read(range(len(new)), SIZE)))
+    errors: dict[Variant, float] = {}
+    with torch.no_grad():
+        for variant in ("least_squares", "sequential"):
+            given = job(tmp_path / variant, model, Recovery((variant,), images=256), seen)
+            candidates = Candidates(given)
+            one, other = candidates.groups()
+            smaller = candidates.module(candidates.without({one.name: tuple(range(6)), other.name: tuple(range(6))}))
+            errors[variant] = float((smaller(inputs) - model(inputs)).square().mean())
+    assert errors["sequential"] < 0.9 * errors["least_squares"]

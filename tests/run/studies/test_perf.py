@@ -64,13 +64,13 @@ def test_the_ablation_tells_criteria_and_recoveries_apart(run: Any) -> None:
     title, header, _, *lines = criteria.splitlines()
     assert title.startswith("squarenet on squares: top-1 in percent on the first 1,000 images of 'selection'")
     assert header.split() == [
-        "ranked", "by", "θ", "%", "unrecovered", "least", "squares", "relative", "absolute", "nearest",
+        "ranked", "by", "θ", "%", "unrecovered", "least", "squares", "relative", "absolute", "sequential", "nearest",
     ]  # fmt: skip
     assert len(lines) == len(ablation.RANKINGS) * len(ablation.SHARES)
     for line in lines:
-        sparsity, *percents = map(float, line.split()[-6:])
+        sparsity, *percents = map(float, line.split()[-7:])
         assert sparsity >= 35 and all(0 <= percent <= 100 for percent in percents)
-    unrecovered, fitted = (sum(float(line.split()[place]) for line in lines) for place in (-5, -4))
+    unrecovered, fitted = (sum(float(line.split()[place]) for line in lines) for place in (-6, -5))
     assert fitted > unrecovered, "over all of them, fitting recovers"
     title, header, _, *lines = images.splitlines()
     assert title.startswith("ranked by fisher_refit(per=mac) from fewer images, recovered") and header.count("θ") == 4
