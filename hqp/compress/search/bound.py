@@ -19,6 +19,9 @@ from hqp.stats.paired import HALF_AN_IMAGE, drop_interval, drop_pp
 # a recovered network begins to lose accuracy.
 FIRST_PROBE = 32
 
+# From there the search goes on, or back, by this share of it, then by twice that, and so on: both networks that were
+# measured end within a share of the first probe, and either lost two candidates to a search that doubled.
+FIRST_STRIDE = 1 / 8
 
 # After which shares of the images a pass is looked at, and how much of the chance of a wrong acceptance each look may
 # take. What is left for the end moves its limit by a fortieth of itself.
@@ -194,9 +197,9 @@ def search(
 
     ``holds(step)`` tells whether the bound holds after that many steps; the dense model holds, so 0 is never asked.
     ``linear`` is Algorithm 1 of arXiv 2602.06069: the first rejected step is rolled back and ends the search.
-    ``galloping`` starts at ``FIRST_PROBE``, doubles until a rejection, then bisects between the last accepted and the
-    first rejected step: at most 2 log2(steps) + 2 calls. Where ``holds`` is monotone, both give the same number, or
-    galloping one that is less than the share ``finest`` of it before that.
+    ``galloping`` starts at ``FIRST_PROBE``, goes on until a rejection or back until an acceptance, in strides that
+    double, then bisects between the two: at most 2 log2(steps) + 2 calls. Where ``holds`` is monotone, both give the
+    same number, or galloping one that is less than the share ``finest`` of it before that.
 
     ``least`` is the first step that would be better than what another search accepted, or 0: galloping first asks for
     it, and where it does not hold, or is not among the steps, answers 0, since this search would only lose.
@@ -214,17 +217,32 @@ def _linear(holds: Callable[[int], bool], steps: int) -> int:
 
 
 def _galloping(holds: Callable[[int], bool], steps: int, least: int, finest: float) -> int:
-    accepted, probe = 0, FIRST_PROBE
-    if least:
-        if least > steps or not holds(least):
-            return 0
-        accepted, probe = least, 2 * least
+    probe = least or min(FIRST_PROBE, steps)
+    if not 0 < probe <= steps:
+        return 0
+    stride = max(1, round(FIRST_STRIDE * probe))
+    if holds(probe):
+        return _onwards(holds, probe, steps, stride, finest)
+    return 0 if least else _backwards(holds, probe, stride, finest)
+
+
+def _onwards(holds: Callable[[int], bool], accepted: int, steps: int, stride: int, finest: float) -> int:
+    """The last step to accept, of those from an accepted one on."""
     while accepted < steps:
-        probe = min(probe, steps)
+        probe = min(accepted + stride, steps)
         if not holds(probe):
             return bisect(holds, accepted, probe, finest)
-        accepted, probe = probe, 2 * probe
+        accepted, stride = probe, 2 * stride
     return accepted
+
+
+def _backwards(holds: Callable[[int], bool], rejected: int, stride: int, finest: float = 0.0) -> int:
+    """The last step to accept, of those before a rejected one; 0, which is never asked, holds."""
+    probe = max(0, rejected - stride)
+    while probe > 0 and not holds(probe):
+        rejected, stride = probe, 2 * stride
+        probe = max(0, rejected - stride)
+    return bisect(holds, probe, rejected, finest)
 
 
 def give_back(holds: Callable[[int], bool], accepted: int) -> int:
@@ -233,13 +251,7 @@ def give_back(holds: Callable[[int], bool], accepted: int) -> int:
     Asked is first ``accepted`` itself, then 1, 2, 4, ... steps less, and between the last two by bisection: as a rule
     little has to be given back.
     """
-    probe, rejected, stride = accepted, accepted + 1, 1
-    # Step 0 is never asked: with nothing left to give back it is what is shipped.
-    while probe > 0 and not holds(probe):
-        rejected = probe
-        probe = max(0, probe - stride)
-        stride *= 2
-    return bisect(holds, probe, rejected)
+    return accepted if not accepted or holds(accepted) else _backwards(holds, accepted, 1)
 
 
 def bisect(holds: Callable[[int], bool], accepted: int, rejected: int, finest: float = 0.0) -> int:

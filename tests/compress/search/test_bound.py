@@ -93,13 +93,13 @@ def test_linear_rolls_the_first_rejected_step_back() -> None:
     assert judge.asked == [1, 2, 3, 4]
 
 
-def test_galloping_doubles_then_bisects() -> None:
+def test_galloping_doubles_its_strides_then_bisects() -> None:
     judge = Judge(frozenset(range(1, 24)))
     assert search(judge, 100, "galloping") == 23
-    assert judge.asked == [32, 16, 24, 20, 22, 23]
+    assert judge.asked == [32, 28, 20, 24, 22, 23]
     judge = Judge(frozenset(range(1, 42)))
     assert search(judge, 100, "galloping") == 41
-    assert judge.asked == [32, 64, 48, 40, 44, 42, 41]
+    assert judge.asked == [32, 36, 44, 40, 42, 41]
 
 
 def test_galloping_ends_at_the_last_step() -> None:
@@ -157,9 +157,9 @@ def test_a_search_that_need_not_be_finer_ends_within_a_share_of_what_it_accepts(
         asked.append(step)
         return step <= 58
 
-    assert search(holds, 100, "galloping", finest=0.05) == 58 and asked == [32, 64, 48, 56, 60, 58]
+    assert search(holds, 100, "galloping", finest=0.05) == 58 and asked == [32, 36, 44, 60, 52, 56, 58]
     asked.clear()
-    assert search(holds, 100, "galloping") == 58 and asked == [32, 64, 48, 56, 60, 58, 59]
+    assert search(holds, 100, "galloping") == 58 and asked == [32, 36, 44, 60, 52, 56, 58, 59]
 
 
 def test_who_is_given_up_at_a_look_would_hardly_have_held_and_saves_most_images(
