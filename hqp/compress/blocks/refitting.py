@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,7 +26,7 @@ from hqp.compress.channels.shrinking import kept
 from hqp.compress.network.layers import layers
 from hqp.records import Replaced
 
-# Output positions of an image that are used, of each layer.
+# Output positions of an image that are used, of each layer, where there are as many images as are asked for.
 POSITIONS = 16
 
 # The largest feature map of all images together; as a rule three or four are alive at once.
@@ -47,8 +48,16 @@ Hook = Callable[[str, Any, tuple[Tensor, ...], Tensor], None]
 Solve = Callable[[], Tensor]
 
 
-def most_images(model: nn.Module, example: Tensor) -> int:
-    """How many images may go through the network at once."""
+@dataclass(frozen=True)
+class Sampled:
+    """What a network is fitted to: so many images, and so many output positions of each."""
+
+    images: int
+    positions: int
+
+
+def sampled(model: nn.Module, example: Tensor, images: int) -> Sampled:
+    """So many images, or as many as memory is meant to hold at once, and of fewer the more positions of each."""
     largest = 1
 
     def note(name: str, layer: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -57,17 +66,20 @@ def most_images(model: nn.Module, example: Tensor) -> int:
 
     with _hooked(model, layers(model), note), torch.no_grad():
         model(example)
-    return max(1, int(MOST_BYTES / largest))
+    at_once = min(images, max(1, int(MOST_BYTES / largest)))
+    return Sampled(at_once, POSITIONS * images // at_once)
 
 
 @torch.no_grad()
-def wanted(model: nn.Module, blocks: Sequence[Replaced], batches: Iterable[Tensor]) -> dict[str, Tensor]:
-    """What layers and gates of a network with all its parts give at some positions of these images, a row each."""
+def wanted(
+    model: nn.Module, blocks: Sequence[Replaced], batches: Iterable[Tensor], positions: int = POSITIONS
+) -> dict[str, Tensor]:
+    """What layers and gates of a network with all its parts give at so many positions of these images, a row each."""
     gates = [block.name for block in blocks if block.kind == "gate"]
     found: dict[str, list[Tensor]] = {}
 
     def note(name: str, module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        found.setdefault(name, []).append(output_rows(module, output, POSITIONS))
+        found.setdefault(name, []).append(output_rows(module, output, positions))
 
     with _hooked(model, [*recover.fitted(model, layers(model)), *gates], note):
         for images in batches:
@@ -76,11 +88,13 @@ def wanted(model: nn.Module, blocks: Sequence[Replaced], batches: Iterable[Tenso
 
 
 @torch.no_grad()
-def refit(smaller: nn.Module, outputs: dict[str, Tensor], images: Tensor, removed: Removed) -> None:
+def refit(
+    smaller: nn.Module, outputs: dict[str, Tensor], images: Tensor, removed: Removed, positions: int = POSITIONS
+) -> None:
     """Fits, in place, the layers and the gates' stand-ins of a network, in evaluation mode, to ``outputs``.
 
-    These are what ``wanted`` gave for the same images, and ``removed`` what ``groups.removed`` says is gone since. A
-    layer without a bias gets one.
+    These are what ``wanted`` gave at these positions of the same images, and ``removed`` what ``groups.removed`` says is
+    gone since. A layer without a bias gets one.
     """
     still_there = dict(smaller.named_modules())
 
@@ -90,9 +104,9 @@ def refit(smaller: nn.Module, outputs: dict[str, Tensor], images: Tensor, remove
         every = outputs[name]
         aim = every[:, kept(every.shape[1], gone)] if gone else every
         if is_norm:
-            standing_in.fit(module, output_rows(module, inputs[0], POSITIONS), aim)
+            standing_in.fit(module, output_rows(module, inputs[0], positions), aim)
         else:
-            _fit_layer(name, module, inputs[0], aim)
+            _fit_layer(name, module, inputs[0], aim, positions)
 
     with ExitStack() as hooks:
         for name in outputs:
@@ -101,9 +115,9 @@ def refit(smaller: nn.Module, outputs: dict[str, Tensor], images: Tensor, remove
         smaller(images)
 
 
-def _fit_layer(name: str, layer: Any, inputs: Tensor, aim: Tensor) -> None:
+def _fit_layer(name: str, layer: Any, inputs: Tensor, aim: Tensor, positions: int) -> None:
     """Fits a layer, in place, where it is off."""
-    seen = rows(layer, as_seen(name, layer, inputs), POSITIONS).float()
+    seen = rows(layer, as_seen(name, layer, inputs), positions).float()
     # A layer that is called several times, or sees images along another axis, has no one target for what it sees.
     if len(seen) != len(aim):
         return

@@ -124,14 +124,10 @@ def _fitted(passes: CalibrationPasses, whole: Whole, removal: Removal, how: Reco
 def _sequential(passes: CalibrationPasses, whole: Whole, removal: Removal, how: Recovery) -> tuple[nn.Module, Moments]:
     """The variant whose layers are fitted one after the other, on what the pruned network itself hands them."""
     smaller = passes.lay_out(groups.remove(whole.model, removal, whole.groups))
-    images = passes.together(_most_together(passes.job, whole.model, how))
-    refitting.refit(smaller, whole.reference.outputs, images, groups.removed(whole.groups, removal))
+    sampled = refitting.sampled(whole.model, passes.job.example, how.images)
+    images, gone = passes.together(sampled.images), groups.removed(whole.groups, removal)
+    refitting.refit(smaller, whole.reference.outputs, images, gone, sampled.positions)
     return smaller, recover.own_moments(smaller)
-
-
-def _most_together(job: Job, model: nn.Module, how: Recovery) -> int:
-    """How many images the network is fitted to layer by layer: as many as the recipe says, and memory is meant for."""
-    return min(how.images, refitting.most_images(model, job.example))
 
 
 def measured(job: Job, found: Sequence[Group], model: nn.Module, how: Recovery, ledger: Ledger) -> Whole:
@@ -146,8 +142,8 @@ def measured(job: Job, found: Sequence[Group], model: nn.Module, how: Recovery, 
                 grams = passes.over(how.images, partial(recover.grams, model, names, advance=advance))
         outputs: dict[str, Tensor] = {}
         if "sequential" in how.variants:
-            count = _most_together(job, model, how)
-            outputs = passes.over(count, partial(refitting.wanted, model, ()))
+            sampled = refitting.sampled(model, job.example, how.images)
+            outputs = passes.over(sampled.images, partial(refitting.wanted, model, (), positions=sampled.positions))
         moments: Moments = {}
         if moves_moments(how) and recover.own_moments(model):
             moments = passes.over(how.images, partial(recover.moments, model))

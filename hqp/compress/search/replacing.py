@@ -25,8 +25,9 @@ def simplified(job: Job, blocks: Sequence[Replaced], ledger: Ledger) -> nn.Modul
     with ledger.step(STEP) as tally, job.track(STEP, 0):
         passes = CalibrationPasses(job, tally)
         passes.lay_out(job.model)
-        count = min(IMAGES, refitting.most_images(job.model, job.example))
-        outputs = passes.over(count, partial(refitting.wanted, job.model, blocks))
+        sampled = refitting.sampled(job.model, job.example, IMAGES)
+        wanted = partial(refitting.wanted, job.model, blocks, positions=sampled.positions)
+        outputs = passes.over(sampled.images, wanted)
         simpler = passes.lay_out(standing_in.without(job.model, blocks))
-        refitting.refit(simpler, outputs, passes.together(count), {})
+        refitting.refit(simpler, outputs, passes.together(sampled.images), {}, sampled.positions)
     return simpler

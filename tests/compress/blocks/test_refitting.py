@@ -135,8 +135,9 @@ def test_a_block_that_the_network_has_not_is_refused() -> None:
 def test_only_so_many_images_go_at_once_as_memory_is_meant_to_hold() -> None:
     model = nn.Sequential(nn.Conv2d(3, 100, 1), nn.Conv2d(100, 2, 1))
     # 100 maps of 1000 x 1000 in float32.
-    assert refitting.most_images(model, torch.zeros(1, 3, 1000, 1000)) == 1
-    assert refitting.most_images(model, torch.zeros(1, 3, 10, 10)) == 10_000
+    assert refitting.sampled(model, torch.zeros(1, 3, 1000, 1000), 3) == refitting.Sampled(1, 48)
+    assert refitting.sampled(model, torch.zeros(1, 3, 100, 100), 256) == refitting.Sampled(100, 40)
+    assert refitting.sampled(model, torch.zeros(1, 3, 10, 10), 256) == refitting.Sampled(256, 16)
 
 
 def test_a_gate_that_became_its_mean_is_no_operator_of_the_file(tmp_path: Path) -> None:
