@@ -93,8 +93,8 @@ def refit(
 ) -> None:
     """Fits, in place, the layers and the gates' stand-ins of a network, in evaluation mode, to ``outputs``.
 
-    These are what ``wanted`` gave at these positions of the same images, and ``removed`` what ``groups.removed`` says is
-    gone since. A layer without a bias gets one.
+    These are what ``wanted`` gave at these positions of the same images, and ``removed`` what ``groups.removed`` says
+    is gone since. A layer without a bias gets one.
     """
     still_there = dict(smaller.named_modules())
 
