@@ -34,7 +34,7 @@ class CalibrationPasses:
 
     def __init__(self, job: Job, tally: Tally) -> None:
         self.job, self._tally = job, tally
-        self._order, self._fitting = torch.contiguous_format, FittingBatches(job.warn)
+        self._order, self.fitting = torch.contiguous_format, FittingBatches(job.warn)
 
     def lay_out(self, model: nn.Module) -> nn.Module:
         """The network, its weights laid out as the images are from now on."""
@@ -45,7 +45,7 @@ class CalibrationPasses:
         """What ``work`` gives for one pass: batches of float32 (n, 3, size, size)."""
         self._tally.passes += 1
         self._tally.images += calibration_count(self.job, count)
-        return self._fitting.anew(lambda: self._batches(count), work)
+        return self.fitting.anew(lambda: self._batches(count), work)
 
     def together(self, count: int) -> Tensor:
         """So many images at once, for one pass."""
@@ -123,10 +123,20 @@ def _fitted(passes: CalibrationPasses, whole: Whole, removal: Removal, how: Reco
 
 def _sequential(passes: CalibrationPasses, whole: Whole, removal: Removal, how: Recovery) -> tuple[nn.Module, Moments]:
     """The variant whose layers are fitted one after the other, on what the pruned network itself hands them."""
-    smaller = passes.lay_out(groups.remove(whole.model, removal, whole.groups))
+    passes.lay_out(whole.model)
     sampled = refitting.sampled(whole.model, passes.job.example, how.images)
     images, gone = passes.together(sampled.images), groups.removed(whole.groups, removal)
-    refitting.refit(smaller, whole.reference.outputs, images, gone, sampled.positions)
+
+    def fit(parts: Iterator[Tensor]) -> nn.Module:
+        # All images, or as many as memory holds; the rows of the first images come first.
+        seen = next(parts)
+        wanted = {name: rows[: len(rows) * len(seen) // len(images)] for name, rows in whole.reference.outputs.items()}
+        # Anew each time: a fit that failed has changed some layers.
+        smaller = passes.lay_out(groups.remove(whole.model, removal, whole.groups))
+        refitting.refit(smaller, wanted, seen, gone, sampled.positions)
+        return smaller
+
+    smaller = passes.fitting.anew(lambda: [images], fit)
     return smaller, recover.own_moments(smaller)
 
 
