@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from hqp.cli.application import WIDTH, Dataset, Json, Seed, answer, app
 from hqp.cli.compress import Device, InputSize, NumClasses, Pretrained, Source, Weights
@@ -12,7 +15,7 @@ from hqp.cli.compress import Device, InputSize, NumClasses, Pretrained, Source, 
 NAMED = 28
 
 
-@app.command(epilog="Example: hqp profile resnet18 --dataset signs --device cpu_openvino")
+@app.command(epilog="Example: hqp profile resnet18 --dataset signs --device cpu_openvino --out layers.svg")
 def profile(
     model: Source,
     dataset: Dataset = "signs",
@@ -22,17 +25,27 @@ def profile(
     num_classes: NumClasses = None,
     seed: Seed = 0,
     input_size: InputSize = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Also write it: drawn as .svg or .png, the numbers as .json."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show what each layer costs in accuracy and takes in time."""
 
     def make() -> Any:
         from hqp.run.inputs.request import Request
+        from hqp.run.profile import check, write
         from hqp.run.profile import profile as run
         from hqp.suite import Model
 
+        if out:
+            check(out)
         chosen = Model(model, weights, pretrained, num_classes)
-        return run(Request(chosen, dataset, "hqp", device, 1.5, seed, input_size))
+        found = run(Request(chosen, dataset, "hqp", device, 1.5, seed, input_size))
+        if out:
+            write(found, out)
+        return found
 
     answer(make, json, _text)
 

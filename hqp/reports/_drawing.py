@@ -51,25 +51,24 @@ STYLE: dict[str, Any] = {
     "ytick.color": PALETTE["muted"],
 }
 
+# A figure of a run's model.
 Draw = Callable[[Results, str], Any]
 
 
-def svg(draw: Draw, results: Results, model: str) -> str:
-    """A figure as SVG, the same bytes for the same results."""
-    with _styled(f"{draw.__name__} {model}"):
+def svg(draw: Callable[[], Any], name: str) -> str:
+    """The figure that ``draw`` makes as SVG, the same bytes for the same figure; ``name`` is of no other on a page."""
+    with _styled(name):
         buffer = io.StringIO()
         # Without a date the drawing does not change from one run to the next.
-        draw(results, model).savefig(
-            buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None}
-        )
+        draw().savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 
 
-def png(draw: Draw, results: Results, model: str) -> bytes:
-    """A figure as PNG on white."""
-    with _styled(model):
+def png(draw: Callable[[], Any]) -> bytes:
+    """The figure that ``draw`` makes as PNG on white."""
+    with _styled(""):
         buffer = io.BytesIO()
-        draw(results, model).savefig(buffer, format="png", bbox_inches="tight", dpi=160, facecolor="white")
+        draw().savefig(buffer, format="png", bbox_inches="tight", dpi=160, facecolor="white")
     return buffer.getvalue()
 
 

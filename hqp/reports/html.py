@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 
 from hqp.records import Case, Judgement, Results
@@ -123,7 +124,8 @@ def _fitting(results: Results, history: _history.History) -> list[_drawing.Draw]
 
 def _drawn(draw: _drawing.Draw, results: Results, model: str) -> Drawn:
     label = " ".join((draw.__doc__ or "").split())
-    return Drawn(label, embedded(_drawing.svg(draw, results, model), f"{model}. {label}"))
+    svg = _drawing.svg(partial(draw, results, model), f"{draw.__name__} {model}")
+    return Drawn(label, embedded(svg, f"{model}. {label}"))
 
 
 def embedded(svg: str, label: str) -> str:

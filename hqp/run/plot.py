@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -45,10 +46,11 @@ def _content(results: Results, model: str, name: str, form: Form) -> bytes:
     from hqp.reports import _drawing, _drawn, _figures
     from hqp.reports import csv as csv_report
 
+    draw = partial(_figures.FIGURES[name], results, model)
     if form == "png":
-        return _drawing.png(_figures.FIGURES[name], results, model)
+        return _drawing.png(draw)
     if form == "svg":
-        return _drawing.svg(_figures.FIGURES[name], results, model).encode()
+        return _drawing.svg(draw, f"{name} {model}").encode()
     rows = list(_drawn.rows(name, results, model))
     text = csv_report.lines(rows) if form == "csv" else json.dumps(rows, indent=1, allow_nan=False) + "\n"
     return text.encode()

@@ -29,10 +29,17 @@ def test_each_layer_is_profiled_alone_and_kept(project: Path, run: Any) -> None:
     assert layers["0"]["pruned_nats"] == layers["3.conv2"]["pruned_nats"] == layers["5.conv2"]["pruned_nats"]
     assert layers["3.conv1"]["pruned_nats"] > layers["3.conv1"]["quantised_nats"]
 
-    again = run(*PROFILE)
+    figure = project / "layers.svg"
+    again = run(*PROFILE, "--out", str(figure))
     assert again.returncode == 0 and "each layer" not in again.stderr
     header, first, *_ = again.stdout.splitlines()
     assert header.split()[:3] == ["layer", "filters", "S"] and first.split()[:2] == ["0", "16"]
+    drawn = figure.read_text()
+    assert all(f">{layer}<" in drawn for layer in layers) and ">25% pruned<" in drawn
+
+    wrong = run(*PROFILE, "--out", "layers.pdf")
+    assert wrong.returncode == 2 and wrong.stdout == ""
+    assert "'layers.pdf' says no form; a file that ends in .json, .svg, .png" in wrong.stderr
 
 
 def test_a_table_fits_the_page_and_leaves_out_what_was_not_measured() -> None:
