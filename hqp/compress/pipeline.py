@@ -106,7 +106,7 @@ def prune_under_bound(draft: Draft) -> None:
     candidates.groups()
     estimate = objective.estimate(candidates)
     # As the file is in the runtime, where an image or two may be judged otherwise than in PyTorch.
-    draft.bound = Bound(candidates.trained_on_selection, job.delta_max_pp, pruning.confidence, LOOKS)
+    draft.bound = Bound(candidates.trained_on_selection, job.delta_max_pp, job.recipe.confidence, LOOKS)
     simplified = simplify.path(draft)
     found = _searched(draft, pruning, simplified, estimate, []) if simplified else []
     # Behind blocks that hold the bound as a rule more is found than without: that is searched where no channel can go.

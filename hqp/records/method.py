@@ -109,8 +109,8 @@ class Pruning:
     which go on where it ended. The bound is judged by the upper limit of the drop, the end of its two-sided interval at
     ``confidence``; where that is ``None`` by the drop itself, as the paper does.
 
-    The default is one-sided 99.9%: what is picked for being deep flatters, and 5,000 images leave ±0.25 points, so that
-    a weaker limit would often ship what the images of ``test`` then refuse.
+    The default is one-sided 99.9%: what is picked for being deep flatters, and 5,000 images leave ±0.25 points. A
+    recipe with a certificate asks for less; see ``Recipe.confidence``.
 
     Sensitivities are measured on the first ``images`` of ``calibration``, on all where it is ``None``. Layers whose
     names match a pattern of ``keep``, ``layer4.*`` say, lose no filter. ``recovery`` is done for each candidate before
@@ -168,10 +168,10 @@ class Recipe:
     instead_of: Precision | None = None
 
     @property
-    def confidence_of_files(self) -> float | None:
-        """At which confidence a pruned file must keep the bound on ``selection``.
+    def confidence(self) -> float | None:
+        """At which confidence what is pruned must keep the bound on ``selection``.
 
-        Where it is certified next, at that of the certificate: a file is tested again, on other images, and one that
+        Where it is certified next, at that of the certificate: it is tested again, on other images, and what
         ``selection`` leaves in doubt is for them to decide.
         """
         confidence = self.pruning.confidence if self.pruning else None

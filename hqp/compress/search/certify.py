@@ -18,8 +18,8 @@ from hqp.records import Certificate
 from hqp.stats.paired import drop_pp
 from hqp.stats.power import samples_to_decide
 
-# Of the way to what ``selection`` accepts: mild enough to hold where that may not.
-FIRST = 0.85
+# Of the way to what ``selection`` accepts: the first is mild enough to hold where that may not.
+SHARES = (0.75, 0.85, 0.925, 1.0)
 
 # How much further each one beyond that goes. It costs a recovery, a calibration and a pass over ``test``.
 STRIDE = 0.05
@@ -27,7 +27,7 @@ STRIDE = 0.05
 
 def path(accepted: int, last: int) -> list[int]:
     """The pruning steps whose files are tested, ascending: to what ``selection`` accepts, then on to the last."""
-    steps = sorted({round(FIRST * accepted), accepted})
+    steps = sorted({round(share * accepted) for share in SHARES})
     while steps[-1] < last:
         further = steps[-1] + max(1, round(STRIDE * steps[-1]))
         steps.append(min(further, last))
@@ -35,9 +35,14 @@ def path(accepted: int, last: int) -> list[int]:
 
 
 def _order(draft: Draft) -> list[int]:
-    """The pruning steps whose files are tested; the dense network where it is faster than the mildest of them."""
+    """The pruning steps whose files are tested; the dense network in the place of milder ones than was accepted.
+
+    That is where it is faster than the mildest of them.
+    """
     steps = path(draft.shipped, targets.last(draft))
-    return [0, *steps[1:]] if draft.dense and draft.dense.precision else steps
+    if draft.dense is None or draft.dense.precision is None:
+        return steps
+    return [0, *(step for step in steps if step >= max(1, draft.shipped))]
 
 
 def certify(draft: Draft) -> None:

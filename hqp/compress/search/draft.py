@@ -118,7 +118,7 @@ class Draft:
         It is judged anew: what INT8 and the runtime lose is not seen in PyTorch.
         """
         recipe, trained = self.job.recipe, self.candidates.trained_on_selection
-        in_runtime = Bound(trained, self.job.delta_max_pp, recipe.confidence_of_files)
+        in_runtime = Bound(trained, self.job.delta_max_pp, recipe.confidence)
         judged = self.candidates.on_selection(candidate)
         held = judged.correct >= in_runtime.floor and in_runtime.holds(judged)
         self.note("file", candidate, in_runtime.drop(judged), held)

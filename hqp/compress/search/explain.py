@@ -88,15 +88,13 @@ def _mildest(draft: Draft) -> str:
     step = f"the mildest pruning step, {share:.1%} of the filters,"
     candidates, mildest = draft.candidates, draft.by_step[1]
     # The bound held in PyTorch, so it was the file that broke it.
+    confidence = draft.job.recipe.confidence
     if draft.accepted:
-        # A file is held to the certificate's confidence where it gets one.
-        confidence = draft.job.recipe.confidence_of_files
         loss = _loss(draft.job, candidates.trained_on_selection, candidates.on_selection(mildest), confidence)
         return f"{step} quantised {loss}"
     judged = candidates.validated(mildest)
     assert draft.bound is not None and judged is not None
-    pruning = draft.job.recipe.pruning
-    return f"{step} {_loss(draft.job, draft.bound.trained, judged, pruning.confidence if pruning else None)}"
+    return f"{step} {_loss(draft.job, draft.bound.trained, judged, confidence)}"
 
 
 def _loss(job: Job, trained: Accuracy, candidate: Accuracy, confidence: float | None) -> str:

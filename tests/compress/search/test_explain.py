@@ -124,12 +124,12 @@ def test_the_mildest_step_that_breaks_the_bound_is_told_with_its_loss(explained:
     assert explained(12, PRUNING, accepted=2) == (
         f"{step} quantised loses 1.20 pp on 'selection', at most {limit(12)}; Δmax is 1.50 pp",
     )
-    # Where a file is certified it is held to the certificate's confidence, and a module to the recipe's as ever.
+    # What is certified next is held to the certificate's confidence.
     assert explained(12, PRUNING, accepted=2, alpha=0.05) == (
         f"{step} quantised loses 1.20 pp on 'selection', at most {limit(12, 0.9)}; Δmax is 1.50 pp",
     )
     assert explained(0, PRUNING, mildest=10, alpha=0.05) == (
-        f"{step} loses 1.00 pp on 'selection', at most {limit(10)}; Δmax is 1.50 pp",
+        f"{step} loses 1.00 pp on 'selection', at most {limit(10, 0.9)}; Δmax is 1.50 pp",
     )
 
 
