@@ -18,8 +18,8 @@ class Budget:
     ``channels`` what it lost more with its channels, recovered and trained as the recipe says, ``quantisation`` what
     INT8 throughout took, with its calibration, and ``precision`` what it took that layers, or all, are in another
     precision. Together they are what the file lost. ``blocks`` is of those images on which the search judged that.
-    Blocks and channels are judged in PyTorch, files in their runtime,
-    which may differ in an image or two: that counts to the first step that is judged in a file.
+    Blocks and channels are judged in PyTorch, files in their runtime, which may differ in an image or two: that counts
+    to the first step that is judged in a file.
     """
 
     delta_max_pp: Points

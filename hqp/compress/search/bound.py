@@ -43,7 +43,8 @@ class Bound:
 
     ``floor`` is the least number of correct images with which it can hold. ``looks`` are shares of the images after
     which a pass may end, since it is clear by then; with all of them, one that breaks the bound is accepted no more
-    often than ``confidence`` says.
+    often than ``confidence`` says. A bound without a confidence that ``guesses`` ends a pass where its verdict is
+    likely.
 
     Raises:
         HqpError: so few images cannot show it; see ``floor_correct``.
