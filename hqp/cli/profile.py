@@ -15,7 +15,7 @@ from hqp.cli.compress import Device, InputSize, NumClasses, Pretrained, Source, 
 NAMED = 28
 
 
-@app.command(epilog="Example: hqp profile resnet18 --dataset signs --device cpu_openvino --out layers.svg")
+@app.command(epilog="Example: hqp profile resnet18 --device cpu_openvino --out layers.svg")
 def profile(
     model: Source,
     dataset: Dataset = "signs",
