@@ -150,8 +150,11 @@ def _change(seen: Tensor, missing: Tensor, images: int) -> Tensor | None:
 
 def _by_weights(seen: Tensor, missing: Tensor, most: int) -> tuple[Solve, Solve]:
     """What solves for the change by most of the rows, and by all of them."""
-    square, cross = recover.gram(seen[:most]).double(), (seen[:most].T @ missing[:most]).double()
-    all_squares, all_crosses = square + recover.gram(seen[most:]), cross + seen[most:].T @ missing[most:]
+    square = recover.gram(seen[:most]).double()
+    cross = (seen[:most].T @ missing[:most]).double()
+    # What the rows that are held out add: no product is computed twice.
+    all_squares = square + recover.gram(seen[most:])
+    all_crosses = cross + seen[most:].T @ missing[most:]
 
     def solve(square: Tensor, cross: Tensor) -> Tensor:
         return recover.solved(square, cross, RIDGE).to(seen.dtype)

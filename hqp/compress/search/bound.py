@@ -108,7 +108,8 @@ class Bound:
         """
         unknown = math.sqrt(1 - so_far.total / self.trained.total)
         drop = self._interval(so_far, GIVEN_UP)
-        return drop.value - (drop.value - drop.lower) * unknown, drop.value + (drop.upper - drop.value) * unknown
+        below, above = drop.value - drop.lower, drop.upper - drop.value
+        return drop.value - below * unknown, drop.value + above * unknown
 
     def _is_clear(self, so_far: Accuracy) -> bool | None:
         """Whether the bound is sure to hold after these images, or hardly will in the end; ``None`` where neither."""

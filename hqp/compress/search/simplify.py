@@ -72,8 +72,12 @@ def path(draft: Draft) -> list[Candidate]:
 def _without_first(draft: Draft, count: int) -> Candidate:
     """The trained model without the first so many of the ranked blocks; a gate goes with the block that it is in."""
     first = [one.block for one in draft.ranked_blocks[:count]]
-    outermost = tuple(block for block in first if not any(finding.within(block.name, other.name) for other in first))
-    return draft.candidates.without({}, replaced=tuple(sorted(outermost, key=lambda block: block.name)))
+
+    def is_outermost(block: Replaced) -> bool:
+        return not any(finding.within(block.name, other.name) for other in first)
+
+    by_name = sorted(filter(is_outermost, first), key=lambda block: block.name)
+    return draft.candidates.without({}, replaced=tuple(by_name))
 
 
 def ranked(candidates: Candidates) -> tuple[Simplified, ...]:
