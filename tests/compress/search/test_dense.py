@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +11,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from torch import nn
 
 from hqp import typings
 from hqp.compress.search import explain
@@ -24,19 +22,16 @@ from hqp.records import (
     Cost,
     Estimate,
     Judged,
-    Policy,
     Pruning,
     Quantization,
     Ranking,
     Recipe,
-    Samples,
     Targets,
 )
-from hqp.store import Store
 
 torch.set_num_threads(1)
 
-SIZE, CHANNELS, TOTAL = 8, 20, 4000
+CHANNELS, TOTAL = 20, 4000
 RECIPE = Recipe(
     Pruning((Ranking("magnitude"),)),
     Quantization(calibrations=("minmax",), images=8),
@@ -50,13 +45,6 @@ Kind = tuple[int, str]
 ACCEPTED, MILDEST = 10, 8
 PRUNED: dict[Kind, float] = {(10, "int8"): 1.0, (12, "int8"): 1.1}
 SLOWER_DENSE: dict[Kind, float] = {(20, "int8"): 1.3, (20, "fp32"): 3.0, (20, "bf16"): 2.0}
-
-
-def samples() -> Samples:
-    labels = np.arange(64, dtype=np.int64) % 3
-    images = np.random.default_rng(0).integers(0, 255, (64, SIZE, SIZE, 3), dtype=np.uint8)
-    names = ("a", "b", "c")
-    return Samples("d", "calibration", labels, names, (0.5,) * 3, (0.5,) * 3, "d" * 64, lambda i, _: images[list(i)])
 
 
 def kind_of(file: Path) -> Kind:
@@ -74,26 +62,16 @@ class Device:
     """A device that takes so many ms for each file, and loses so many images with it; none where it is not named."""
 
     def __init__(
-        self, folder: Path, dense_ms: dict[Kind, float], make_accuracy: Any, speedup: Estimate = FASTER
+        self, make_job: Any, dense_ms: dict[Kind, float], make_accuracy: Any, speedup: Estimate = FASTER
     ) -> None:
-        torch.manual_seed(0)
-        layers = (nn.Conv2d(3, CHANNELS, 3), nn.ReLU(), nn.Conv2d(CHANNELS, 4, 3), nn.Flatten(), nn.Linear(64, 3))
         self.times_ms = {**PRUNED, **dense_ms}
         self.speedup, self.paired = speedup, list[tuple[Kind, Kind]]()
         self.lost: dict[Kind, int] = {}
         self.accuracy = make_accuracy
-        self.job: Any = SimpleNamespace(
-            model=nn.Sequential(*layers).eval(),
-            key={"model": "tiny"},
+        self.job = make_job(
+            CHANNELS,
+            64,
             recipe=RECIPE,
-            policy=Policy(),
-            input_size=SIZE,
-            calibration=samples(),
-            store=Store(folder),
-            track=lambda name, total: nullcontext(lambda count: None),
-            warn=lambda line: None,
-            device="here",
-            example=torch.zeros(1, 3, SIZE, SIZE),
             filters=CHANNELS + 4,
             delta_max_pp=1.5,
             targets=Targets(),
@@ -115,18 +93,19 @@ class Device:
         return self.speedup
 
     def draft(self, accepted: int = ACCEPTED, **changes: Any) -> Draft:
-        candidates = Candidates(SimpleNamespace(**{**vars(self.job), **changes}))  # type: ignore[arg-type]
+        job: Any = SimpleNamespace(**{**vars(self.job), **changes})
+        candidates = Candidates(job)
         (group,) = (one for one in candidates.groups() if one.channels == CHANNELS)
         by_step = [candidates.without({group.name: tuple(range(step))} if step else {}) for step in range(accepted + 1)]
         return Draft(candidates, by_step, accepted=accepted, shipped=accepted)
 
 
 @pytest.fixture
-def device(tmp_path: Path, make_accuracy: Any) -> Any:
+def device(make_job: Any, make_accuracy: Any) -> Any:
     """``device(dense_ms, speedup)``: a device that takes so long for the dense network in each precision."""
 
     def make(dense_ms: dict[Kind, float], speedup: Estimate = FASTER) -> Device:
-        return Device(tmp_path, {**SLOWER_DENSE, **dense_ms}, make_accuracy, speedup)
+        return Device(make_job, {**SLOWER_DENSE, **dense_ms}, make_accuracy, speedup)
 
     return make
 

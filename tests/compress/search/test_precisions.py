@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,17 +11,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from torch import nn
 
 from hqp.compress.search.candidates import Candidates
 from hqp.compress.search.draft import Draft
 from hqp.compress.search.precisions import choose_precisions
-from hqp.records import Estimate, Policy, Quantization, Recipe, Samples
-from hqp.store import Store
+from hqp.records import Estimate, Quantization, Recipe
 
 torch.set_num_threads(1)
 
-SIZE = 8
 RECIPE = Recipe(quantization=Quantization(calibrations=("minmax",), images=8, by_layer=True))
 FASTER, UNCLEAR = Estimate(1.2, 1.1, 1.3, 0.9), Estimate(1.01, 0.99, 1.03, 0.9)
 # The first convolution is three times as fast in float, the second not at all, the head by a third.
@@ -32,33 +28,17 @@ TIMES = {
 }
 
 
-def samples() -> Samples:
-    labels = np.arange(16, dtype=np.int64) % 3
-    images = np.random.default_rng(0).integers(0, 255, (16, SIZE, SIZE, 3), dtype=np.uint8)
-    names = ("a", "b", "c")
-    return Samples("d", "calibration", labels, names, (0.5,) * 3, (0.5,) * 3, "d" * 64, lambda i, _: images[list(i)])
-
-
 class Device:
     """A device that tells the times above, and how fast each file is beside INT8, by which layers it has in float."""
 
-    def __init__(self, folder: Path, speedups: dict[tuple[str, ...], Estimate | None]) -> None:
-        torch.manual_seed(0)
-        layers = (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(64, 3))
+    def __init__(self, make_job: Any, speedups: dict[tuple[str, ...], Estimate | None]) -> None:
         self.speedups, self.timed = speedups, list[tuple[str, ...]]()
         # What is hardly faster at first sight.
         self.little: set[tuple[str, ...]] = set()
-        self.job = SimpleNamespace(
-            model=nn.Sequential(*layers).eval(),
-            key={"model": "tiny"},
+        self.job = make_job(
+            4,
+            16,
             recipe=RECIPE,
-            policy=Policy(),
-            input_size=SIZE,
-            calibration=samples(),
-            store=Store(folder),
-            track=lambda name, total: nullcontext(lambda count: None),
-            warn=lambda line: None,
-            device="here",
             floats="fp32",
             operator_ms=self.operator_ms,
             speedup=self.speedup,
@@ -100,8 +80,8 @@ def chosen(draft: Draft) -> dict[str, str]:
     return {choice.layer: choice.precision for choice in draft.precisions.layers}
 
 
-def test_the_fastest_file_is_kept_with_why_each_layer_is_as_it_is(tmp_path: Path) -> None:
-    device = Device(tmp_path, {("0",): FASTER, ("0", "4"): replace(FASTER, value=1.25), ("0", "2", "4"): UNCLEAR})
+def test_the_fastest_file_is_kept_with_why_each_layer_is_as_it_is(make_job: Any) -> None:
+    device = Device(make_job, {("0",): FASTER, ("0", "4"): replace(FASTER, value=1.25), ("0", "2", "4"): UNCLEAR})
     draft = device.draft()
     choose_precisions(draft)
     assert device.timed == [("0",), ("0", "4"), ("0", "2", "4")]
@@ -122,16 +102,16 @@ def test_the_fastest_file_is_kept_with_why_each_layer_is_as_it_is(tmp_path: Path
     assert again.precisions == draft.precisions and len(device.timed) == 3
 
 
-def test_what_promises_little_at_first_sight_is_not_timed_in_fresh_processes(tmp_path: Path) -> None:
-    device = Device(tmp_path, {("0", "4"): FASTER})
+def test_what_promises_little_at_first_sight_is_not_timed_in_fresh_processes(make_job: Any) -> None:
+    device = Device(make_job, {("0", "4"): FASTER})
     device.little = {("0",), ("0", "2", "4")}
     draft = device.draft()
     choose_precisions(draft)
     assert device.timed == [("0", "4")] and in_float(draft.file) == ("0", "4")
 
 
-def test_a_calibration_is_chosen_once_for_all_choices_of_layers(tmp_path: Path) -> None:
-    device = Device(tmp_path, {("0",): FASTER, ("0", "4"): UNCLEAR, ("0", "2", "4"): UNCLEAR})
+def test_a_calibration_is_chosen_once_for_all_choices_of_layers(make_job: Any) -> None:
+    device = Device(make_job, {("0",): FASTER, ("0", "4"): UNCLEAR, ("0", "2", "4"): UNCLEAR})
     device.job.outputs = lambda file, count: np.ones((count, 3), np.float32)
     several = Recipe(quantization=Quantization(calibrations=("mse", "minmax"), images=8, compared=4, by_layer=True))
     draft = device.draft(several)
@@ -146,8 +126,8 @@ def test_a_calibration_is_chosen_once_for_all_choices_of_layers(tmp_path: Path) 
     assert spent["calibration"] == (2 + 3, 2 * 8 + 3 * 4)
 
 
-def test_int8_stays_throughout_where_no_file_is_surely_faster(tmp_path: Path) -> None:
-    device = Device(tmp_path, {("0",): UNCLEAR, ("0", "4"): None, ("0", "2", "4"): UNCLEAR})
+def test_int8_stays_throughout_where_no_file_is_surely_faster(make_job: Any) -> None:
+    device = Device(make_job, {("0",): UNCLEAR, ("0", "4"): None, ("0", "2", "4"): UNCLEAR})
     draft = device.draft()
     before = draft.by_step
     choose_precisions(draft)
@@ -156,18 +136,18 @@ def test_int8_stays_throughout_where_no_file_is_surely_faster(tmp_path: Path) ->
     assert str(draft.precisions) == told
 
 
-def test_hardly_any_time_to_be_won_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hardly_any_time_to_be_won_is_not_timed(make_job: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = {kind: {name: ms / 100 for name, ms in times.items()} for kind, times in TIMES.items()}
     monkeypatch.setitem(globals(), "TIMES", tiny)
-    device = Device(tmp_path, {})
+    device = Device(make_job, {})
     draft = device.draft()
     choose_precisions(draft)
     assert device.timed == [] and chosen(draft) == {"0": "int8", "2": "int8", "4": "int8"}
     assert str(draft.precisions) == "INT8 throughout: too little was to be won by layers in float"
 
 
-def test_a_recipe_that_does_not_ask_and_a_device_that_tells_no_times_leave_int8(tmp_path: Path) -> None:
-    device = Device(tmp_path, {})
+def test_a_recipe_that_does_not_ask_and_a_device_that_tells_no_times_leave_int8(make_job: Any) -> None:
+    device = Device(make_job, {})
     uniform = device.draft(Recipe(quantization=Quantization(calibrations=("minmax",), images=8)))
     choose_precisions(uniform)
     assert uniform.precisions is None
