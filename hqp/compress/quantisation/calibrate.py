@@ -142,6 +142,11 @@ def outliers(seen: Mapping[str, Distribution]) -> dict[str, float]:
     return found
 
 
+def mean_squares(seen: Mapping[str, Distribution]) -> dict[str, float]:
+    """The mean square of the values of each tensor."""
+    return {name: one.mean_square for name, one in seen.items()}
+
+
 def _threshold(seen: Distribution, how: Calibration, policy: Policy) -> float:
     if how == "minmax" or not seen.counts.any():
         return seen.largest
@@ -174,7 +179,8 @@ def _merged(parts: list[Distribution]) -> Distribution:
 class Distribution:
     """What is kept of a tensor: its extremes, and counts of |x| > 0 in bins of equal width from 0 to 2**exponent.
 
-    ``name`` is that of the layer that gives it. Extremes are of all values, counts of ``COUNTED`` to an image.
+    ``name`` is that of the layer that gives it. Extremes are of all values, counts of ``COUNTED`` to an image, of which
+    ``zeros`` are 0.
 
     Exact zeros are not counted. They are represented without error at any threshold, and half of what a ReLU gives are
     zeros, which in the first bin would outweigh all else.
@@ -184,6 +190,7 @@ class Distribution:
     low: float = 0.0
     high: float = 0.0
     exponent: int = LEAST_EXPONENT
+    zeros: int = 0
     counts: Counts = field(default_factory=lambda: np.zeros(BINS * FINENESS))
 
     def add(self, values: Array) -> None:
@@ -196,14 +203,15 @@ class Distribution:
         if not (math.isfinite(low) and math.isfinite(high)):
             raise NotFinite(self.name)
         self.low, self.high = min(self.low, low), max(self.high, high)
+        positions = np.abs(_spread(values))
+        zeros = positions.size - int(np.count_nonzero(positions))
+        self.zeros += zeros
         if not self.largest:
             return
         _, exponent = math.frexp(self.largest)
         self._widen(exponent)
 
         bins = len(self.counts)
-        positions = np.abs(_spread(values))
-        zeros = positions.size - np.count_nonzero(positions)
         positions *= np.float32(bins / 2.0**self.exponent)
         self.counts += np.bincount(positions.astype(np.intp), minlength=bins)
         self.counts[0] -= zeros
@@ -214,12 +222,20 @@ class Distribution:
         exponent = max(self.exponent, other.exponent)
         self._widen(exponent)
         other._widen(exponent)
+        self.zeros += other.zeros
         self.counts += other.counts
 
     @property
     def largest(self) -> float:
         """The largest magnitude seen."""
         return max(-self.low, self.high)
+
+    @property
+    def mean_square(self) -> float:
+        """The mean square of the values, each as it were in the middle of its bin."""
+        middles = (np.arange(len(self.counts)) + 0.5) * 2.0**self.exponent / len(self.counts)
+        values = self.counts.sum() + self.zeros
+        return float((self.counts * middles**2).sum() / values)
 
     def _widen(self, exponent: int) -> None:
         if exponent <= self.exponent:

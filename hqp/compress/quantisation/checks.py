@@ -40,10 +40,14 @@ def findings(
     plain: Path,
     ranges: qdq.Ranges,
     outliers: Mapping[str, float],
+    coarse: Mapping[str, float],
     policy: Policy,
     calibration: Calibration,
 ) -> tuple[Finding, ...]:
-    """What was found of the layers that become INT8, in the order of the file, and the remedy that was taken."""
+    """What was found of the layers that become INT8, in the order of the file, and the remedy that was taken.
+
+    ``coarse`` and ``outliers`` are those of ``rounding.coarse`` and ``calibrate.outliers``.
+    """
     graph = onnx.load(plain).graph
     floats = precision.in_float(graph, policy)
     stored = {tensor.name: tensor for tensor in graph.initializer}
@@ -53,6 +57,7 @@ def findings(
         if is_int8 and node.input[1] in stored:
             layer = _layer(node, stored)
             found += _of_weights(layer)
+            found += _of_rounding(layer.name, coarse)
             if layer.bias is not None and not policy.symmetric:
                 found += _of_biases(layer, layer.bias, ranges, policy)
         found += _of_range(node, outliers, calibration)
@@ -79,6 +84,12 @@ def _of_weights(layer: _Layer) -> Iterator[Finding]:
     if tiny.any():
         reason = f"{_of(tiny)} have weights below 1/{round(1 / TINY)} of the others'"
         yield Finding(layer.name, reason, "each channel has a scale of its own")
+
+
+def _of_rounding(layer: str, coarse: Mapping[str, float]) -> Iterator[Finding]:
+    if layer in coarse:
+        reason = f"rounding its weights makes {coarse[layer]:.1f} times the noise of rounding its inputs"
+        yield Finding(layer, reason, "each makes up for those rounded before it")
 
 
 def _of_biases(layer: _Layer, bias: Array, ranges: qdq.Ranges, policy: Policy) -> Iterator[Finding]:

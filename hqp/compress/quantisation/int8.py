@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import log_softmax
+from torch import Tensor
 
 from hqp import documents, onnx_rules
 from hqp.compress.job import Job, calibration_batches, calibration_count
-from hqp.compress.quantisation import calibrate, checks, qdq
+from hqp.compress.quantisation import calibrate, checks, qdq, rounding
 from hqp.errors import HqpError
 from hqp.ledger import Ledger, Tally
 from hqp.records import Calibrated, Calibration, Policy, Quantization
@@ -30,17 +31,21 @@ FARTHEST = sys.float_info.max
 
 Array = npt.NDArray[np.float32]
 
+# Gives, by layer, the Gram matrix of what each of these layers sees on calibration images, and counts those.
+SeenBy = Callable[[Collection[str], Tally], Mapping[str, Tensor]]
+
 
 @dataclass(frozen=True)
 class CalibratedRanges:
     """The lowest and the highest value of each activation, by tensor, as each calibration has them.
 
-    ``outliers`` says of which tensors a few values make the range so many times as wide as it is without them. ``note``
-    says what was done where activations were not finite.
+    ``outliers`` says of which tensors a few values make the range so many times as wide as it is without them,
+    ``mean_squares`` are of the values of each, and ``note`` says what was done where activations were not finite.
     """
 
     by_calibration: dict[Calibration, dict[str, tuple[float, float]]]
     outliers: dict[str, float]
+    mean_squares: dict[str, float]
     note: str = ""
 
 
@@ -81,7 +86,7 @@ def ranges(job: Job, how: Quantization, policy: Policy, plain: Path, ledger: Led
                 f" and ranges are by {' or '.join(calibrations)}"
             )
         by_calibration = {name: calibrate.ranges(seen, name, policy) for name in calibrations}
-    return CalibratedRanges(by_calibration, calibrate.outliers(seen), note)
+    return CalibratedRanges(by_calibration, calibrate.outliers(seen), calibrate.mean_squares(seen), note)
 
 
 def _seen(
@@ -97,9 +102,19 @@ def _seen(
 
 
 def write_nearest(
-    job: Job, how: Quantization, policy: Policy, plain: Path, calibrated: CalibratedRanges, folder: Path, ledger: Ledger
+    job: Job,
+    how: Quantization,
+    policy: Policy,
+    plain: Path,
+    calibrated: CalibratedRanges,
+    seen_by: SeenBy,
+    folder: Path,
+    ledger: Ledger,
 ) -> None:
-    """Writes the INT8 file of each calibration into the folder, and keeps the nearest to FP32 alone."""
+    """Writes the INT8 file of each calibration into the folder, and keeps the nearest to FP32 alone.
+
+    Where nearest values are too coarse for the weights of some layers, it is written anew with those rounded in turn.
+    """
     with ledger.step(STEP) as tally:
         files: dict[Calibration, Path] = {name: folder / f"{name}.onnx" for name in calibrated.by_calibration}
         for name, file in files.items():
@@ -114,7 +129,15 @@ def write_nearest(
         files.pop(nearest).replace(folder / FILE)
         for file in files.values():
             file.unlink()
-        found = checks.findings(plain, calibrated.by_calibration[nearest], calibrated.outliers, policy, nearest)
+        ranges = calibrated.by_calibration[nearest]
+        # What calibration has left out would make all that is seen NaN or infinite.
+        coarse = {} if calibrated.note else rounding.coarse(plain, ranges, calibrated.mean_squares, policy)
+        if coarse:
+            rounded = folder / "rounded.onnx"
+            rounding.round_weights(plain, seen_by(coarse, tally), policy, rounded)
+            qdq.quantize(rounded, folder / FILE, ranges, policy)
+            rounded.unlink()
+        found = checks.findings(plain, ranges, calibrated.outliers, coarse, policy, nearest)
         documents.write(folder / CHOICE, Calibrated(nearest, divergences, findings=found, note=calibrated.note))
 
 

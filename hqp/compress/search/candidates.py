@@ -9,13 +9,13 @@ last is kept, is not entered again.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from hqp import typings
 from hqp.compress.blocks import standing_in
@@ -33,7 +33,7 @@ from hqp.compress.search.bound import Bound
 from hqp.compress.search.candidate import TRAINED, Candidate, Quantised, Tuning
 from hqp.compress.search.passes import Validation
 from hqp.compress.search.recovery import Whole
-from hqp.ledger import Ledger
+from hqp.ledger import Ledger, Tally
 from hqp.records import Accuracy, Calibrated, Group, Judged, Recovered, Recovery, digest_of
 from hqp.store import STATES, Entry, sha256_of
 
@@ -44,6 +44,9 @@ REFERENCE, FILE = "reference.safetensors", "model.onnx"
 # On how many calibration images an exported file is compared with its module: one for each of some classes, in about
 # the time that the export itself takes.
 COMPARED = 16
+
+# On how many calibration images weights are rounded, where nearest values are too coarse.
+ROUNDED_BY = 256
 
 
 @dataclass(frozen=True)
@@ -258,8 +261,15 @@ class Candidates:
         ranged = int8.ranged_by(plain, policy)
         seen = {**key, "quantised": asdict(replace(quantised, policy=ranged))}
         ranges = self.record("ranges", seen, int8.CalibratedRanges, partial(int8.ranges, job, how, ranged, plain))
-        write = partial(int8.write_nearest, job, how, policy, plain, ranges)
+        seen_by = partial(self._seen_by, candidate)
+        write = partial(int8.write_nearest, job, how, policy, plain, ranges, seen_by)
         return self._entry("quantized", {**key, "device": job.device}, write) / int8.FILE
+
+    def _seen_by(self, candidate: Candidate, layers: Collection[str], tally: Tally) -> dict[str, Tensor]:
+        """The Gram matrices of what these layers of a candidate's module see, for its weights to be rounded by."""
+        run = recovery.CalibrationPasses(self.job, tally)
+        module = run.lay_out(self.module(candidate))
+        return run.over(ROUNDED_BY, partial(recover.grams, module, recover.fitted(module, layers)))
 
     def calibrated(self, candidate: Candidate) -> Calibrated | None:
         """By which calibration a candidate's file is quantised; ``None`` where it is not."""

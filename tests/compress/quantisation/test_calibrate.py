@@ -191,7 +191,12 @@ def test_the_histogram_does_not_depend_on_the_order(parts: list[list[float]]) ->
 def test_what_is_kept_has_one_size_whatever_was_seen() -> None:
     small, large = distribution([[1.0]]), distribution([list(map(float, range(1000)))] * 50)
     assert small.counts.nbytes == large.counts.nbytes == BINS * 4 * 8
-    assert set(vars(large)) == {"name", "low", "high", "exponent", "counts"}
+    assert set(vars(large)) == {"name", "low", "high", "exponent", "zeros", "counts"}
+
+
+def test_the_mean_square_is_of_all_values_zeros_among_them() -> None:
+    seen = distribution([[0.0, 0.0], [3.0, -4.0], [0.0, 5.0]])
+    assert seen.mean_square == pytest.approx((9 + 16 + 25) / 6, rel=1e-3)
 
 
 def test_each_value_lies_in_its_bin() -> None:

@@ -53,18 +53,18 @@ BIAS = Finding(LAYER, "the biases of 1 of 3 channels overflow int32", "the scale
 def test_each_is_told_with_its_layer_its_reason_and_its_remedy(
     weights: list[float], bias: list[float], found: tuple[Finding, ...], tmp_path: Path
 ) -> None:
-    assert checks.findings(file(tmp_path, weights, bias), RANGES, {}, Policy(), "kl") == found
+    assert checks.findings(file(tmp_path, weights, bias), RANGES, {}, {}, Policy(), "kl") == found
 
 
 def test_biases_in_float_do_not_overflow_and_layers_in_float_are_not_looked_at(tmp_path: Path) -> None:
     path = file(tmp_path, [1.0, 1e-4, 1.0], [14.0, 14.0, 14.0])
-    assert checks.findings(path, RANGES, {}, Policy("int8", symmetric=True), "kl") == (TINY,)
-    assert checks.findings(path, RANGES, {}, Policy(layers={LAYER: "float"}), "kl") == ()
+    assert checks.findings(path, RANGES, {}, {}, Policy("int8", symmetric=True), "kl") == (TINY,)
+    assert checks.findings(path, RANGES, {}, {}, Policy(layers={LAYER: "float"}), "kl") == ()
 
 
 def test_an_outlier_is_told_with_the_calibration_that_cuts_it_or_keeps_it(tmp_path: Path) -> None:
     path = file(tmp_path, [1.0], [0.0])
     reason = "a few values widen its range 5.2 times, and so the step of all"
     for calibration, remedy in (("mse", "cut by mse"), ("minmax", "kept whole by minmax")):
-        found = checks.findings(path, RANGES, {"logits": 5.23}, Policy(), calibration)
+        found = checks.findings(path, RANGES, {"logits": 5.23}, {}, Policy(), calibration)
         assert found == (Finding(LAYER, reason, remedy),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hqp.compress.quantisation import calibrate, int8
+from hqp.compress.quantisation import calibrate, int8, rounding
 from hqp.compress.quantisation.qdq import quantize
 from hqp.compress.search.candidate import Candidate, Quantised
 from hqp.compress.search.candidates import Candidates
@@ -90,7 +91,9 @@ def quiet(step: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Any:
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A job whose weights take their nearest values."""
+    monkeypatch.setattr(rounding, "LEAST_RATIO", np.inf)
     images, scale = pixels(), (1 / 255,) * 3  # which undoes the scaling to 0..1
     samples = Samples(
         "x", "calibration", np.zeros(IMAGES, np.int64), ("a", "b"), (0, 0, 0), scale, "d" * 64,
@@ -104,7 +107,8 @@ def job(tmp_path: Path) -> Any:
 
     return SimpleNamespace(
         policy=Policy(), input_size=SIZE, calibration=samples, device="here", outputs=outputs, asked=asked,
-        store=Store(tmp_path / "store"), track=quiet, key={}, recipe=Recipe(),
+        store=Store(tmp_path / "store"), track=quiet, key={}, recipe=Recipe(), warn=print,
+        example=torch.zeros(1, 3, SIZE, SIZE),
     )  # fmt: skip
 
 
@@ -163,6 +167,31 @@ def test_a_recipe_of_one_calibration_compares_nothing(job: Any) -> None:
     (found,) = calibrated.findings
     assert (found.layer, found.remedy) == ("/Flatten", "kept whole by minmax")
     assert job.asked == []
+
+
+def test_weights_too_coarse_are_rounded_in_turn_and_the_file_is_nearer(
+    job: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(OrderedDict(flat=nn.Flatten(), head=nn.Linear(3 * SIZE * SIZE, 2)))
+    with torch.no_grad():
+        # Of a pixel that is dark in all images but one; the others' are 0.14 at most.
+        model.head.weight[:, 0] = 10.0
+    how = Quantization(calibrations=("percentile",))
+    candidates, candidate = int8_of(job, model, how)
+    images = job.calibration.normalised(pixels())[1:]
+    exact, nearest = logits(candidates.fp32(candidate), images), logits(candidates.file(candidate), images)
+
+    monkeypatch.setattr(rounding, "LEAST_RATIO", 1.0)
+    job.key = {"anew": True}
+    again = Candidates(job)
+    found = logits(again.file(candidate), images)
+    assert np.square(found - exact).mean() < 0.5 * np.square(nearest - exact).mean()
+    calibrated = again.calibrated(candidate)
+    assert calibrated is not None
+    assert [one.layer for one in calibrated.findings if one.remedy.startswith("each makes up")] == ["head"]
+    (cost,) = again.ledger.costs
+    assert (cost.images, cost.passes) == (IMAGES + 256, 2)
 
 
 class Overflowing(nn.Module):
