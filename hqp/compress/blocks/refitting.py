@@ -142,44 +142,50 @@ def _change(seen: Tensor, missing: Tensor, images: int) -> Tensor | None:
     most = (len(seen) // images) * (images - images // HELD_OUT)
     # The linear system is of as many unknowns as there are weights to a filter, or rows where these are fewer.
     by_part = _by_rows if most < seen.shape[1] else _by_weights
-    by_most, by_all = by_part(seen, missing, most)
+    left, change = by_part(seen, missing, most)
+    return change() if left.square().sum() < missing[most:].square().sum() else None
+
+
+def _by_weights(seen: Tensor, missing: Tensor, most: int) -> tuple[Tensor, Solve]:
+    """What a fit to most of the rows leaves missing of the others, and what solves for the change by all of them."""
+    square = recover.gram(seen[:most])
+    cross = seen[:most].T @ missing[:most]
     others, wanted = seen[most:], missing[most:]
-    left = wanted - others @ by_most()
-    return by_all() if left.square().sum() < wanted.square().sum() else None
+    left = wanted - others @ recover.solved(square, cross, RIDGE)
+
+    def solve() -> Tensor:
+        # What the rows that are held out add: no product is computed twice.
+        return recover.solved(square + recover.gram(others), cross + others.T @ wanted, RIDGE)
+
+    return left, solve
 
 
-def _by_weights(seen: Tensor, missing: Tensor, most: int) -> tuple[Solve, Solve]:
-    """What solves for the change by most of the rows, and by all of them."""
-    square = recover.gram(seen[:most]).double()
-    cross = (seen[:most].T @ missing[:most]).double()
-    # What the rows that are held out add: no product is computed twice.
-    all_squares = square + recover.gram(seen[most:])
-    all_crosses = cross + seen[most:].T @ missing[most:]
+def _by_rows(seen: Tensor, missing: Tensor, most: int) -> tuple[Tensor, Solve]:
+    """As ``_by_weights``, from the dual, with one factorisation for both.
 
-    def solve(square: Tensor, cross: Tensor) -> Tensor:
-        return recover.solved(square, cross, RIDGE).to(seen.dtype)
-
-    return partial(solve, square, cross), partial(solve, all_squares, all_crosses)
-
-
-def _by_rows(seen: Tensor, missing: Tensor, most: int) -> tuple[Solve, Solve]:
-    """As ``_by_weights``, from the dual."""
-    return partial(_dual, seen[:most], missing[:most]), partial(_dual, seen, missing)
-
-
-def _dual(seen: Tensor, missing: Tensor) -> Tensor:
-    """The change with X and Y centred, since the bias is free: W = Xᵀ (X Xᵀ + λI)⁻¹ Y."""
+    With K = X Xᵀ + λI = L Lᵀ and Y the outputs, the change is Xᵀ K⁻¹ (Y - b), and b, which is free, makes the sum of
+    K⁻¹ (Y - b) zero. The last block of L by the last rows of L⁻¹ Y is what a fit to the rows before leaves missing.
+    """
     inputs = seen[:, :-1]
-    mean_input, mean_missing = inputs.mean(0), missing.mean(0)
-    centred, outputs = inputs - mean_input, (missing - mean_missing).double()
-    square = recover.gram(centred.T).double()
+    # By the mean of the rows that are fitted first, whose bias is free too.
+    mean_input, mean_missing = inputs[:most].mean(0), missing[:most].mean(0)
+    centred, outputs = inputs - mean_input, missing - mean_missing
+    square = recover.gram(centred.T)
     # The mean of the Gram matrix's diagonal, of which the ridge is a share.
-    mean_square = (inputs.square().sum() / inputs.shape[1]).double()
-    square.diagonal().add_(RIDGE * mean_square.clamp(min=torch.finfo(torch.float64).tiny))
-    by_row = torch.cholesky_solve(outputs, torch.linalg.cholesky(square))
-    weights = centred.T @ by_row.to(seen.dtype)
-    bias = mean_missing - mean_input @ weights
-    return torch.cat([weights, bias[None]])
+    mean_square = inputs.square().sum() / inputs.shape[1]
+    square.diagonal().add_(RIDGE * mean_square.clamp(min=torch.finfo(square.dtype).tiny))
+    root = torch.linalg.cholesky(square)
+    # Behind the outputs a column of ones, for the bias.
+    explained = torch.linalg.solve_triangular(root, torch.nn.functional.pad(outputs, (0, 1), value=1.0), upper=False)
+    left = torch.tril(root[most:, most:]) @ explained[most:, :-1]
+
+    def solve() -> Tensor:
+        by_row = torch.linalg.solve_triangular(root.T, explained, upper=True)
+        bias = by_row[:, :-1].sum(0) / by_row[:, -1].sum()
+        weights = centred.T @ (by_row[:, :-1] - by_row[:, -1:] * bias)
+        return torch.cat([weights, (bias + mean_missing - mean_input @ weights)[None]])
+
+    return left, solve
 
 
 def _hooked(model: nn.Module, names: Iterable[str], hook: Hook) -> ExitStack:

@@ -57,8 +57,8 @@ POSITIONS = 64
 # A layer with more inputs to a filter keeps its weights: its Gram matrix alone would take over 250 MB.
 MOST_WEIGHTS = 8192
 
-# A Gram matrix is computed in blocks of so many rows.
-GRAM_BLOCK = 512
+# A Gram matrix is computed in blocks of so many rows, once so many patches have come together.
+GRAM_BLOCK, ROWS_AT_ONCE = 512, 2048
 
 
 def packed(reference: Reference) -> dict[str, Tensor]:
@@ -106,26 +106,36 @@ def grams(
     names: Iterable[str],
     batches: Iterable[Tensor],
     advance: Callable[[int], None] = lambda images: None,
+    positions: int = POSITIONS,
 ) -> dict[str, Tensor]:
     """The Gram matrix of what each named layer sees, with a one behind each patch: float32 (d + 1, d + 1).
 
-    ``batches`` are images, float32 (n, 3, size, size); the model is in evaluation mode. Sums in float32 are off by a
-    millionth, a thousandth of what the ridge adds.
+    ``batches`` are images, float32 (n, 3, size, size), of which so many output ``positions`` are used; the model is in
+    evaluation mode. Sums in float32 are off by a millionth, a thousandth of what the ridge adds.
     """
     found: dict[str, Tensor] = {}
+    # Patches by layer, until there are enough: to add to a wide layer's matrix takes longer than to multiply a few.
+    waiting: dict[str, list[Tensor]] = {}
 
-    def add(name: str, layer: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+    def add(name: str) -> None:
+        found[name] = found.get(name, 0) + gram(torch.cat(waiting.pop(name)))
+
+    def collect(name: str, layer: Any, inputs: tuple[Tensor], output: Tensor) -> None:
         padded = as_seen(name, layer, inputs[0])
-        patches = rows(layer, padded, POSITIONS).float()
-        with_ones = F.pad(patches, (0, 1), value=1.0)
-        found[name] = found.get(name, 0) + gram(with_ones)
+        patches = rows(layer, padded, positions).float()
+        together = waiting.setdefault(name, [])
+        together.append(F.pad(patches, (0, 1), value=1.0))
+        if sum(map(len, together)) >= ROWS_AT_ONCE:
+            add(name)
 
     with ExitStack() as hooks:
         for name in names:
-            hooks.enter_context(model.get_submodule(name).register_forward_hook(partial(add, name)))
+            hooks.enter_context(model.get_submodule(name).register_forward_hook(partial(collect, name)))
         for images in batches:
             model(images)
             advance(len(images))
+    for name in list(waiting):
+        add(name)
     return found
 
 
@@ -202,7 +212,7 @@ def solved(square: Tensor, missing: Tensor, ridge: float = RIDGE) -> Tensor:
     mean_square = square.diagonal()[:-1].mean()
     penalised = square.clone()
     # Where all inputs are 0 any ridge will do, as long as the system can be solved. The bias is free.
-    penalised.diagonal()[:-1].add_(ridge * mean_square.clamp(min=torch.finfo(torch.float64).tiny))
+    penalised.diagonal()[:-1].add_(ridge * mean_square.clamp(min=torch.finfo(square.dtype).tiny))
     return torch.cholesky_solve(missing, torch.linalg.cholesky(penalised))
 
 

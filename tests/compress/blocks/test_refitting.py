@@ -122,6 +122,22 @@ def test_a_layer_changes_as_the_normal_equations_say(rows: int) -> None:
     torch.testing.assert_close(found, expected.float(), atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("rows", [24, 60])
+def test_what_a_fit_to_most_rows_leaves_of_the_others_is_what_decides(rows: int) -> None:
+    """To 20 rows of 24, which are fewer than the 31 unknowns, and to 50 of 60; the dual takes the ridge of all rows."""
+    generator = torch.Generator().manual_seed(4)
+    seen = torch.nn.functional.pad(1 + torch.randn(rows, 30, generator=generator), (0, 1), value=1.0)
+    missing = 2 + torch.randn(rows, 5, generator=generator)
+    most = rows - rows // 6
+    fitted, aim = seen[:most].double(), missing[:most].double()
+    of_all = float(seen[:, :-1].square().sum() / fitted[:, :-1].square().sum())
+    by_part, more = (refitting._by_rows, of_all) if rows == 24 else (refitting._by_weights, 1.0)
+    change = recover.solved(fitted.T @ fitted, fitted.T @ aim, more * refitting.RIDGE)
+    expected = missing[most:] - seen[most:] @ change.float()
+    left, _ = by_part(seen, missing, most)
+    torch.testing.assert_close(left, expected, atol=1e-4, rtol=1e-3)
+
+
 def test_half_of_a_gram_matrix_is_all_of_it() -> None:
     rows = torch.randn(7, 2 * recover.GRAM_BLOCK + 3, generator=torch.Generator().manual_seed(4))
     torch.testing.assert_close(recover.gram(rows), rows.T @ rows)

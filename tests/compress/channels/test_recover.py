@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hqp.compress.channels import recover
 from hqp.compress.channels.finding import find_groups
 from hqp.compress.channels.groups import remove, removed
 from hqp.compress.channels.patches import rows
@@ -78,7 +79,10 @@ def test_the_fit_is_that_of_least_squares() -> None:
     assert torch.equal(smaller.depthwise.weight, dense.depthwise.weight[[0, 2, 3, 4, 5]]), "grouped ones are left"
 
 
-def test_the_gram_matrix_is_that_of_the_patches() -> None:
+@pytest.mark.parametrize("at_once", [1, 1500, 10**6])
+def test_the_gram_matrix_is_that_of_the_patches(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    """However many of them are multiplied at once: those of each batch, of two, and of all at the end."""
+    monkeypatch.setattr(recover, "ROWS_AT_ONCE", at_once)
     dense = net()
     (gram,) = grams(dense, ["second"], IMAGES.split(20)).values()
     patches = columns(dense, range(8))
