@@ -18,7 +18,7 @@ from hqp.compress.search import bound, objective, order, redundant, simplify, ta
 from hqp.compress.search.bound import LOOKS, Bound
 from hqp.compress.search.candidate import TRAINED, Candidate
 from hqp.compress.search.candidates import Candidates
-from hqp.compress.search.certify import STRIDE, certify
+from hqp.compress.search.certify import SEARCHED_WITHIN, certify
 from hqp.compress.search.dense import compare_with_dense
 from hqp.compress.search.draft import Draft
 from hqp.compress.search.explain import explain
@@ -143,8 +143,7 @@ def _accepted(draft: Draft, by_step: list[Candidate], pruning: Pruning, least: i
     def holds(step: int) -> bool:
         return draft.holds(by_step[step])
 
-    # The certificate goes on in strides, which a finer search would not change.
-    finest = 0.0 if draft.job.recipe.alpha is None else STRIDE
+    finest = 0.0 if draft.job.recipe.alpha is None else SEARCHED_WITHIN
     return bound.search(holds, len(by_step) - 1, pruning.search, least, finest)
 
 

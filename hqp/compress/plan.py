@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from hqp.compress.job import Job, calibration_count
-from hqp.compress.search import dense
-from hqp.records import Pruning, Recovery
+from hqp.compress.search import dense, redundant
+from hqp.records import Pruning
 
 # One unit is an image through the trained model. The numbers below were read off the ledgers of ResNet-18 and
 # MobileNetV3-Large on signs; they foretell an hour or a minute, not seconds.
 
-# A sample's gradients, squared, beside its logits; those of the outputs, by which channels are ordered, take as much.
-SENSITIVITY = 4.0
-# An image of `selection` through a pruned model, in torch, with its share of the recovery before.
-CANDIDATE = 0.5
+# A sample's gradients, squared, beside its logits; and an image's share of the order of channels, mostly wide layers'.
+SENSITIVITY, ORDER = 4.0, 20.0
+# An image of `selection` through a pruned model, in torch, with its share of the recovery before, which takes longer.
+CANDIDATE = 1.0
 # An image through a step of training, and through a calibration pass that keeps every activation's range.
 TRAINING, CALIBRATION = 3.0, 1.5
 # An image through a quantised file.
 QUANTISED = 0.25
 # How many candidates a galloping search judges, and how many without blocks, which takes a fit of all layers each.
-SEARCHED, WITHOUT_BLOCKS = 8, 6
-# How many files are made and judged on the way back, and on `test` with its more images and the trained model.
-GIVEN_BACK, CERTIFIED = 2, 12
+SEARCHED, WITHOUT_BLOCKS = 6, 4
+# How many files are made and judged on the way back; and on `test` three, each for a recovery and more images, and the
+# trained model.
+GIVEN_BACK, CERTIFIED = 2, 16
 # Fifty steps of training, for what quantisation-aware training would take.
 TRAINED_IMAGES = 50 * 32
 
@@ -43,7 +44,8 @@ def expected(job: Job) -> dict[str, float]:
         "give_back": file * (GIVEN_BACK if recipe.give_back else 1),
         "compare_with_dense": CALIBRATION * dense.TIMED.images if recipe.beside_dense else 0.0,
         "certify": CERTIFIED * file if recipe.alpha is not None else 0.0,
-        "ship": file,
+        # The module, too, before it is quantised.
+        "ship": file + CANDIDATE * selection,
         "spend": 0.0,
         "explain": 0.0,
         "estimate_training": TRAINING * TRAINED_IMAGES,
@@ -56,7 +58,7 @@ def _ranking(job: Job, pruning: Pruning) -> float:
     if "sensitivity" in job.needs:
         work += SENSITIVITY * calibration_count(job, pruning.images)
     if "redundancy" in job.needs:
-        work += SENSITIVITY * calibration_count(job, (pruning.recovery or Recovery()).images)
+        work += ORDER * calibration_count(job, redundant.IMAGES)
     return work
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from hqp.compress import pipeline, plan
+from hqp.compress.search import redundant
 from hqp.records import FineTuning, Pruning, Quantization, Ranking, Recipe, Recovery, Rounds
 
 
@@ -48,4 +49,5 @@ def test_the_search_is_what_is_judged_and_what_its_criterion_asks_for() -> None:
     assert searched(Pruning(ranked, blocks=True)) - alone == plan.WITHOUT_BLOCKS * judged
     assert searched(Pruning(ranked, images=1000), "sensitivity") - alone == plan.SENSITIVITY * 1000
     refitted = Pruning(ranked, images=1000, recovery=Recovery(images=512))
-    assert searched(refitted, "sensitivity", "redundancy") - alone == plan.SENSITIVITY * 1512
+    ordered = plan.ORDER * redundant.IMAGES
+    assert searched(refitted, "sensitivity", "redundancy") - alone == plan.SENSITIVITY * 1000 + ordered

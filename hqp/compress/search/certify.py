@@ -1,10 +1,11 @@
 """The certificate: with probability at least 1 - α, the file that is shipped loses no more than Δmax.
 
-Candidates along the pruning path are tested on ``test`` from mild to aggressive, each at the whole α, until one is not
-shown to be within Δmax; the last that was is shipped. Where already the first is not, that one is shipped, uncertified:
-what is told is always of the file that is shipped. Candidates go on beyond what ``selection`` accepts, which searched
-the path and so is held to a stricter confidence. Since the order is fixed before ``test`` is looked at, the chance of
-certifying a file that breaks Δmax is at most α, without a correction for their number.
+Candidates along the pruning path are tested on ``test``, from the one that ``selection`` accepts on to more aggressive
+ones, until one is not shown to be within Δmax; the last that was is shipped. They go on beyond what ``selection``
+accepts, which searched the path and so is held to a stricter confidence. Since their order is fixed before ``test`` is
+looked at, each takes the same level, without a correction for their number, and the chance that one is wrongly shown is
+at most that level. Where already the first is not shown, a milder one is tested at what of α that level leaves; where
+that is not shown either, it is shipped, uncertified: what is told is always of the file that is shipped.
 Source: A. Angelopoulos et al., "Learn then Test", arXiv 2110.01052 (2021), fixed-sequence testing.
 """
 
@@ -18,63 +19,75 @@ from hqp.records import Certificate
 from hqp.stats.paired import drop_pp
 from hqp.stats.power import samples_to_decide
 
-# Of the way to what ``selection`` accepts: the first is mild enough to hold where that may not.
-SHARES = (0.75, 0.85, 0.925, 1.0)
+# The milder candidate lies at so much of the way to what ``selection`` accepts, and is tested at so much of α. As a
+# rule it is neither made nor judged: of six searches on signs one needed it.
+MILDER, MILDER_LEVEL = 0.85, 0.1
 
 # How much further each one beyond that goes. It costs a recovery, a calibration and a pass over ``test``.
 STRIDE = 0.05
 
+# A search is fine enough that ends within this share of what it accepts: what lies beyond is tested in strides, and a
+# file on ``test`` takes no longer than a module on ``selection`` whose verdict comes late.
+SEARCHED_WITHIN = 0.125
+
 
 def path(accepted: int, last: int) -> list[int]:
-    """The pruning steps whose files are tested, ascending: to what ``selection`` accepts, then on to the last."""
-    steps = sorted({round(share * accepted) for share in SHARES})
+    """The pruning steps whose files are tested, ascending: what ``selection`` accepts, then on to the last."""
+    steps = [accepted]
     while steps[-1] < last:
         further = steps[-1] + max(1, round(STRIDE * steps[-1]))
         steps.append(min(further, last))
     return steps
 
 
-def _order(draft: Draft) -> list[int]:
-    """The pruning steps whose files are tested; the dense network in the place of milder ones than was accepted.
+def milder(accepted: int) -> int:
+    """The step whose file is tested where that of the accepted one is not shown to hold; the same where none is."""
+    return max(min(accepted, 1), int(MILDER * accepted))
 
-    That is where it is faster than the mildest of them.
-    """
-    steps = path(draft.shipped, targets.last(draft))
+
+def _instead(draft: Draft) -> int:
+    """The milder step, or the dense network in its place, where that is faster."""
     if draft.dense is None or draft.dense.precision is None:
-        return steps
-    return [0, *(step for step in steps if step >= max(1, draft.shipped))]
+        return milder(draft.shipped)
+    return 0
 
 
 def certify(draft: Draft) -> None:
-    """Ships the last candidate that ``test`` shows to be within Δmax; where it shows none, the first, uncertified.
+    """Ships the last candidate that ``test`` shows to be within Δmax; where it shows none, the milder, uncertified.
 
     Either way the certificate tells the numbers of the file that is shipped.
     """
     alpha = draft.job.recipe.alpha
     if alpha is None:
         return
+    steps, instead = path(draft.shipped, targets.last(draft)), _instead(draft)
+    is_alone = instead == draft.shipped
     certificate: Certificate | None = None
-    for number, step in enumerate(_order(draft), 1):
-        tested = _tested(draft, step, alpha, number)
+    for number, step in enumerate(steps, 1):
+        tested = _tested(draft, step, 1.0 if is_alone else 1 - MILDER_LEVEL, number)
         if certificate is not None and not tested.certified:
             certificate = replace(certificate, candidates=number)
             break
         draft.shipped, certificate = step, tested
         if not tested.certified or targets.reached(draft, step):
             break
+    assert certificate is not None
+    if not certificate.certified and not is_alone:
+        draft.shipped, certificate = instead, _tested(draft, instead, MILDER_LEVEL, 2)
     draft.certificate = certificate
 
 
-def _tested(draft: Draft, step: int, alpha: float, number: int) -> Certificate:
+def _tested(draft: Draft, step: int, share: float, number: int) -> Certificate:
     """What ``test`` says of the file after so many steps, the ``number``-th that it is asked about.
 
-    The limit is one-sided at 1 - α.
+    The limit is one-sided, at this share of α.
     """
-    delta_max_pp = draft.job.delta_max_pp
+    alpha, delta_max_pp = draft.job.recipe.alpha, draft.job.delta_max_pp
+    assert alpha is not None
     candidate = draft.by_step[step]
     trained, tested = draft.candidates.trained_on_test, draft.candidates.on_test(candidate)
     # The end of a two-sided interval at 1 - 2α is the one-sided limit at 1 - α.
-    drop = drop_pp(trained.correct_images, tested.correct_images, 1 - 2 * alpha)
+    drop = drop_pp(trained.correct_images, tested.correct_images, 1 - 2 * share * alpha)
     holds = drop.upper <= delta_max_pp
     draft.note("certificate", candidate, (drop.value, drop.upper), holds)
     # More images show what is so; a drop that is measured above Δmax hardly is.

@@ -41,8 +41,8 @@ RECIPE = Recipe(
 FASTER, UNCLEAR = Estimate(1.25, 1.1, 1.4, 0.9), Estimate(1.2, 0.9, 1.5, 0.9)
 # What a file is: how many channels its first layer has, and its precision.
 Kind = tuple[int, str]
-# Accepted are 10 pruning steps of a channel each, and the certificate begins with 8 of them.
-ACCEPTED, MILDEST = 10, 8
+# Accepted are 10 pruning steps of a channel each, and the certificate falls back on 8 of them.
+ACCEPTED = 10
 PRUNED: dict[Kind, float] = {(10, "int8"): 1.0, (12, "int8"): 1.1}
 SLOWER_DENSE: dict[Kind, float] = {(20, "int8"): 1.3, (20, "fp32"): 3.0, (20, "bf16"): 2.0}
 
@@ -121,7 +121,7 @@ def test_what_pruning_found_stays_where_it_is_the_fastest(device: Any) -> None:
     )
     # Few images calibrate a file that is only timed.
     spent = {cost.step: cost.images for cost in draft.candidates.ledger.costs}
-    assert spent["calibration"] == 2 * 8 + 32
+    assert spent["calibration"] == 8 + 32, "a milder file is not made where no dense network is near"
 
 
 @pytest.mark.parametrize("precision", ["int8", "bf16", "fp32"])
