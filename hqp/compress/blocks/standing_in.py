@@ -58,22 +58,6 @@ def fit(norm: nn.BatchNorm2d, inputs: Tensor, outputs: Tensor) -> None:
     norm.bias.copy_(wanted.mean(0))
 
 
-@torch.no_grad()
-def fit_alone(trained: nn.Module, simpler: nn.Module, gate: Replaced, images: Tensor) -> None:
-    """Fits a gate's stand-in, in place, to what the gate does for these images."""
-
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        norm = simpler.get_submodule(gate.name)
-        assert isinstance(norm, nn.BatchNorm2d)
-        fit(norm, *(values.transpose(0, 1).flatten(1).T for values in (inputs[0], output)))
-
-    hook = trained.get_submodule(gate.name).register_forward_hook(note)
-    try:
-        trained(images)
-    finally:
-        hook.remove()
-
-
 def filters_within(model: nn.Module, block: Replaced) -> dict[str, int]:
     """The number of filters of every layer that goes with a block, by name."""
     every = layers(model).items()

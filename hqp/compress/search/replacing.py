@@ -20,14 +20,27 @@ STEP = "simplification"
 IMAGES = 256
 
 
+class Fits:
+    """What networks without some of these blocks are fitted to: so many calibration images, seen once for all."""
+
+    def __init__(self, passes: CalibrationPasses, blocks: Sequence[Replaced], images: int) -> None:
+        self._passes, self._model = passes, passes.lay_out(passes.job.model)
+        self._sampled = refitting.sampled(self._model, passes.job.example, images)
+        wanted = partial(refitting.wanted, self._model, blocks, positions=self._sampled.positions)
+        self._outputs = passes.over(self._sampled.images, wanted)
+        self._images = passes.together(self._sampled.images)
+        self._gates = {block.name for block in blocks if block.kind == "gate"}
+
+    def without(self, blocks: Sequence[Replaced]) -> nn.Module:
+        """The network without these blocks, its layers fitted to what the trained one's gave."""
+        simpler = self._passes.lay_out(standing_in.without(self._model, blocks))
+        staying = self._gates.difference(block.name for block in blocks)
+        outputs = {name: rows for name, rows in self._outputs.items() if name not in staying}
+        refitting.refit(simpler, outputs, self._images, {}, self._sampled.positions)
+        return simpler
+
+
 def simplified(job: Job, blocks: Sequence[Replaced], ledger: Ledger) -> nn.Module:
     """The network without these blocks, its layers fitted to what the trained one's gave on calibration images."""
     with ledger.step(STEP) as tally, job.track(STEP, 0):
-        passes = CalibrationPasses(job, tally)
-        passes.lay_out(job.model)
-        sampled = refitting.sampled(job.model, job.example, IMAGES)
-        wanted = partial(refitting.wanted, job.model, blocks, positions=sampled.positions)
-        outputs = passes.over(sampled.images, wanted)
-        simpler = passes.lay_out(standing_in.without(job.model, blocks))
-        refitting.refit(simpler, outputs, passes.together(sampled.images), {}, sampled.positions)
-    return simpler
+        return Fits(CalibrationPasses(job, tally), blocks, IMAGES).without(blocks)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,18 @@ from hqp.compress.search.candidate import TRAINED, Candidate
 from hqp.compress.search.candidates import Candidates
 from hqp.compress.search.draft import Draft
 from hqp.errors import HqpError
-from hqp.records import Accuracy, Policy, Pruning, Ranking, Recipe, Recovery, Replaced, Samples, Simplified
+from hqp.records import (
+    Accuracy,
+    Policy,
+    Pruning,
+    Quantization,
+    Ranking,
+    Recipe,
+    Recovery,
+    Replaced,
+    Samples,
+    Simplified,
+)
 from hqp.store import Store
 
 SIZE, IMAGES = 8, 40
@@ -47,6 +59,34 @@ class Gate(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         return maps * (1 - self.share * self.layer(maps.mean((2, 3), keepdim=True)).sigmoid())
+
+
+class Mixes(nn.Module):
+    """A residual block that the layer behind it can do in its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(6, 6, 1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps + 3 * self.layer(maps)
+
+
+class GatedAdds(nn.Module):
+    """A residual block of two layers, between which lies a gate of one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.gate, self.last = nn.Conv2d(6, 6, 1), Gate(0.5), nn.Conv2d(6, 6, 1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps + self.last(self.gate(self.first(maps)).relu())
+
+
+def of_blocks(*blocks: nn.Module) -> nn.Module:
+    torch.manual_seed(0)
+    before, behind = (nn.Conv2d(3, 6, 3), nn.ReLU()), (nn.Conv2d(6, 6, 3), nn.Flatten(), nn.Linear(96, 3))
+    return nn.Sequential(*before, *blocks, *behind).eval()
 
 
 def network() -> nn.Module:
@@ -124,6 +164,37 @@ def test_what_costs_least_for_what_it_saves_goes_first(tmp_path: Path) -> None:
     assert by_name["2"].saved_us == pytest.approx(3 * by_name["3"].saved_us), "three layers, and one"
 
 
+def test_blocks_whose_absence_a_fit_makes_up_for_go_first(tmp_path: Path) -> None:
+    ranked = simplify.ranked(Candidates(job(tmp_path, model=of_blocks(Adds(3.0), Mixes()))))
+    # Before any fit the absence of the second costs four times as much as that of the first.
+    assert names(ranked) == ["3", "2"] and ranked[0].divergence < 0.1 * ranked[1].divergence
+
+
+def test_a_gate_within_a_residual_block_is_priced_once(tmp_path: Path) -> None:
+    model = of_blocks(GatedAdds(), Adds(1.0), Gate(0.5))
+    # As it is, without both gates, of one layer each, and without the three other layers of both residual blocks.
+    timed = lambda files: [10.0, 8.0, 2.0]  # noqa: E731
+    ranked = simplify.ranked(Candidates(job(tmp_path, model=model, latencies_ms=timed)))
+    saved_us = {one.block.name: one.saved_us for one in ranked}
+    assert saved_us == pytest.approx({"2.gate": 1000, "4": 1000, "3": 2000, "2": 5000})
+
+
+@pytest.mark.parametrize("quantization", [None, Quantization()])
+def test_blocks_are_timed_in_the_precision_that_is_shipped(quantization: Quantization | None, tmp_path: Path) -> None:
+    quantised = list[bool]()
+
+    def timed(files: list[Path]) -> list[float]:
+        operators = [{node.op_type for node in onnx.load(file).graph.node} for file in files]
+        quantised.extend("QuantizeLinear" in of_file for of_file in operators)
+        return [3.0, 2.0, 1.0]
+
+    recipe = Recipe(Pruning((Ranking("fisher"),), recovery=HOW, blocks=True), quantization)
+    candidates = Candidates(job(tmp_path, recipe=recipe, policy=Policy(), latencies_ms=timed))
+    simplify.ranked(candidates)
+    assert quantised == 3 * [quantization is not None]
+    assert {cost.step for cost in candidates.ledger.costs} == {"blocks"}, "what is made to be timed is entered there"
+
+
 # Half of Δmax is what blocks may lose: of 40 images one is 2.5 points.
 @pytest.mark.parametrize(("delta_max_pp", "gone"), [(4.9, 0), (5.0, 1), (10.0, 2), (15.0, 3), (100.0, 3)])
 def test_as_many_blocks_go_as_the_share_of_the_bound_allows(delta_max_pp: float, gone: int, tmp_path: Path) -> None:
@@ -132,12 +203,6 @@ def test_as_many_blocks_go_as_the_share_of_the_bound_allows(delta_max_pp: float,
     order = names(draft.ranked_blocks)
     expected = [set(order[:count]) for count in range(gone + 1)] if gone else []
     assert [{block.name for block in candidate.replaced} for candidate in path] == expected
-
-
-def test_blocks_are_timed_without_fitting_what_is_left(tmp_path: Path) -> None:
-    candidates = Candidates(job(tmp_path))
-    simplify.ranked(candidates)
-    assert [cost.step for cost in candidates.ledger.costs] == ["blocks"]
 
 
 def test_layers_that_are_kept_keep_their_block(tmp_path: Path) -> None:
