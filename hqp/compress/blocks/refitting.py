@@ -23,6 +23,7 @@ from hqp.compress.channels import recover
 from hqp.compress.channels.groups import Removed
 from hqp.compress.channels.patches import as_seen, output_rows, rows
 from hqp.compress.channels.shrinking import kept
+from hqp.compress.network import allocation
 from hqp.compress.network.layers import layers
 from hqp.records import Replaced
 
@@ -108,7 +109,7 @@ def refit(
         else:
             _fit_layer(name, module, inputs[0], aim, positions)
 
-    with ExitStack() as hooks:
+    with allocation.kept(), ExitStack() as hooks:
         for name in outputs:
             if name in still_there:
                 hooks.enter_context(still_there[name].register_forward_pre_hook(partial(fit, name)))
