@@ -4,8 +4,9 @@ Candidates along the pruning path are tested on ``test``, from the one that ``se
 ones, until one is not shown to be within Δmax; the last that was is shipped. They go on beyond what ``selection``
 accepts, which searched the path and so is held to a stricter confidence. Since their order is fixed before ``test`` is
 looked at, each takes the same level, without a correction for their number, and the chance that one is wrongly shown is
-at most that level. Where already the first is not shown, a milder one is tested at what of α that level leaves; where
-that is not shown either, it is shipped, uncertified: what is told is always of the file that is shipped.
+at most that level. Where already the first is not shown, milder ones are tested likewise, from the mildest on, at what
+of α that level leaves; where the mildest is not shown either, it is shipped, uncertified: what is told is always of the
+file that is shipped.
 Source: A. Angelopoulos et al., "Learn then Test", arXiv 2110.01052 (2021), fixed-sequence testing.
 """
 
@@ -19,9 +20,9 @@ from hqp.records import Certificate
 from hqp.stats.paired import drop_pp
 from hqp.stats.power import samples_to_decide
 
-# The milder candidate lies at so much of the way to what ``selection`` accepts, and is tested at so much of α. As a
-# rule it is neither made nor judged: of six searches on signs one needed it.
-MILDER, MILDER_LEVEL = 0.85, 0.1
+# Milder candidates lie at so much of the way to what ``selection`` accepts, and are tested at so much of α. As a rule
+# they are neither made nor judged: of six searches on signs one needed them.
+MILDER, MILDER_LEVEL = (0.7, 0.85), 0.1
 
 # How much further each one beyond that goes. It costs a recovery, a calibration and a pass over ``test``.
 STRIDE = 0.05
@@ -40,41 +41,45 @@ def path(accepted: int, last: int) -> list[int]:
     return steps
 
 
-def milder(accepted: int) -> int:
-    """The step whose file is tested where that of the accepted one is not shown to hold; the same where none is."""
-    return max(min(accepted, 1), int(MILDER * accepted))
+def milder(accepted: int) -> list[int]:
+    """The steps whose files are tested where that of the accepted one is not shown to hold, ascending; may be none."""
+    steps = {max(1, int(share * accepted)) for share in MILDER}
+    return sorted(step for step in steps if step < accepted)
 
 
-def _instead(draft: Draft) -> int:
-    """The milder step, or the dense network in its place, where that is faster."""
+def _instead(draft: Draft) -> list[int]:
+    """The milder steps, or the dense network in their place, where that is faster than the mildest."""
     if draft.dense is None or draft.dense.precision is None:
         return milder(draft.shipped)
-    return 0
+    return [0] if draft.shipped else []
 
 
 def certify(draft: Draft) -> None:
-    """Ships the last candidate that ``test`` shows to be within Δmax; where it shows none, the milder, uncertified.
+    """Ships the last candidate that ``test`` shows to be within Δmax; where it shows none, the mildest, uncertified.
 
     Either way the certificate tells the numbers of the file that is shipped.
     """
-    alpha = draft.job.recipe.alpha
-    if alpha is None:
+    if draft.job.recipe.alpha is None:
         return
     steps, instead = path(draft.shipped, targets.last(draft)), _instead(draft)
-    is_alone = instead == draft.shipped
-    certificate: Certificate | None = None
-    for number, step in enumerate(steps, 1):
-        tested = _tested(draft, step, 1.0 if is_alone else 1 - MILDER_LEVEL, number)
-        if certificate is not None and not tested.certified:
-            certificate = replace(certificate, candidates=number)
-            break
-        draft.shipped, certificate = step, tested
-        if not tested.certified or targets.reached(draft, step):
-            break
-    assert certificate is not None
-    if not certificate.certified and not is_alone:
-        draft.shipped, certificate = instead, _tested(draft, instead, MILDER_LEVEL, 2)
+    certificate = _last_shown(draft, steps, 1 - MILDER_LEVEL if instead else 1.0)
+    if instead and not certificate.certified:
+        certificate = _last_shown(draft, instead, MILDER_LEVEL, tested_before=1)
     draft.certificate = certificate
+
+
+def _last_shown(draft: Draft, steps: list[int], share: float, tested_before: int = 0) -> Certificate:
+    """Ships the last of these candidates before one that is not shown to hold at this share of α, or the first."""
+    first, *others = steps
+    draft.shipped, certificate = first, _tested(draft, first, share, tested_before + 1)
+    for number, step in enumerate(others, tested_before + 2):
+        if not certificate.certified or targets.reached(draft, draft.shipped):
+            break
+        tested = _tested(draft, step, share, number)
+        if not tested.certified:
+            return replace(certificate, candidates=number)
+        draft.shipped, certificate = step, tested
+    return certificate
 
 
 def _tested(draft: Draft, step: int, share: float, number: int) -> Certificate:

@@ -21,9 +21,9 @@ STEP = "beside dense"
 # How the dense network is quantised to be timed: what it takes does not depend on its ranges.
 TIMED = Quantization(calibrations=("minmax",), images=32)
 
-# A milder file than what the bound accepts takes little more: it is made and timed only where a dense network takes
-# less than so many times what that takes.
-CLOSE = 1.25
+# The mildest file that may be shipped takes little more than what the bound accepts: it is made and timed only where a
+# dense network takes less than so many times what that takes.
+CLOSE = 1.5
 
 # Of a network that takes less, the calls take most, and what is left is noise.
 LEAST_MS = 0.1
@@ -47,17 +47,17 @@ class Dense:
 def compare_with_dense(draft: Draft) -> None:
     """Puts a dense network in the place of what pruning found, where it is surely faster and holds the bound.
 
-    The certificate falls back on a file that is milder than the one that the bound accepts, and so slower. Where a
-    dense network is faster than that one alone, the certificate falls back on the dense network.
+    The certificate falls back on files that are milder than the one that the bound accepts, and so slower. Where a
+    dense network is faster than the mildest alone, the certificate falls back on the dense network.
     """
     if not _is_asked(draft):
         return
     dense = _networks(draft)
     file_ms, dense_ms = _timed(draft, [draft.shipped], dense)
-    milder = _milder(draft)
-    if milder != draft.shipped and any(ms < CLOSE * file_ms[draft.shipped] for ms in dense_ms.values()):
+    mildest = _mildest(draft)
+    if mildest != draft.shipped and any(ms < CLOSE * file_ms[draft.shipped] for ms in dense_ms.values()):
         # What the bound accepts comes first: whatever is faster than that is faster than all.
-        file_ms, dense_ms = _timed(draft, [draft.shipped, milder], dense)
+        file_ms, dense_ms = _timed(draft, [draft.shipped, mildest], dense)
     draft.dense = BesideDense(file_ms[draft.shipped], dense_ms)
     if draft.dense.file_ms < LEAST_MS:
         return
@@ -76,9 +76,10 @@ def _is_asked(draft: Draft) -> bool:
     return recipe.beside_dense and recipe.objective == "latency_ms" and job.is_timed and not job.targets.asked()
 
 
-def _milder(draft: Draft) -> int:
+def _mildest(draft: Draft) -> int:
     """The pruning step of the slowest file that may be shipped."""
-    return draft.shipped if draft.job.recipe.alpha is None else certify.milder(draft.shipped)
+    milder = certify.milder(draft.shipped) if draft.job.recipe.alpha is not None else []
+    return milder[0] if milder else draft.shipped
 
 
 def _timed(
@@ -132,7 +133,7 @@ def _speedup(draft: Draft, file: Candidate, dense: Candidate) -> Estimate | None
 
 
 def _put_in_place(draft: Draft, dense: Candidate, step: int) -> None:
-    """Has the dense network stand in the place of what the bound accepts, or of the milder file alone."""
+    """Has the dense network stand in the place of what the bound accepts, or of the milder files alone."""
     draft.by_step[0] = dense
     if step == draft.shipped:
         draft.shipped = 0
