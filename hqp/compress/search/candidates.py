@@ -32,7 +32,7 @@ from hqp.compress.search.bases import WEIGHTS, Bases, Blocks, Channels
 from hqp.compress.search.bound import Bound
 from hqp.compress.search.candidate import TRAINED, Candidate, Quantised, Tuning
 from hqp.compress.search.passes import Validation
-from hqp.compress.search.recovery import Whole
+from hqp.compress.search.recovery import Aim, Whole
 from hqp.ledger import Ledger, Tally
 from hqp.records import Accuracy, Calibrated, Group, Judged, Recovered, Recovery, digest_of
 from hqp.store import STATES, Entry, sha256_of
@@ -166,7 +166,8 @@ class Candidates:
         base, found = self._bases.network(replaced), self._bases.channels(replaced).groups
 
         def build(folder: Path, ledger: Ledger) -> None:
-            whole = recovery.measured(self.job, found, base, how, ledger)
+            # Fitted to the trained network, so that what blocks cost is made up for as far as may be.
+            whole = recovery.measured(self.job, found, base, how, ledger, Aim(self.job.model, replaced))
             tensors.save(recover.packed(whole.reference), folder / REFERENCE)
 
         key = {
@@ -205,7 +206,7 @@ class Candidates:
         base, how = self.grown(trained.before), candidate.recovery
         if how is None:
             return groups.shrunk(base, self.removed(candidate))
-        whole = recovery.measured(self.job, self.groups(candidate), base, how, ledger)
+        whole = recovery.measured(self.job, self.groups(candidate), base, how, ledger, Aim(base))
         return recovery.recovered(self.job, whole, candidate.removal, how, ledger)[0]
 
     def _with_weights(self, candidate: Candidate, file: Path) -> nn.Module:

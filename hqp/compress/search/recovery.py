@@ -19,7 +19,7 @@ from hqp.compress.network import layout
 from hqp.compress.network.batches import FittingBatches
 from hqp.compress.quantisation.int8 import divergence
 from hqp.ledger import Ledger, Tally
-from hqp.records import Group, Recovered, Recovery, Variant
+from hqp.records import Group, Recovered, Recovery, Replaced, Variant
 
 Result = TypeVar("Result")
 
@@ -140,11 +140,20 @@ def _sequential(passes: CalibrationPasses, whole: Whole, removal: Removal, how: 
     return smaller, recover.own_moments(smaller)
 
 
-def measured(job: Job, found: Sequence[Group], model: nn.Module, how: Recovery, ledger: Ledger) -> Whole:
-    """A network of the trained one's shape, with what it gives on calibration images."""
+@dataclass(frozen=True)
+class Aim:
+    """The network whose outputs layers are fitted to, and its gates that something simpler may stand in for."""
+
+    model: nn.Module
+    gates: Sequence[Replaced] = ()
+
+
+def measured(job: Job, found: Sequence[Group], model: nn.Module, how: Recovery, ledger: Ledger, aim: Aim) -> Whole:
+    """A network with all its channels, with what it, and what its layers are to come near to, give."""
     with ledger.step(STEP) as tally:
         passes = CalibrationPasses(job, tally)
-        passes.lay_out(model)
+        for network in (aim.model, model):
+            passes.lay_out(network)
         grams: dict[str, Tensor] = {}
         if needs_grams(how):
             names = recover.losing(job.model, found)
@@ -153,11 +162,15 @@ def measured(job: Job, found: Sequence[Group], model: nn.Module, how: Recovery, 
         outputs: dict[str, Tensor] = {}
         if "sequential" in how.variants:
             sampled = refitting.sampled(model, job.example, how.images)
-            outputs = passes.over(sampled.images, partial(refitting.wanted, model, (), positions=sampled.positions))
+            wanted = partial(refitting.wanted, aim.model, aim.gates, positions=sampled.positions)
+            still_there = dict(model.named_modules())
+            for name, rows in passes.over(sampled.images, wanted).items():
+                if name in still_there:
+                    outputs[name] = rows
         moments: Moments = {}
         if moves_moments(how) and recover.own_moments(model):
             moments = passes.over(how.images, partial(recover.moments, model))
-        logits = _logits(passes, model, how)
+        logits = _logits(passes, aim.model, how)
     return Whole(model, found, Reference(grams, moments, outputs, logits))
 
 

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from hqp.compress import pipeline
+from hqp.compress.blocks import refitting
+from hqp.compress.job import calibration_batches
 from hqp.compress.search import simplify
 from hqp.compress.search.bound import Bound
 from hqp.compress.search.candidate import TRAINED, Candidate
@@ -265,6 +267,19 @@ def test_filters_of_a_block_that_is_gone_count_as_removed_and_its_groups_are_no_
     more = sum(group.filters(channel) for channel in (0, 1))
     assert candidates.filters_removed(smaller) == 18 + more
     assert candidates.key(simpler) != candidates.key(TRAINED) and candidates.recovered(smaller) is not None
+
+
+def test_behind_blocks_layers_and_gates_are_fitted_to_what_the_trained_network_gives(tmp_path: Path) -> None:
+    given = job(tmp_path)
+    found = Candidates(given).reference(HOW, (Replaced("3", "residual", 6), Replaced("4", "gate", 6)))
+    ((_, batch),) = calibration_batches(given, HOW.images)
+    images, sampled = torch.from_numpy(batch), refitting.sampled(given.model, given.example, HOW.images)
+    wanted = refitting.wanted(given.model, (Replaced("4", "gate", 6),), [images], sampled.positions)
+    assert found.outputs.keys() == wanted.keys() - {"3.branch.0", "4.layer"}
+    for name, outputs in found.outputs.items():
+        torch.testing.assert_close(outputs, wanted[name])
+    with torch.no_grad():
+        torch.testing.assert_close(found.logits, given.model(images[: HOW.compared]))
 
 
 def test_a_simplified_network_is_made_once_and_found_again(tmp_path: Path) -> None:
