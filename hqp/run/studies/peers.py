@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from hqp import catalog
-from hqp.errors import NotInstalled
+from hqp.errors import HqpError, NotInstalled
+from hqp.foreign import foreign, silence
 from hqp.records import Accuracy, Recipe, Samples
 from hqp.run.compress import artifact
 from hqp.run.context import Context
@@ -63,7 +64,10 @@ def main(*words: str) -> int:
         weights = str(checkpoints.trained(asked.fixtures, name, asked.dataset)) if asked.fixtures else None
         case = Case(Model(name, weights=weights), asked.dataset, asked.device, asked.test_images)
         print(f"{name} on {case.dataset}, {case.device}, one thread; drop on {case.test_images:,} images of 'test'")
-        print(tabulate(rows(context, case, tools), HEADERS, disable_numparse=True))
+        table, failed = rows(context, case, tools)
+        print(tabulate(table, HEADERS, disable_numparse=True))
+        for reason in failed:
+            print(f"  {reason}")
         print()
     return 0
 
@@ -90,8 +94,8 @@ def _tools() -> dict[str, ModuleType]:
     return found
 
 
-def rows(context: Context, case: Case, tools: dict[str, ModuleType]) -> list[Row]:
-    """What each method of HQP and each other tool loses and takes."""
+def rows(context: Context, case: Case, tools: Mapping[str, ModuleType]) -> tuple[list[Row], list[str]]:
+    """What each method of HQP and each other tool loses and takes, and why a tool made no file."""
 
     def request(method: str) -> Request:
         return Request(case.model, case.dataset, method, case.device, DELTA_MAX_PP, test_images=case.test_images)
@@ -101,13 +105,30 @@ def rows(context: Context, case: Case, tools: dict[str, ModuleType]) -> list[Row
     given = _given(context, request("fp32"), plain)
     test = context.samples(case.dataset, "test", size, first=case.test_images)
     with tempfile.TemporaryDirectory() as folder:
-        for number, (name, tool) in enumerate(tools.items()):
-            files[name] = Path(folder, f"{number}.onnx")
-            with context.progress.track(name, 0):
-                tool.make(given, files[name])
+        made, failed = _theirs(context, given, tools, Path(folder))
+        files |= made
         judge = _judge(context, case.device, test, size)
         trained = judge(plain)
-        return [_row(context, case.device, name, file, plain, trained, judge(file)) for name, file in files.items()]
+        table = [_row(context, case.device, name, file, plain, trained, judge(file)) for name, file in files.items()]
+    return table, failed
+
+
+def _theirs(
+    context: Context, given: Given, tools: Mapping[str, ModuleType], folder: Path
+) -> tuple[dict[str, Path], list[str]]:
+    """The file of each other tool, and why one made none."""
+    files: dict[str, Path] = {}
+    failed: list[str] = []
+    for number, (name, tool) in enumerate(tools.items()):
+        file = folder / f"{number}.onnx"
+        try:
+            with context.progress.track(name, 0), silence(), foreign(f"{name} made no file"):
+                tool.make(given, file)
+        except HqpError as error:
+            failed.append(error.wrong)
+        else:
+            files[name] = file
+    return files, failed
 
 
 def _ours(context: Context, request: Callable[[str], Request]) -> tuple[dict[str, Path], int]:
