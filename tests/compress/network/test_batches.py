@@ -17,7 +17,7 @@ from hqp.compress.channels.recover import grams, moments
 from hqp.compress.network.accuracy import accuracy
 from hqp.compress.network.batches import FittingBatches
 from hqp.compress.ranking.sensitivity import sensitivities
-from hqp.compress.search.recovery import measured, recovered
+from hqp.compress.search.recovery import Aim, measured, recovered
 from hqp.compress.training import TrainingImages, TrainingRecipe, fit
 from hqp.errors import HqpError
 from hqp.ledger import Ledger
@@ -132,7 +132,7 @@ def test_the_engine_recovers_with_smaller_batches() -> None:
         warn=said.append,
     )
     found, how, ledger = find_groups(model, job.example), Recovery(), Ledger()
-    whole = measured(job, found, model, how, ledger)
+    whole = measured(job, found, model, how, ledger, Aim(model))
     same = recovered(job, whole, {}, how, ledger)[0].state_dict()
     assert said == 2 * [f"out of memory: batches of {size} images from here on" for size in (10, 5)]
     assert all(torch.equal(value, same[name]) for name, value in model.state_dict().items()), "nothing was removed"
