@@ -4,9 +4,10 @@ from hqp.records import FineTuning, Pruning, Quantization, Ranking, Recipe, Reco
 
 recipe = Recipe(
     pruning=Pruning(
-        rankings=(Ranking("fisher_obd", per="mac"),),
+        rankings=(Ranking("fisher_refit", per="mac"),),
         images=1_000,
         recovery=Recovery(),
+        blocks=True,
         rounds=Rounds(share=0.05, retry=0.02, most=5, fine_tuning=FineTuning(epochs=1, teacher=0.9)),
     ),
     quantization=Quantization(by_layer=True),

@@ -16,13 +16,16 @@ from hqp.records import Rounds, Statistics
 
 
 def deepen(draft: Draft) -> None:
-    """Goes on round by round until a round breaks the bound twice; each that holds is one more step of the draft."""
+    """Goes on round by round until a round breaks the bound twice; each that holds is one more step of the draft.
+
+    Steps beyond what the search accepted are no longer on the way, unless no round holds.
+    """
     pruning = draft.job.recipe.pruning
     if pruning is None or pruning.rounds is None:
         return
     rounds = pruning.rounds
-    # What the search looked at beyond what it accepted is no longer on the way.
-    draft.by_step = draft.by_step[: draft.accepted + 1]
+    searched, found = draft.by_step, draft.accepted
+    draft.by_step = searched[: found + 1]
     draft.ranking = draft.ranking or pruning.rankings[0]
     share, done = rounds.share, 0
     while rounds.most is None or done < rounds.most:
@@ -35,6 +38,8 @@ def deepen(draft: Draft) -> None:
         if exhausted or share == rounds.retry:
             break
         share = rounds.retry
+    if draft.accepted == found:
+        draft.by_step = searched
 
 
 def _round(draft: Draft, rounds: Rounds, share: float) -> bool | None:

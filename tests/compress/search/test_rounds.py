@@ -51,9 +51,15 @@ def test_a_violation_is_undone_and_tried_with_less_and_the_next_ends(deepened: D
 
 
 def test_rounds_go_on_where_the_search_ended(deepened: Deepened) -> None:
+    shares, draft = deepened(True, False, False, accepted=1)
+    assert shares == [0.1, 0.1, 0.02]
+    assert (draft.accepted, len(draft.by_step), draft.by_step[:2]) == (2, 3, BY_STEP[:2])
+
+
+def test_where_no_round_holds_the_steps_beyond_are_still_on_the_way(deepened: Deepened) -> None:
     shares, draft = deepened(False, False, accepted=1)
     assert shares == [0.1, 0.02]
-    assert (draft.accepted, draft.by_step) == (1, BY_STEP[:2])
+    assert (draft.accepted, draft.by_step) == (1, BY_STEP)
 
 
 def test_what_is_exhausted_ends(deepened: Deepened) -> None:
