@@ -134,9 +134,12 @@ def write_nearest(
         coarse = {} if calibrated.note else rounding.coarse(plain, ranges, calibrated.mean_squares, policy)
         if coarse:
             rounded = folder / "rounded.onnx"
-            rounding.round_weights(plain, seen_by(coarse, tally), policy, rounded)
+            grams = seen_by(coarse, tally)
+            rounding.round_weights(plain, grams, policy, rounded)
             qdq.quantize(rounded, folder / FILE, ranges, policy)
             rounded.unlink()
+            # What a module does not show, a very wide layer say, keeps its nearest values, and is not told otherwise.
+            coarse = {layer: ratio for layer, ratio in coarse.items() if layer in grams}
         found = checks.findings(plain, ranges, calibrated.outliers, coarse, policy, nearest)
         documents.write(folder / CHOICE, Calibrated(nearest, divergences, findings=found, note=calibrated.note))
 

@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hqp.compress.channels import recover
 from hqp.compress.quantisation import calibrate, int8, rounding
 from hqp.compress.quantisation.qdq import quantize
 from hqp.compress.search.candidate import Candidate, Quantised
@@ -192,6 +193,21 @@ def test_weights_too_coarse_are_rounded_in_turn_and_the_file_is_nearer(
     assert [one.layer for one in calibrated.findings if one.remedy.startswith("each makes up")] == ["head"]
     (cost,) = again.ledger.costs
     assert (cost.images, cost.passes) == (IMAGES + 256, 2)
+
+
+def test_a_layer_that_is_too_wide_to_be_seen_keeps_its_nearest_values_and_is_not_told_otherwise(
+    job: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = Quantization(calibrations=("percentile",))
+    candidates, candidate = int8_of(job, Squared(bright_pixel()), how)
+    nearest = candidates.file(candidate).read_bytes()
+    monkeypatch.setattr(rounding, "LEAST_RATIO", 0.0)
+    monkeypatch.setattr(recover, "MOST_WEIGHTS", 8)
+    job.key = {"anew": True}
+    again = Candidates(job)
+    calibrated = again.calibrated(candidate)
+    assert calibrated is not None and again.file(candidate).read_bytes() == nearest
+    assert not [one for one in calibrated.findings if one.remedy.startswith("each makes up")]
 
 
 class Overflowing(nn.Module):
