@@ -13,7 +13,7 @@ from onnx import NodeProto, numpy_helper
 
 from hqp import onnx_rules
 from hqp.compress.quantisation import precision, qdq
-from hqp.compress.quantisation.weight_scales import STEPS, channel_scales
+from hqp.compress.quantisation.weight_scales import ACTIVATION_STEPS, STEPS, channel_scales
 from hqp.records import Calibration, Finding, Policy
 
 # The weights of a channel are tiny where the largest of them is below this share of that of the layer's middle channel:
@@ -21,7 +21,6 @@ from hqp.records import Calibration, Finding, Policy
 TINY = 1 / 4096
 
 LARGEST_BIAS = 2**31 - 1
-ACTIVATION_STEPS = 255
 
 Array = npt.NDArray[np.float32]
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from hqp import documents, onnx_rules
 from hqp.compress.quantisation import precision, qdq
-from hqp.compress.quantisation.weight_scales import STEPS, channel_scales
+from hqp.compress.quantisation.weight_scales import ACTIVATION_STEPS, STEPS, channel_scales
 from hqp.records import Policy
 
 # Weights are too coarse where rounding them makes so many times the noise of rounding what their layer sees. The INT8
@@ -30,8 +30,6 @@ LEAST_RATIO = 1.0
 
 # What is added to the diagonal of a Gram matrix, as a share of its mean.
 RIDGE = 0.01
-
-ACTIVATION_STEPS = 255
 
 Array = npt.NDArray[np.float32]
 
@@ -49,11 +47,12 @@ def coarse(plain: Path, ranges: qdq.Ranges, mean_squares: Mapping[str, float], p
         source = node.input[0]
         if node.name in floats or source not in mean_squares or _is_grouped(node):
             continue
-        weights = _by_channel(node, stored).astype(np.float64)
+        weights = _by_channel(node, stored)
         low, high = qdq.limits(ranges, source)
-        of_inputs = ((high - low) / ACTIVATION_STEPS) ** 2 * np.square(weights).sum()
-        scales = _scales(_by_channel(node, stored), policy).astype(np.float64)
-        of_weights = np.square(scales).sum() * weights.shape[1] * mean_squares[source]
+        # Float32 would not hold the squares of very wide ranges.
+        of_inputs = ((high - low) / ACTIVATION_STEPS) ** 2 * np.square(weights, dtype=np.float64).sum()
+        scales = _scales(weights, policy)
+        of_weights = np.square(scales, dtype=np.float64).sum() * weights.shape[1] * mean_squares[source]
         if of_weights > LEAST_RATIO * of_inputs:
             found[onnx_rules.layer_of(node.name)] = float(of_weights / of_inputs)
     return found

@@ -17,6 +17,8 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 # Of symmetric signed weights, by how many bits they have: the distance of the highest from the lowest.
 STEPS = {8: 254, 7: 128}
+# Of activations, over their whole range.
+ACTIVATION_STEPS = 255
 
 
 class Quantizer(QDQQuantizer):
