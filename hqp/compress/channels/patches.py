@@ -25,6 +25,11 @@ def padded(layer: Convolution | Transposed, inputs: Tensor) -> Tensor:
     return F.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
 
 
+def is_declared(layer: Layer | Transposed) -> bool:
+    """Whether what a layer sees is what it declares: a class of its own that computes otherwise may pad otherwise."""
+    return type(layer).forward is kind_of(layer).forward
+
+
 def as_seen(name: str, layer: Layer | Transposed, inputs: Tensor) -> Tensor:
     """The inputs, with what a layer of its own class pads by itself: as TensorFlow's "same" does, the odd one last.
 
@@ -33,7 +38,7 @@ def as_seen(name: str, layer: Layer | Transposed, inputs: Tensor) -> Tensor:
     Raises:
         HqpError: it pads them otherwise.
     """
-    if not isinstance(layer, Convolution) or type(layer).forward is kind_of(layer).forward:
+    if not isinstance(layer, Convolution) or is_declared(layer):
         return inputs
     with torch.no_grad():
         output = layer.forward(inputs)

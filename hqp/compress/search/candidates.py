@@ -21,6 +21,7 @@ from hqp import typings
 from hqp.compress.blocks import standing_in
 from hqp.compress.channels import groups, recover
 from hqp.compress.channels.groups import Removal, Removed
+from hqp.compress.channels.patches import is_declared
 from hqp.compress.channels.recover import Reference
 from hqp.compress.exporting import export
 from hqp.compress.job import Job, calibration_count, spread_images
@@ -267,10 +268,14 @@ class Candidates:
         return self._entry("quantized", {**key, "device": job.device}, write) / int8.FILE
 
     def _seen_by(self, candidate: Candidate, layers: Collection[str], tally: Tally) -> dict[str, Tensor]:
-        """The Gram matrices of what these layers of a candidate's module see, for its weights to be rounded by."""
+        """The Gram matrices of what these layers of a candidate's module see, for its weights to be rounded by.
+
+        Those of a layer that may pad as it does not declare are left out: rounding needs them less than an answer.
+        """
         run = recovery.CalibrationPasses(self.job, tally)
         module = run.lay_out(self.module(candidate))
-        return run.over(ROUNDED_BY, partial(recover.grams, module, recover.fitted(module, layers)))
+        shown = [name for name in recover.fitted(module, layers) if is_declared(module.get_submodule(name))]
+        return run.over(ROUNDED_BY, partial(recover.grams, module, shown))
 
     def calibrated(self, candidate: Candidate) -> Calibrated | None:
         """By which calibration a candidate's file is quantised; ``None`` where it is not."""

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import onnxruntime
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hqp.compress.channels import recover
@@ -195,14 +196,30 @@ def test_weights_too_coarse_are_rounded_in_turn_and_the_file_is_nearer(
     assert (cost.images, cost.passes) == (IMAGES + 256, 2)
 
 
-def test_a_layer_that_is_too_wide_to_be_seen_keeps_its_nearest_values_and_is_not_told_otherwise(
-    job: Any, monkeypatch: pytest.MonkeyPatch
+class Mirrored(nn.Conv2d):
+    """A convolution that mirrors its inputs at the edge, which it does not declare."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(F.pad(input, (1, 1, 1, 1), mode="reflect"))
+
+
+def mirrored() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(Mirrored(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+@pytest.mark.parametrize(
+    ("model", "most_weights"),
+    [(lambda: Squared(bright_pixel()), 8), (mirrored, recover.MOST_WEIGHTS)],
+    ids=["too wide", "of a class of its own"],
+)
+def test_a_layer_whose_inputs_are_not_seen_keeps_its_nearest_values_and_is_not_told_otherwise(
+    model: Callable[[], nn.Module], most_weights: int, job: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    how = Quantization(calibrations=("percentile",))
-    candidates, candidate = int8_of(job, Squared(bright_pixel()), how)
+    candidates, candidate = int8_of(job, model(), Quantization(calibrations=("percentile",)))
     nearest = candidates.file(candidate).read_bytes()
     monkeypatch.setattr(rounding, "LEAST_RATIO", 0.0)
-    monkeypatch.setattr(recover, "MOST_WEIGHTS", 8)
+    monkeypatch.setattr(recover, "MOST_WEIGHTS", most_weights)
     job.key = {"anew": True}
     again = Candidates(job)
     calibrated = again.calibrated(candidate)
