@@ -86,25 +86,42 @@ def rounded(weights: Array, scales: Array, gram: Tensor, most: int) -> tuple[Arr
     keeps its value, so that its scale stays.
     """
     inputs = weights.shape[1]
-    square = gram.double().clone()
-    weighed = square.diagonal()[:inputs]
-    weighed += RIDGE * weighed.mean().clamp(min=torch.finfo(torch.float64).tiny)
+    square = _with_ridge(gram.double(), inputs)
     # What matters most goes first, while all others can still make up for it; the bias stands behind all.
-    order = torch.cat([weighed.argsort(descending=True), torch.arange(inputs, len(square))])
-    upper = torch.linalg.cholesky(torch.linalg.inv(square[order][:, order]), upper=True)
-    exact, steps = torch.tensor(weights).double(), torch.tensor(scales).double()
-    largest = exact.abs().argmax(1)
-    left = torch.nn.functional.pad(exact, (0, len(square) - inputs))[:, order]
+    most_first = square.diagonal()[:inputs].argsort(descending=True)
+    order = torch.cat([most_first, torch.arange(inputs, len(square))])
+    inverse = torch.linalg.inv(square[order][:, order])
+    exact = torch.nn.functional.pad(torch.tensor(weights).double(), (0, len(square) - inputs))
+    in_turn = _in_turn(exact[:, order], torch.tensor(scales).double(), inverse, inputs, most)
+    found = torch.empty_like(in_turn)
+    found[:, order] = in_turn
+    shift = found[:, inputs:].sum(1)
+    return found[:, :inputs].float().numpy(), shift.float().numpy()
+
+
+def _with_ridge(gram: Tensor, inputs: int) -> Tensor:
+    square = gram.clone()
+    diagonal = square.diagonal()[:inputs]
+    # Where all inputs are 0 any ridge will do.
+    diagonal += RIDGE * diagonal.mean().clamp(min=torch.finfo(square.dtype).tiny)
+    return square
+
+
+def _in_turn(exact: Tensor, steps: Tensor, inverse: Tensor, inputs: int, most: int) -> Tensor:
+    """The first so many columns, rounded one after the other, and what is then best for those behind them.
+
+    With U the upper Cholesky factor of the inverse Gram matrix, what column i is off by, over U_ii, times row i of U is
+    what the columns behind it take back.
+    """
+    upper = torch.linalg.cholesky(inverse, upper=True)
+    largest, left = exact.abs().argmax(1), exact.clone()
     for place in range(inputs):
         value = left[:, place]
         nearest = (value / steps).round().clamp(-most, most) * steps
-        taken = torch.where(largest == order[place], exact[:, order[place]], nearest)
-        missing = (value - taken) / upper[place, place]
-        left[:, place:] -= missing[:, None] * upper[place, place:]
-    found = torch.empty_like(left)
-    found[:, order] = left
-    shift = found[:, inputs:].sum(1)
-    return found[:, :inputs].float().numpy(), shift.float().numpy()
+        taken = torch.where(largest == place, exact[:, place], nearest)
+        off = (value - taken) / upper[place, place]
+        left[:, place:] -= off[:, None] * upper[place, place:]
+    return left
 
 
 def _weighted(model: ModelProto) -> Iterator[tuple[NodeProto, TensorProto]]:
