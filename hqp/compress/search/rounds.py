@@ -5,7 +5,10 @@ Each round stands on the candidate that the last one left: it ranks anew, remove
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hqp.compress.channels import groups
+from hqp.compress.channels.groups import Removal
 from hqp.compress.ranking import collect, steps
 from hqp.compress.ranking.collect import Sensitivities
 from hqp.compress.search import order
@@ -56,14 +59,28 @@ def _round(draft: Draft, rounds: Rounds, share: float) -> bool | None:
 def _next(draft: Draft, rounds: Rounds, share: float) -> Candidate | None:
     """The candidate after the next round, by a ranking of the channels that are left."""
     job, candidates, before = draft.job, draft.candidates, draft.by_step[-1]
-    assert draft.ranking is not None
+    pruning = job.recipe.pruning
+    assert draft.ranking is not None and pruning is not None
     ranked = order.ranked(candidates, draft.ranking, _statistics(candidates, before), before)
-    filters = max(1, round(share * job.filters))
-    removals = steps.steps(candidates.groups(before), ranked, filters, job.policy.channel_multiple, before.removal)
+    step_filters = max(1, round(pruning.step_fraction * job.filters))
+    multiple, found = job.policy.channel_multiple, candidates.groups(before)
+    removals = steps.steps(found, ranked, step_filters, multiple, before.removal)
     if not removals:
         return None
-    # The steps after the first are of no use: what is left by then is ranked anew.
-    return candidates.without(removals[0], Tuning(before.in_fp32, rounds.fine_tuning), before.replaced)
+    removal = _far_enough(candidates, before, removals, round(share * job.filters))
+    return candidates.without(removal, Tuning(before.in_fp32, rounds.fine_tuning), before.replaced)
+
+
+def _far_enough(candidates: Candidates, before: Candidate, removals: Sequence[Removal], filters: int) -> Removal:
+    """The first of these removals with which so many more filters are gone, or the last.
+
+    Where channels go in whole blocks, a step takes fewer than it names: the rest waits for the next one.
+    """
+    wanted = candidates.filters_removed(before) + filters
+    for removal in removals:
+        if candidates.filters_removed(candidates.without(removal, replaced=before.replaced)) >= wanted:
+            return removal
+    return removals[-1]
 
 
 def _statistics(candidates: Candidates, before: Candidate) -> Statistics:

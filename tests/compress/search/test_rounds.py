@@ -6,13 +6,14 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hqp.compress.search import rounds
-from hqp.compress.search.candidate import Candidate
+from hqp.compress.search.candidate import TRAINED, Candidate, Tuning
 from hqp.compress.search.candidates import Candidates
 from hqp.compress.search.draft import Draft
-from hqp.records import FineTuning, Pruning, Ranking, Rounds
+from hqp.records import FineTuning, Group, Policy, Pruning, Ranking, Recipe, Rounds, Statistics
 
 # Nothing, one channel and two are gone.
 BY_STEP = [Candidate.without(removal) for removal in ({}, {"a": (0,)}, {"a": (0, 1)})]
@@ -76,3 +77,32 @@ def test_without_rounds_nothing_happens() -> None:
     draft = Draft(candidates, BY_STEP[:2], accepted=1)
     rounds.deepen(draft)
     assert draft == Draft(candidates, BY_STEP[:2], accepted=1)
+
+
+@pytest.mark.parametrize(
+    ("multiple", "share", "gone"),
+    # Of the first convolution's 16 filters eight go, in eights, and the next two wait: the second one's 4 come before.
+    [(1, 0.5, 10), (8, 0.5, 10), (8, 0.02, 8)],
+    ids=["one by one", "in eights", "less than eight"],
+)
+def test_a_round_takes_its_share_also_where_channels_go_in_blocks(
+    multiple: int, share: float, gone: int, make_job: Any
+) -> None:
+    how = Rounds(share=share)
+    pruning = Pruning((Ranking("magnitude"),), rounds=how)
+    job = make_job(16, 12, recipe=Recipe(pruning=pruning), filters=20, needs=frozenset(), scores=by_position())
+    job.policy = Policy(channel_multiple=multiple)
+    draft = Draft(Candidates(job), [TRAINED], ranking=pruning.rankings[0])
+    candidate = rounds._next(draft, how, share)
+    assert candidate is not None
+    assert draft.candidates.filters_removed(candidate) == gone
+    assert candidate.tuning == Tuning(TRAINED, how.fine_tuning)
+
+
+def by_position() -> dict[Ranking, Callable[..., Any]]:
+    """Scores by which the channels of the first convolution go in their order, and those of the second last."""
+
+    def scores(group: Group, statistics: Statistics) -> Any:
+        return np.arange(group.channels) + (100 if group.channels < 16 else 0)
+
+    return {Ranking("magnitude"): scores}
