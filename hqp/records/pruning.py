@@ -71,7 +71,9 @@ class Simplified:
 
     def __str__(self) -> str:
         name = f"{self.block.name} became {BECOMES[self.block.kind]}"
-        return f"{name} ({self.divergence:.2g} nats for {self.saved_us:.2g} µs)"
+        # Never as 1.3e+02.
+        saved_us = f"{self.saved_us:.0f}" if self.saved_us >= 10 else f"{self.saved_us:.2g}"
+        return f"{name} ({self.divergence:.2g} nats for {saved_us} µs)"
 
 
 @dataclass(frozen=True, eq=False)
