@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from hqp import catalog
 from hqp.errors import HqpError, NotInstalled
 from hqp.foreign import foreign, silence
-from hqp.records import Accuracy, Recipe, Samples
+from hqp.records import Accuracy, Recipe
 from hqp.run.compress import artifact
 from hqp.run.context import Context
 from hqp.run.inputs import artifacts, checkpoints
@@ -31,6 +31,7 @@ from hqp.store import Store, sha256_of
 from hqp.suite import Model
 
 if TYPE_CHECKING:
+    from hqp.compress.job import Job
     from hqp.compress.studies.peers._given import Given
 
 MODELS = ("resnet18", "mobilenet_v3_large")
@@ -63,8 +64,11 @@ def main(*words: str) -> int:
     for name in asked.models or MODELS:
         weights = str(checkpoints.trained(asked.fixtures, name, asked.dataset)) if asked.fixtures else None
         case = Case(Model(name, weights=weights), asked.dataset, asked.device, asked.test_images)
-        print(f"{name} on {case.dataset}, {case.device}, one thread; drop on {case.test_images:,} images of 'test'")
-        table, failed = rows(context, case, tools)
+        table, failed, trained = rows(context, case, tools)
+        print(
+            f"{name} on {case.dataset}, {case.device}, one thread; FP32 has {trained.top1:.2%} of"
+            f" {trained.total:,} images of 'test'"
+        )
         print(tabulate(table, HEADERS, disable_numparse=True))
         for reason in failed:
             print(f"  {reason}")
@@ -94,23 +98,24 @@ def _tools() -> dict[str, ModuleType]:
     return found
 
 
-def rows(context: Context, case: Case, tools: Mapping[str, ModuleType]) -> tuple[list[Row], list[str]]:
-    """What each method of HQP and each other tool loses and takes, and why a tool made no file."""
+def rows(context: Context, case: Case, tools: Mapping[str, ModuleType]) -> tuple[list[Row], list[str], Accuracy]:
+    """What each method of HQP and each other tool loses and takes, why a tool made no file, and what FP32 has."""
 
     def request(method: str) -> Request:
         return Request(case.model, case.dataset, method, case.device, DELTA_MAX_PP, test_images=case.test_images)
 
-    files, size = _ours(context, request)
+    files = _ours(context, request)
     plain = files["fp32"]
-    given = _given(context, request("fp32"), plain)
-    test = context.samples(case.dataset, "test", size, first=case.test_images)
+    job = prepared_job(context, request("fp32"), Recipe())
+    trained = job.test(plain).accuracy
     with tempfile.TemporaryDirectory() as folder:
-        made, failed = _theirs(context, given, tools, Path(folder))
+        made, failed = _theirs(context, _given(job, plain), tools, Path(folder))
         files |= made
-        judge = _judge(context, case.device, test, size)
-        trained = judge(plain)
-        table = [_row(context, case.device, name, file, plain, trained, judge(file)) for name, file in files.items()]
-    return table, failed
+        table = [
+            _row(context, case.device, name, file, plain, trained, job.test(file).accuracy)
+            for name, file in files.items()
+        ]
+    return table, failed, trained
 
 
 def _theirs(
@@ -131,22 +136,19 @@ def _theirs(
     return files, failed
 
 
-def _ours(context: Context, request: Callable[[str], Request]) -> tuple[dict[str, Path], int]:
-    """The file of each method, made where the store does not have it, and the size of its input."""
+def _ours(context: Context, request: Callable[[str], Request]) -> dict[str, Path]:
+    """The file of each method, made where the store does not have it."""
     files: dict[str, Path] = {}
-    size = 0
     for method in METHODS:
         made = artifact(context, resolve(request(method), context.plugins))
         files[method] = Path(made.path) / artifacts.MODEL
-        size = made.sidecar.network.input_size
-    return files, size
+    return files
 
 
-def _given(context: Context, request: Request, plain: Path) -> Given:
+def _given(job: Job, plain: Path) -> Given:
     """What the other tools are given: the images of which HQP's own steps see more, and the same judge."""
     from hqp.compress.studies.peers._given import Given
 
-    job = prepared_job(context, request, Recipe())
     calibration = job.calibration.first(CALIBRATION_IMAGES)
     images = calibration.normalised(calibration.read(range(len(calibration)), job.input_size))
 
@@ -154,10 +156,6 @@ def _given(context: Context, request: Request, plain: Path) -> Given:
         return 100 * job.evaluate(file).accuracy.top1
 
     return Given(job.model, plain, images, calibration.labels, top1, job.delta_max_pp)
-
-
-def _judge(context: Context, device: str, test: Samples, size: int) -> Callable[[Path], Accuracy]:
-    return lambda file: context.judged(file, device, test, size).accuracy
 
 
 def _row(

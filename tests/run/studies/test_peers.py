@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hqp.run.studies import peers
+from hqp.suite import Model
 
 
 def test_a_tool_that_fails_is_told_in_a_line_and_the_others_make_their_files(
@@ -31,3 +32,19 @@ def test_a_tool_that_fails_is_told_in_a_line_and_the_others_make_their_files(
     (reason,) = failed
     assert reason.startswith("first made no file (") and "Failed to find node output" in reason
     assert capfd.readouterr() == ("", "")
+
+
+def test_files_are_judged_as_the_job_judges_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model may say how its images are read, which the job knows."""
+    files = {method: tmp_path / f"{method}.onnx" for method in ("fp32", "hqp")}
+    accuracies = {file: SimpleNamespace(of=file) for file in files.values()}
+    job = SimpleNamespace(test=lambda file: SimpleNamespace(accuracy=accuracies[file]))
+    monkeypatch.setattr(peers, "_ours", lambda context, request: files)
+    monkeypatch.setattr(peers, "prepared_job", lambda context, request, recipe: job)
+    monkeypatch.setattr(peers, "_given", lambda job, plain: None)
+    monkeypatch.setattr(peers, "_row", lambda context, device, *row: row)
+    case = peers.Case(Model("mine"), "photos", "cpu_openvino", 100)
+    table, failed, trained = peers.rows(SimpleNamespace(), case, {})  # type: ignore[arg-type]
+    plain = files["fp32"]
+    assert table == [(name, file, plain, accuracies[plain], accuracies[file]) for name, file in files.items()]
+    assert (failed, trained) == ([], accuracies[plain])
