@@ -13,7 +13,7 @@ from math import sqrt
 from hqp import onnx_rules
 from hqp.compress.job import Job
 from hqp.compress.quantisation import precision
-from hqp.compress.ranking import collect, steps
+from hqp.compress.ranking import collect
 from hqp.compress.search import bound, objective, order, redundant, simplify, targets
 from hqp.compress.search.bound import LOOKS, Bound
 from hqp.compress.search.candidate import TRAINED, Candidate
@@ -161,10 +161,7 @@ def along(
     candidates: Candidates, pruning: Pruning, ranking: Ranking, statistics: Statistics, base: Candidate = TRAINED
 ) -> list[Candidate]:
     """The candidates after 0, 1, 2, ... pruning steps along a ranking from a base on, which has all its channels."""
-    job, found = candidates.job, candidates.groups(base)
-    ranked = order.ranked(candidates, ranking, statistics, base)
-    step_filters = max(1, round(pruning.step_fraction * job.filters))
-    removals = steps.steps(found, ranked, step_filters, job.policy.channel_multiple)
+    removals = order.removals(candidates, pruning, ranking, statistics, base)
     return [candidates.without(removal, replaced=base.replaced) for removal in ({}, *removals)]
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hqp.compress.network.layers import Convolution, Layer, Transposed
-from hqp.compress.network.plain import kind_of
+from hqp.compress.network.plain import is_as_torch_has_it, kind_of
 from hqp.errors import HqpError
 
 
@@ -25,11 +25,6 @@ def padded(layer: Convolution | Transposed, inputs: Tensor) -> Tensor:
     return F.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
 
 
-def is_declared(layer: Layer | Transposed) -> bool:
-    """Whether what a layer sees is what it declares: a class of its own that computes otherwise may pad otherwise."""
-    return type(layer).forward is kind_of(layer).forward
-
-
 def as_seen(name: str, layer: Layer | Transposed, inputs: Tensor) -> Tensor:
     """The inputs, with what a layer of its own class pads by itself: as TensorFlow's "same" does, the odd one last.
 
@@ -38,7 +33,7 @@ def as_seen(name: str, layer: Layer | Transposed, inputs: Tensor) -> Tensor:
     Raises:
         HqpError: it pads them otherwise.
     """
-    if not isinstance(layer, Convolution) or is_declared(layer):
+    if not isinstance(layer, Convolution) or is_as_torch_has_it(layer):
         return inputs
     with torch.no_grad():
         output = layer.forward(inputs)

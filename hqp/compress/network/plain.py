@@ -51,8 +51,12 @@ def plain(model: nn.Module) -> nn.Module:
 
 
 def _may_compute(layer: Layer) -> bool:
-    kind = kind_of(layer)
-    return "weight" not in layer._parameters or type(layer).forward is not kind.forward
+    return "weight" not in layer._parameters or not is_as_torch_has_it(layer)
+
+
+def is_as_torch_has_it(layer: Layer) -> bool:
+    """Whether a layer computes as torch's class: one of another class may compute, and pad, in a way of its own."""
+    return type(layer).forward is kind_of(layer).forward
 
 
 def kind_of(layer: Layer) -> Any:

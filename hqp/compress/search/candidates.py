@@ -21,11 +21,11 @@ from hqp import typings
 from hqp.compress.blocks import standing_in
 from hqp.compress.channels import groups, recover
 from hqp.compress.channels.groups import Removal, Removed
-from hqp.compress.channels.patches import is_declared
 from hqp.compress.channels.recover import Reference
 from hqp.compress.exporting import export
 from hqp.compress.job import Job, calibration_count, spread_images
 from hqp.compress.network import tensors, weights
+from hqp.compress.network.plain import is_as_torch_has_it
 from hqp.compress.quantisation import int8
 from hqp.compress.ranking.collect import Sensitivities
 from hqp.compress.search import passes, recovery, tuning
@@ -274,7 +274,7 @@ class Candidates:
         """
         run = recovery.CalibrationPasses(self.job, tally)
         module = run.lay_out(self.module(candidate))
-        shown = [name for name in recover.fitted(module, layers) if is_declared(module.get_submodule(name))]
+        shown = [name for name in recover.fitted(module, layers) if is_as_torch_has_it(module.get_submodule(name))]
         return run.over(ROUNDED_BY, partial(recover.grams, module, shown))
 
     def calibrated(self, candidate: Candidate) -> Calibrated | None:

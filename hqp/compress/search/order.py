@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from hqp.compress.channels.groups import Removal
 from hqp.compress.ranking import greedy, steps, work
 from hqp.compress.search import latency_model
 from hqp.compress.search.candidate import TRAINED, Candidate
 from hqp.compress.search.candidates import Candidates
-from hqp.records import Ranking, Statistics
+from hqp.records import Pruning, Ranking, Statistics
 
 
 def ranked(
@@ -21,6 +22,16 @@ def ranked(
     if ranking.saves is None:
         return steps.ranked(found, scores)
     return greedy.ranked(found, scores, _costs(candidates, ranking, start), start.removal)
+
+
+def removals(
+    candidates: Candidates, pruning: Pruning, ranking: Ranking, statistics: Statistics, start: Candidate = TRAINED
+) -> tuple[Removal, ...]:
+    """What is gone after 1, 2, ... pruning steps along a ranking, from ``start`` on."""
+    job, channels = candidates.job, ranked(candidates, ranking, statistics, start)
+    step_filters = max(1, round(pruning.step_fraction * job.filters))
+    multiple = job.policy.channel_multiple
+    return steps.steps(candidates.groups(start), channels, step_filters, multiple, start.removal)
 
 
 def _costs(candidates: Candidates, ranking: Ranking, of: Candidate) -> greedy.Costs:

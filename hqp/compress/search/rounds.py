@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from hqp.compress.channels import groups
 from hqp.compress.channels.groups import Removal
-from hqp.compress.ranking import collect, steps
+from hqp.compress.ranking import collect
 from hqp.compress.ranking.collect import Sensitivities
 from hqp.compress.search import order
 from hqp.compress.search.candidate import Candidate, Tuning
@@ -61,10 +61,7 @@ def _next(draft: Draft, rounds: Rounds, share: float) -> Candidate | None:
     job, candidates, before = draft.job, draft.candidates, draft.by_step[-1]
     pruning = job.recipe.pruning
     assert draft.ranking is not None and pruning is not None
-    ranked = order.ranked(candidates, draft.ranking, _statistics(candidates, before), before)
-    step_filters = max(1, round(pruning.step_fraction * job.filters))
-    multiple, found = job.policy.channel_multiple, candidates.groups(before)
-    removals = steps.steps(found, ranked, step_filters, multiple, before.removal)
+    removals = order.removals(candidates, pruning, draft.ranking, _statistics(candidates, before), before)
     if not removals:
         return None
     removal = _far_enough(candidates, before, removals, round(share * job.filters))
