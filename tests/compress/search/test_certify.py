@@ -88,20 +88,20 @@ def test_the_path_goes_on_beyond_what_was_accepted(accepted: int, last: int, ste
     assert path(accepted, last) == steps
 
 
-@pytest.mark.parametrize(("accepted", "steps"), [(0, []), (1, []), (2, [1]), (3, [2]), (4, [2, 3]), (40, [28, 34])])
+@pytest.mark.parametrize(("accepted", "steps"), [(0, []), (1, []), (2, [1]), (3, [1, 2]), (4, [2, 3]), (40, [20, 28, 34])])
 def test_milder_candidates_have_fewer_steps_but_one_at_least(accepted: int, steps: list[int]) -> None:
     assert milder(accepted) == steps
 
 
 def test_the_most_aggressive_that_holds_is_shipped(certified: Callable[..., Draft]) -> None:
     draft = certified(40, {40: 30, 42: 40})
-    # Of 5% milder candidates have a tenth, whether it is needed or not.
-    found, expected = draft.certificate, drop_pp(lost(0), lost(40), 0.91)
+    # Of 5% milder candidates have a fifth, whether it is needed or not.
+    found, expected = draft.certificate, drop_pp(lost(0), lost(40), 0.92)
     assert found is not None and draft.shipped == 42
     assert (found.certified, found.drop_pp, found.upper_pp) == (True, 1.0, expected.upper)
     assert (found.alpha, found.delta_max_pp, found.images, found.candidates) == (0.05, 1.5, TOTAL, 2)
     assert str(found) == (
-        "certified: with probability 95% the drop is within 1.50 pp; measured 1.00, limit 1.32"
+        "certified: with probability 95% the drop is within 1.50 pp; measured 1.00, limit 1.33"
         " (not corrected for the choice of the step), by 4,000 images of 'test'"
     )
 
@@ -132,22 +132,22 @@ def test_one_that_does_not_hold_is_given_up_for_the_one_before(certified: Callab
 def test_where_the_accepted_one_does_not_hold_milder_ones_are_tested_at_what_is_left_of_the_level(
     certified: Callable[..., Draft],
 ) -> None:
-    draft = certified(40, {28: 30, 34: 35, 40: 58, 42: 0})
-    found, expected = draft.certificate, drop_pp(lost(0), lost(35), 0.99)
+    draft = certified(40, {20: 20, 28: 30, 34: 35, 40: 58, 42: 0})
+    found, expected = draft.certificate, drop_pp(lost(0), lost(35), 0.98)
     assert found is not None and draft.shipped == 34
     assert (found.certified, found.drop_pp, found.upper_pp) == (True, 0.875, expected.upper)
-    assert (found.alpha, found.candidates) == (0.05, 3)
-    # At 5% 34 would hold, with a limit of 1.31.
-    draft = certified(40, {28: 30, 34: 40, 40: 58})
-    assert draft.shipped == 28 and draft.certificate is not None and draft.certificate.candidates == 3
-    assert certified(40, {28: 40, 34: 0, 40: 58}).certificate.certified is False
+    assert (found.alpha, found.candidates) == (0.05, 4)
+    # At 5% 34 would hold, with a limit of 1.39.
+    draft = certified(40, {20: 20, 28: 30, 34: 43, 40: 58})
+    assert draft.shipped == 28 and draft.certificate is not None and draft.certificate.candidates == 4
+    assert certified(40, {20: 43, 28: 0, 34: 0, 40: 58}).certificate.certified is False
 
 
 def test_what_selection_does_not_accept_is_shipped_where_test_shows_that_it_holds(
     certified: Callable[..., Draft],
 ) -> None:
     draft = certified(40, {40: 10, 42: 40, 44: 58, 46: 0})
-    upper = {images: drop_pp(lost(0), lost(images), 0.91).upper for images in (10, 58)}
+    upper = {images: drop_pp(lost(0), lost(images), 0.92).upper for images in (10, 58)}
     assert draft.tried[0] == Tried("certificate", 0.4, 0.25, upper[10], True)
     assert draft.tried[-1] == Tried("certificate", 0.44, 1.45, upper[58], False)
     assert draft.shipped == 42 and draft.certificate is not None, "46 comes after one that does not hold"
@@ -176,12 +176,12 @@ def test_a_file_that_is_asked_for_again_is_not_judged_again(make_accuracy: MakeA
 def test_where_the_mildest_does_not_hold_either_it_is_shipped_uncertified_with_its_own_numbers(
     certified: Callable[..., Draft],
 ) -> None:
-    draft = certified(40, {28: 56, 34: 0, 40: 60})
-    found, expected = draft.certificate, drop_pp(lost(0), lost(56), 0.99)
-    assert found is not None and draft.shipped == 28
+    draft = certified(40, {20: 56, 28: 0, 34: 0, 40: 60})
+    found, expected = draft.certificate, drop_pp(lost(0), lost(56), 0.98)
+    assert found is not None and draft.shipped == 20
     assert (found.certified, found.drop_pp, found.upper_pp, found.candidates) == (False, 1.4, expected.upper, 2)
     assert str(found) == (
-        "not certified: measured 1.40, limit 1.98, by 4,000 images of 'test';"
+        "not certified: measured 1.40, limit 1.92, by 4,000 images of 'test';"
         f" about {found.images_needed:,} images would show the drop to be within 1.50 pp"
     )
     assert found.images_needed is not None and found.images_needed > TOTAL
@@ -223,13 +223,13 @@ def test_what_is_told_is_always_of_the_file_that_is_shipped(make_accuracy: MakeA
         worth = np.random.default_rng(1000 + seed).uniform(0.0002, 0.0006)
         draft, hits = simulated(make_accuracy, seed, 40, lambda step, worth=worth: worth * step)
         found = draft.certificate
-        expected = drop_pp(lost(0), hits[draft.shipped], 0.99 if draft.shipped < 40 else 0.91)
+        expected = drop_pp(lost(0), hits[draft.shipped], 0.98 if draft.shipped < 40 else 0.92)
         assert found is not None
         assert (found.drop_pp, found.upper_pp) == (expected.value, expected.upper), f"seed {seed}"
         assert (found.certified, found.images) == (expected.upper <= 1.5, TOTAL)
         outcomes.append((found.certified, draft.shipped))
-    assert {step for certified, step in outcomes if not certified} == {28}, "uncertified is the mildest, and only that"
-    assert 30 < sum(certified for certified, _ in outcomes) < 120
+    assert {step for certified, step in outcomes if not certified} == {20}, "uncertified is the mildest, and only that"
+    assert 30 < sum(certified for certified, _ in outcomes) < 140
     assert len({step for certified, step in outcomes if certified}) > 3
 
 
