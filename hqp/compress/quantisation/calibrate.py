@@ -34,6 +34,8 @@ FINENESS = 4
 # How many values of a tensor are counted of one image, evenly spread; its lowest and highest are of all of them. Of 512
 # images these are two million values: the share beyond a percentile of 99.99% is known to within 7% of itself.
 COUNTED = 4096
+# An image's counts are multiplied by a power of two, from 2**-16 to 2**16, so that sums are exact in any order.
+MOST_SHIFT = 16
 # Below 2**-64 all is one bin: nothing a network computes with is that small, and its inverse still fits a float32.
 LEAST_EXPONENT = -64
 
@@ -122,7 +124,8 @@ def ranges(seen: Mapping[str, Distribution], how: Calibration, policy: Policy = 
     """The range of each tensor, always with 0 inside: its lowest and highest value, cut at ±T.
 
     T is for ``minmax`` the largest magnitude, for ``percentile`` what ``PERCENTILE`` of the magnitudes above zero lie
-    below, for ``kl`` by ``kl_bins``, for ``mse`` by ``mse_bins``.
+    below, for ``kl`` by ``kl_bins``, for ``mse`` by ``mse_bins``, with each image's errors over its root mean square:
+    else the few images on which a gate opens wide would decide how finely all others are told.
     """
     found = {}
     for name, one in seen.items():
@@ -150,7 +153,7 @@ def mean_squares(seen: Mapping[str, Distribution]) -> dict[str, float]:
 def _threshold(seen: Distribution, how: Calibration, policy: Policy) -> float:
     if how == "minmax" or not seen.counts.any():
         return seen.largest
-    counts = seen.resampled()
+    counts = seen.resampled(seen.relative if how == "mse" else seen.counts)
     levels = _levels(seen, policy)
     if how == "percentile":
         kept = percentile_bins(counts)
@@ -180,7 +183,8 @@ class Distribution:
     """What is kept of a tensor: its extremes, and counts of |x| > 0 in bins of equal width from 0 to 2**exponent.
 
     ``name`` is that of the layer that gives it. Extremes are of all values, counts of ``COUNTED`` to an image, of which
-    ``zeros`` are 0.
+    ``zeros`` are 0. ``relative`` are the same counts, each image's over the root mean square of its values, as a power
+    of two.
 
     Exact zeros are not counted. They are represented without error at any threshold, and half of what a ReLU gives are
     zeros, which in the first bin would outweigh all else.
@@ -192,6 +196,7 @@ class Distribution:
     exponent: int = LEAST_EXPONENT
     zeros: int = 0
     counts: Counts = field(default_factory=lambda: np.zeros(BINS * FINENESS))
+    relative: Counts = field(default_factory=lambda: np.zeros(BINS * FINENESS))
 
     def add(self, values: Array) -> None:
         """Takes in the values of one image.
@@ -203,18 +208,23 @@ class Distribution:
         if not (math.isfinite(low) and math.isfinite(high)):
             raise NotFinite(self.name)
         self.low, self.high = min(self.low, low), max(self.high, high)
-        positions = np.abs(_spread(values))
-        zeros = positions.size - int(np.count_nonzero(positions))
+        magnitudes = np.abs(_spread(values))
+        zeros = magnitudes.size - int(np.count_nonzero(magnitudes))
         self.zeros += zeros
-        if not self.largest:
+        if self.largest:
+            _, exponent = math.frexp(self.largest)
+            self._widen(exponent)
+        if zeros == magnitudes.size:
             return
-        _, exponent = math.frexp(self.largest)
-        self._widen(exponent)
 
         bins = len(self.counts)
-        positions *= np.float32(bins / 2.0**self.exponent)
-        self.counts += np.bincount(positions.astype(np.intp), minlength=bins)
-        self.counts[0] -= zeros
+        positions = magnitudes * np.float32(bins / 2.0**self.exponent)
+        counts = np.bincount(positions.astype(np.intp), minlength=bins)
+        counts[0] -= zeros
+        self.counts += counts
+        # Float32 would not hold the squares of very large values.
+        _, exponent = math.frexp(math.sqrt(np.square(magnitudes, dtype=np.float64).mean()))
+        self.relative += np.ldexp(counts, max(-MOST_SHIFT, min(-exponent, MOST_SHIFT)))
 
     def merge(self, other: Distribution) -> None:
         """Takes in what another saw of the same tensor."""
@@ -224,6 +234,7 @@ class Distribution:
         other._widen(exponent)
         self.zeros += other.zeros
         self.counts += other.counts
+        self.relative += other.relative
 
     @property
     def largest(self) -> float:
@@ -241,15 +252,16 @@ class Distribution:
         if exponent <= self.exponent:
             return
         merged = min(2 ** (exponent - self.exponent), len(self.counts))
-        folded = self.counts.reshape(-1, merged).sum(axis=1)
-        self.counts[:] = 0
-        self.counts[: len(folded)] = folded
+        for counts in (self.counts, self.relative):
+            folded = counts.reshape(-1, merged).sum(axis=1)
+            counts[:] = 0
+            counts[: len(folded)] = folded
         self.exponent = exponent
 
-    def resampled(self) -> Counts:
-        """The counts in ``BINS`` bins of equal width from 0 to the largest magnitude."""
-        edges = np.linspace(0, 2.0**self.exponent, len(self.counts) + 1)
-        below = np.concatenate([[0.0], np.cumsum(self.counts)])
+    def resampled(self, counts: Counts) -> Counts:
+        """Its counts, or those that are relative, in ``BINS`` bins of equal width from 0 to the largest magnitude."""
+        edges = np.linspace(0, 2.0**self.exponent, len(counts) + 1)
+        below = np.concatenate([[0.0], np.cumsum(counts)])
         resampled = np.interp(np.linspace(0, self.largest, BINS + 1), edges, below)
         resampled[-1] = below[-1]  # the largest value stands at the lower end of its fine bin
         return np.diff(resampled)

@@ -169,6 +169,7 @@ def test_two_distributions_make_one(first: list[list[float]], second: list[list[
     merged.merge(distribution(second))
     assert (merged.low, merged.high, merged.exponent) == (whole.low, whole.high, whole.exponent)
     assert np.array_equal(merged.counts, whole.counts)
+    assert np.array_equal(merged.relative, whole.relative)
 
 
 @given(arrays)
@@ -177,7 +178,7 @@ def test_every_value_that_is_not_zero_is_counted_once(parts: list[list[float]]) 
     assert seen.counts.sum() == np.count_nonzero(values)
     assert (seen.counts >= 0).all()
     if seen.largest > 0:
-        assert seen.resampled().sum() == pytest.approx(np.count_nonzero(values))
+        assert seen.resampled(seen.counts).sum() == pytest.approx(np.count_nonzero(values))
 
 
 @given(arrays)
@@ -186,12 +187,13 @@ def test_the_histogram_does_not_depend_on_the_order(parts: list[list[float]]) ->
     one, other = distribution(parts), distribution(parts[::-1])
     assert (one.low, one.high, one.exponent) == (other.low, other.high, other.exponent)
     assert (one.counts == other.counts).all()
+    assert (one.relative == other.relative).all()
 
 
 def test_what_is_kept_has_one_size_whatever_was_seen() -> None:
     small, large = distribution([[1.0]]), distribution([list(map(float, range(1000)))] * 50)
     assert small.counts.nbytes == large.counts.nbytes == BINS * 4 * 8
-    assert set(vars(large)) == {"name", "low", "high", "exponent", "zeros", "counts"}
+    assert set(vars(large)) == {"name", "low", "high", "exponent", "zeros", "counts", "relative"}
 
 
 def test_the_mean_square_is_of_all_values_zeros_among_them() -> None:
@@ -260,7 +262,7 @@ def test_the_tail_of_a_normal_distribution_is_cut() -> None:
     values = np.random.default_rng(0).standard_normal(200_000).astype(np.float32)
     values[0] = 40
     seen = distribution([values.tolist()])
-    assert 2.5 < seen.largest * kl_bins(seen.resampled(), LEVELS) / BINS < 6
+    assert 2.5 < seen.largest * kl_bins(seen.resampled(seen.counts), LEVELS) / BINS < 6
 
 
 @pytest.mark.parametrize("low", [0.05, 0.13, 0.25, 0.5, 0.9])
@@ -291,6 +293,27 @@ def mse_bins_by_definition(counts: npt.NDArray[np.float64], levels: int) -> int:
 def test_the_threshold_of_least_squares_is_the_one_of_the_definition(counts: list[int], levels: int) -> None:
     given = np.array(counts, np.float64)
     assert mse_bins(given, levels) == mse_bins_by_definition(given, levels)
+
+
+def test_an_image_counts_over_its_root_mean_square() -> None:
+    seen = distribution([[0.5, -0.5], [6.0, 0.0, 6.0, 0.0], [0.0, 0.0]])  # of 0.5, 4.2 and 0
+    width = 8 / len(seen.counts)
+    low, high = int(0.5 / width), int(6.0 / width)
+    assert (seen.counts[low], seen.counts[high]) == (2, 2)
+    assert (seen.relative[low], seen.relative[high]) == (2, 2 / 8)
+    assert np.flatnonzero(seen.relative).tolist() == [low, high]
+
+
+def test_by_least_squares_an_image_far_above_all_others_counts_no_more_for_that() -> None:
+    """As where a gate opens wide: to hold it whole takes levels from all others."""
+    draw = np.random.default_rng(0)
+    seen = Distribution("x")
+    for scale in [1] * 99 + [30]:
+        seen.add(scale * draw.standard_normal(1000).astype(np.float32))
+    threshold = calibrate.ranges({"x": seen}, "mse")["x"][1]
+    seen.relative = seen.counts
+    all_alike = calibrate.ranges({"x": seen}, "mse")["x"][1]
+    assert threshold < 0.7 * all_alike
 
 
 def test_an_outlier_is_told_by_how_much_it_widens_the_range() -> None:
