@@ -8,7 +8,6 @@ suite = Suite(
     devices=("cpu_openvino", "cpu_onnxruntime"),
     methods=("fp32", "q8", "magnitude", "bn_gamma", "hqp"),
     delta_max_pp=1.5,
-    test_images=8_000,
     gates=(
         Gate("accuracy_drop", methods="hqp", max_pp=1.5),
         Gate("speedup", methods="hqp", models="resnet18", min_ratio=2.0),

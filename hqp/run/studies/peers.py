@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 MODELS = ("resnet18", "mobilenet_v3_large")
 METHODS = ("fp32", "bf16", "q8", "hqp")
 DATASET, DEVICE, DELTA_MAX_PP = "signs", "cpu_openvino", 1.5
-TEST_IMAGES, CALIBRATION_IMAGES = 8_000, 300
+CALIBRATION_IMAGES = 300
 CONFIDENCE = 0.9
 HEADERS = ("file", "drop, points", "at most", "ms", "times as fast as FP32")
 
@@ -51,7 +51,7 @@ class Case:
     model: Model
     dataset: str
     device: str
-    test_images: int
+    test_images: int | None = None
 
 
 def main(*words: str) -> int:
@@ -82,7 +82,7 @@ def _asked(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--fixtures", type=Path, help="where `hqp train` wrote the checkpoints")
     parser.add_argument("--dataset", default=DATASET)
     parser.add_argument("--device", default=DEVICE)
-    parser.add_argument("--test-images", type=int, default=TEST_IMAGES)
+    parser.add_argument("--test-images", type=int, help="so many of 'test', by default all")
     return parser.parse_args(words)
 
 
