@@ -8,11 +8,12 @@ result does not depend on the order of the images.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,8 @@ LEAST_EXPONENT = -64
 Array = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.float64]
 Range = tuple[float, float]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 # The share that KL may cut off. Of trained networks' activations it cuts at most half a percent (MobileNetV3-Large);
 # where nothing lies near zero it sees one spike at any small threshold, finds no divergence, and would cut nearly all.
@@ -90,34 +93,41 @@ def distributions(
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     inner = [name for name in names if name != source]
     layers = _layers(path)
-    workers = torch.get_num_threads()
-    seen = [{name: Distribution(layers.get(name, name)) for name in names} for _ in range(workers)]
+    seen = {name: Distribution(layers.get(name, name)) for name in names}
 
-    def observe(worker: int, images: Array) -> None:
-        for image in images:
-            values = dict(zip(inner, session.run(inner, {source: image[None]}), strict=True))
-            if source in names:
-                values = {source: image, **values}
-            # Looked at beforehand only where it may be left out: that takes as long as half of what follows.
-            wrong = None if left_out is None else _not_finite(values)
-            if left_out is not None and wrong is not None:
-                left_out.append(layers.get(wrong, wrong))
-                continue
-            for name, value in values.items():
-                seen[worker][name].add(value)
+    def activations(image: Array) -> dict[str, Array]:
+        values = dict(zip(inner, session.run(inner, {source: image[None]}), strict=True))
+        return {source: image, **values} if source in names else values
 
     images = 0
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for batch in batches():
-            shares = [batch[worker::workers] for worker in range(workers)]
-            # Through a list, so that what a worker raises is raised here.
-            list(pool.map(observe, range(workers), shares))
+            # What is counted here is seen there meanwhile: counting in more than one thread takes no less.
+            for values in _ahead(pool, activations, batch):
+                # Looked at beforehand only where it may be left out: that takes as long as half of what follows.
+                wrong = None if left_out is None else _not_finite(values)
+                if left_out is not None and wrong is not None:
+                    left_out.append(layers.get(wrong, wrong))
+                    continue
+                for name, value in values.items():
+                    seen[name].add(value)
             images += len(batch)
             if advance is not None:
                 advance(len(batch))
     if not images or (left_out and len(left_out) == images):
         raise HqpError("calibration got no images", "at least one; 500 or more for a good range")
-    return {name: _merged([part[name] for part in seen]) for name in names}
+    return seen
+
+
+def _ahead(pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """What ``work`` gives of each item, in order; as many items are at work ahead as there are threads."""
+    waiting: deque[Future[Result]] = deque()
+    for item in items:
+        waiting.append(pool.submit(work, item))
+        if len(waiting) > torch.get_num_threads():
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def ranges(seen: Mapping[str, Distribution], how: Calibration, policy: Policy = DEFAULT_POLICY) -> dict[str, Range]:
@@ -171,13 +181,6 @@ def _levels(seen: Distribution, policy: Policy) -> int:
     return round(2 * LEVELS * seen.largest / (seen.high - seen.low))
 
 
-def _merged(parts: list[Distribution]) -> Distribution:
-    whole = parts[0]
-    for part in parts[1:]:
-        whole.merge(part)
-    return whole
-
-
 @dataclass
 class Distribution:
     """What is kept of a tensor: its extremes, and counts of |x| > 0 in bins of equal width from 0 to 2**exponent.
@@ -223,18 +226,9 @@ class Distribution:
         counts[0] -= zeros
         self.counts += counts
         # Float32 would not hold the squares of very large values.
-        _, exponent = math.frexp(math.sqrt(np.square(magnitudes, dtype=np.float64).mean()))
-        self.relative += np.ldexp(counts, max(-MOST_SHIFT, min(-exponent, MOST_SHIFT)))
-
-    def merge(self, other: Distribution) -> None:
-        """Takes in what another saw of the same tensor."""
-        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
-        exponent = max(self.exponent, other.exponent)
-        self._widen(exponent)
-        other._widen(exponent)
-        self.zeros += other.zeros
-        self.counts += other.counts
-        self.relative += other.relative
+        wide = magnitudes.astype(np.float64)
+        _, exponent = math.frexp(math.sqrt(wide @ wide / wide.size))
+        self.relative += counts * 2.0 ** max(-MOST_SHIFT, min(-exponent, MOST_SHIFT))
 
     @property
     def largest(self) -> float:

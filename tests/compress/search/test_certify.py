@@ -88,7 +88,9 @@ def test_the_path_goes_on_beyond_what_was_accepted(accepted: int, last: int, ste
     assert path(accepted, last) == steps
 
 
-@pytest.mark.parametrize(("accepted", "steps"), [(0, []), (1, []), (2, [1]), (3, [1, 2]), (4, [2, 3]), (40, [20, 28, 34])])
+@pytest.mark.parametrize(
+    ("accepted", "steps"), [(0, []), (1, []), (2, [1]), (3, [1, 2]), (4, [2, 3]), (40, [20, 28, 34])]
+)
 def test_milder_candidates_have_fewer_steps_but_one_at_least(accepted: int, steps: list[int]) -> None:
     assert milder(accepted) == steps
 
