@@ -99,11 +99,11 @@ def distributions(
         values = dict(zip(inner, session.run(inner, {source: image[None]}), strict=True))
         return {source: image, **values} if source in names else values
 
-    images = 0
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    images, threads = 0, torch.get_num_threads()
+    with ThreadPoolExecutor(threads) as pool:
         for batch in batches():
             # What is counted here is seen there meanwhile: counting in more than one thread takes no less.
-            for values in _ahead(pool, activations, batch):
+            for values in _ahead(pool, threads, activations, batch):
                 # Looked at beforehand only where it may be left out: that takes as long as half of what follows.
                 wrong = None if left_out is None else _not_finite(values)
                 if left_out is not None and wrong is not None:
@@ -119,12 +119,14 @@ def distributions(
     return seen
 
 
-def _ahead(pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """What ``work`` gives of each item, in order; as many items are at work ahead as there are threads."""
+def _ahead(
+    pool: ThreadPoolExecutor, most: int, work: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[Result]:
+    """What ``work`` gives of each item, in order, with ``most`` of those that follow at work meanwhile."""
     waiting: deque[Future[Result]] = deque()
     for item in items:
         waiting.append(pool.submit(work, item))
-        if len(waiting) > torch.get_num_threads():
+        if len(waiting) > most:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
@@ -238,9 +240,11 @@ class Distribution:
     @property
     def mean_square(self) -> float:
         """The mean square of the values, each as it were in the middle of its bin."""
-        middles = (np.arange(len(self.counts)) + 0.5) * 2.0**self.exponent / len(self.counts)
-        values = self.counts.sum() + self.zeros
-        return float((self.counts * middles**2).sum() / values)
+        bins = len(self.counts)
+        width = 2.0**self.exponent / bins
+        middles = (np.arange(bins) + 0.5) * width
+        squares = self.counts * middles**2
+        return float(squares.sum() / (self.counts.sum() + self.zeros))
 
     def _widen(self, exponent: int) -> None:
         if exponent <= self.exponent:
@@ -321,7 +325,8 @@ def mse_bins(counts: Counts, levels: int) -> int:
     what lies beyond by its distance from T. All T are computed at once from running sums.
     """
     middles = np.arange(len(counts)) + 0.5
-    beyond = [_running(counts * middles**power)[-1] - _running(counts * middles**power)[1:] for power in range(3)]
+    sums = [_running(counts * middles**power) for power in range(3)]
+    beyond = [whole[-1] - whole[1:] for whole in sums]
     thresholds = np.arange(1, len(counts) + 1)
     clipped = beyond[2] - 2 * thresholds * beyond[1] + thresholds**2 * beyond[0]
     rounded = (counts.sum() - beyond[0]) * (thresholds / levels) ** 2 / 12
