@@ -222,7 +222,7 @@ def test_what_is_told_is_always_of_the_file_that_is_shipped(make_accuracy: MakeA
     """Runs whose first, a later or no candidate breaks the bound: the numbers are those of the shipped step's file."""
     outcomes = []
     for seed in range(150):
-        worth = np.random.default_rng(1000 + seed).uniform(0.0002, 0.0006)
+        worth = np.random.default_rng(1000 + seed).uniform(0.0002, 0.0007)
         draft, hits = simulated(make_accuracy, seed, 40, lambda step, worth=worth: worth * step)
         found = draft.certificate
         expected = drop_pp(lost(0), hits[draft.shipped], 0.98 if draft.shipped < 40 else 0.92)
@@ -231,7 +231,7 @@ def test_what_is_told_is_always_of_the_file_that_is_shipped(make_accuracy: MakeA
         assert (found.certified, found.images) == (expected.upper <= 1.5, TOTAL)
         outcomes.append((found.certified, draft.shipped))
     assert {step for certified, step in outcomes if not certified} == {20}, "uncertified is the mildest, and only that"
-    assert 30 < sum(certified for certified, _ in outcomes) < 140
+    assert 30 < sum(certified for certified, _ in outcomes) < 120
     assert len({step for certified, step in outcomes if certified}) > 3
 
 
