@@ -269,7 +269,7 @@ def quantised(tmp_path_factory: pytest.TempPathFactory, noise: Images) -> Path:
     from torch import nn
 
     from hqp.compress.exporting.export import export
-    from hqp.compress.quantisation import calibrate
+    from hqp.compress.quantisation import calibrate, thresholds
     from hqp.compress.quantisation.qdq import quantize
 
     torch.manual_seed(1)
@@ -278,5 +278,5 @@ def quantised(tmp_path_factory: pytest.TempPathFactory, noise: Images) -> Path:
     folder, policy = tmp_path_factory.mktemp("quantised"), Policy(float_results=True)
     export(network, 12, folder / "fp32.onnx")
     seen = calibrate.distributions(folder / "fp32.onnx", lambda: [noise], policy)
-    quantize(folder / "fp32.onnx", folder / "int8.onnx", calibrate.ranges(seen, "minmax", policy), policy)
+    quantize(folder / "fp32.onnx", folder / "int8.onnx", thresholds.ranges(seen, "minmax", policy), policy)
     return folder / "int8.onnx"

@@ -52,7 +52,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from torch import nn
 
     from hqp.compress.exporting.export import export
-    from hqp.compress.quantisation import calibrate
+    from hqp.compress.quantisation import calibrate, thresholds
     from hqp.compress.quantisation.qdq import quantize
 
     torch.manual_seed(1)
@@ -61,7 +61,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise = np.random.default_rng(3).standard_normal((4, 3, 12, 12), np.float32)
     export(network, 12, folder / "fp32.onnx")
     seen = calibrate.distributions(folder / "fp32.onnx", lambda: [noise], policy)
-    quantize(folder / "fp32.onnx", folder / "int8.onnx", calibrate.ranges(seen, "minmax", policy), policy)
+    quantize(folder / "fp32.onnx", folder / "int8.onnx", thresholds.ranges(seen, "minmax", policy), policy)
     return folder / "int8.onnx"
 
 

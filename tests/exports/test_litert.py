@@ -71,7 +71,7 @@ BODIES: dict[str, Callable[[], nn.Module]] = {
 def network(request: pytest.FixtureRequest, noise: Array, tmp_path: Path) -> tuple[Path, Path]:
     """The FP32 and the INT8 file of a network whose logits are all values of a body, by a product."""
     from hqp.compress.exporting.export import export
-    from hqp.compress.quantisation import calibrate
+    from hqp.compress.quantisation import calibrate, thresholds
     from hqp.compress.quantisation.qdq import quantize
 
     torch.manual_seed(2)
@@ -80,7 +80,7 @@ def network(request: pytest.FixtureRequest, noise: Array, tmp_path: Path) -> tup
     fp32, int8, policy = tmp_path / "fp32.onnx", tmp_path / "int8.onnx", Policy(activations="uint8", symmetric=False)
     export(nn.Sequential(body, nn.Flatten(), nn.Linear(width, 5)).eval(), 12, fp32)
     seen = calibrate.distributions(fp32, lambda: [noise], policy)
-    quantize(fp32, int8, calibrate.ranges(seen, "minmax", policy), policy)
+    quantize(fp32, int8, thresholds.ranges(seen, "minmax", policy), policy)
     return fp32, int8
 
 

@@ -18,7 +18,7 @@ import torchvision
 
 from hqp import catalog, nvml, typings
 from hqp.compress.exporting.export import export
-from hqp.compress.quantisation import calibrate, qdq
+from hqp.compress.quantisation import calibrate, qdq, thresholds
 from hqp.compress.ranking.sensitivity import sensitivities
 from hqp.errors import HqpError
 from hqp.probes import Target, energy
@@ -62,7 +62,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     export(network.eval(), SIZE, made["fp32"])
     typings.typed(made["fp32"], made["fp16"])
     policy = catalog.find("devices", "cuda_tensorrt").device.policy
-    ranges = calibrate.ranges(calibrate.distributions(made["fp32"], lambda: [images()], policy), "minmax", policy)
+    ranges = thresholds.ranges(calibrate.distributions(made["fp32"], lambda: [images()], policy), "minmax", policy)
     qdq.quantize(made["fp32"], made["int8"], ranges, policy)
     return made
 

@@ -20,7 +20,7 @@ from hqp import onnx_rules, typings
 from hqp.compress.channels import finding, groups
 from hqp.compress.exporting.export import export
 from hqp.compress.network import plain
-from hqp.compress.quantisation import calibrate, qdq
+from hqp.compress.quantisation import calibrate, qdq, thresholds
 from hqp.compress.ranking import steps
 from hqp.records import Policy
 from hqp.runtimes._tensorrt import nvidia
@@ -95,7 +95,7 @@ def test_what_the_file_has_in_int8_is_int8_in_every_engine(name: str, tmp_path: 
     export(NETWORKS[name]().eval(), SIZE, plain_file)
     noise = np.random.default_rng(0).standard_normal((2, 3, SIZE, SIZE), dtype=np.float32)
     seen = calibrate.distributions(plain_file, lambda: [noise], POLICY)
-    qdq.quantize(plain_file, file, calibrate.ranges(seen, "minmax", POLICY), POLICY)
+    qdq.quantize(plain_file, file, thresholds.ranges(seen, "minmax", POLICY), POLICY)
     half, floats, fp16 = (tmp_path / f"{kind}.onnx" for kind in ("half", "floats", "fp16"))
     typings.typed(file, half)
     typings.float_weights(file, floats)

@@ -45,7 +45,7 @@ def findings(
 ) -> tuple[Finding, ...]:
     """What was found of the layers that become INT8, in the order of the file, and the remedy that was taken.
 
-    ``coarse`` and ``outliers`` are those of ``rounding.coarse`` and ``calibrate.outliers``.
+    ``coarse`` and ``outliers`` are those of ``rounding.coarse`` and ``thresholds.outliers``.
     """
     graph = onnx.load(plain).graph
     floats = precision.in_float(graph, policy)

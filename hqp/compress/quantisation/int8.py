@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import log_softmax
 from torch import Tensor
 
 from hqp import documents, onnx_rules
 from hqp.compress.job import Job, calibration_batches, calibration_count
-from hqp.compress.quantisation import calibrate, checks, qdq, rounding
+from hqp.compress.quantisation import calibrate, checks, qdq, rounding, thresholds
+from hqp.compress.quantisation.distribution import Array, Distribution, NotFinite
 from hqp.errors import HqpError
 from hqp.ledger import Ledger, Tally
 from hqp.records import Calibrated, Calibration, Policy, Quantization
@@ -28,8 +28,6 @@ MOST_LEFT_OUT = 0.01
 
 # JSON has no infinity.
 FARTHEST = sys.float_info.max
-
-Array = npt.NDArray[np.float32]
 
 # Gives, by layer, the Gram matrix of what each of these layers sees on calibration images, and counts those.
 SeenBy = Callable[[Collection[str], Tally], Mapping[str, Tensor]]
@@ -68,35 +66,35 @@ def ranges(job: Job, how: Quantization, policy: Policy, plain: Path, ledger: Led
     Raises:
         NotFinite: more than ``MOST_LEFT_OUT`` of all images are such.
     """
-    images, calibrations, note = calibration_count(job, how.images), how.calibrations, ""
+    calibrations, note = how.calibrations, ""
     with ledger.step(STEP) as tally:
-        tally.images, tally.passes = images, 1
         try:
-            seen = _seen(job, policy, plain, images)
-        except calibrate.NotFinite:
+            seen = _seen(job, policy, plain, calibration_count(job, how.images), tally)
+        except NotFinite:
             left_out: list[str] = []
-            images = len(job.calibration)
-            seen = _seen(job, policy, plain, images, left_out)
-            if len(left_out) > MOST_LEFT_OUT * images:
-                raise calibrate.NotFinite(f"{left_out[0]} on {len(left_out):,} of {images:,} images") from None
-            tally.images, tally.passes = tally.images + images, 2
+            seen = _seen(job, policy, plain, len(job.calibration), tally, left_out)
+            wrong = f"{len(left_out):,} of {len(job.calibration):,}"
+            if len(left_out) > MOST_LEFT_OUT * len(job.calibration):
+                raise NotFinite(f"{left_out[0]} on {wrong} images") from None
             calibrations = tuple(name for name in calibrations if name != "minmax") or ("percentile",)
             note = (
-                f"{left_out[0]} gave NaN or infinity: {len(left_out):,} of {images:,} calibration images are left out,"
+                f"{left_out[0]} gave NaN or infinity: {wrong} calibration images are left out,"
                 f" and ranges are by {' or '.join(calibrations)}"
             )
-        by_calibration = {name: calibrate.ranges(seen, name, policy) for name in calibrations}
-    return CalibratedRanges(by_calibration, calibrate.outliers(seen), calibrate.mean_squares(seen), note)
+        by_calibration = {name: thresholds.ranges(seen, name, policy) for name in calibrations}
+        mean_squares = {name: distribution.mean_square for name, distribution in seen.items()}
+    return CalibratedRanges(by_calibration, thresholds.outliers(seen), mean_squares, note)
 
 
 def _seen(
-    job: Job, policy: Policy, plain: Path, images: int, left_out: list[str] | None = None
-) -> dict[str, calibrate.Distribution]:
+    job: Job, policy: Policy, plain: Path, images: int, tally: Tally, left_out: list[str] | None = None
+) -> dict[str, Distribution]:
     """What the first images of ``calibration`` give in each tensor."""
 
     def batches() -> Iterator[Array]:
         return (batch for _, batch in calibration_batches(job, images))
 
+    tally.images, tally.passes = tally.images + images, tally.passes + 1
     with job.track(STEP, images) as advance:
         return calibrate.distributions(plain, batches, policy, advance, left_out)
 
@@ -116,10 +114,7 @@ def write_nearest(
     Where nearest values are too coarse for the weights of some layers, it is written anew with those rounded in turn.
     """
     with ledger.step(STEP) as tally:
-        files: dict[Calibration, Path] = {name: folder / f"{name}.onnx" for name in calibrated.by_calibration}
-        for name, file in files.items():
-            qdq.quantize(plain, file, calibrated.by_calibration[name], policy)
-            onnx_rules.check(file, symmetric_only=policy.symmetric)
+        files = _written(plain, policy, calibrated, folder)
         # Of a single one there is nothing to compare.
         divergences = {}
         if len(files) > 1:
@@ -129,19 +124,35 @@ def write_nearest(
         files.pop(nearest).replace(folder / FILE)
         for file in files.values():
             file.unlink()
+
         ranges = calibrated.by_calibration[nearest]
         # What calibration has left out would make all that is seen NaN or infinite.
         coarse = {} if calibrated.note else rounding.coarse(plain, ranges, calibrated.mean_squares, policy)
         if coarse:
-            rounded = folder / "rounded.onnx"
             grams = seen_by(coarse, tally)
-            rounding.round_weights(plain, grams, policy, rounded)
-            qdq.quantize(rounded, folder / FILE, ranges, policy)
-            rounded.unlink()
+            _write_rounded(plain, grams, ranges, policy, folder)
             # What a module does not show, a very wide layer say, keeps its nearest values, and is not told otherwise.
             coarse = {layer: ratio for layer, ratio in coarse.items() if layer in grams}
-        found = checks.findings(plain, ranges, calibrated.outliers, coarse, policy, nearest)
-        documents.write(folder / CHOICE, Calibrated(nearest, divergences, findings=found, note=calibrated.note))
+        findings = checks.findings(plain, ranges, calibrated.outliers, coarse, policy, nearest)
+        documents.write(folder / CHOICE, Calibrated(nearest, divergences, findings=findings, note=calibrated.note))
+
+
+def _written(plain: Path, policy: Policy, calibrated: CalibratedRanges, folder: Path) -> dict[Calibration, Path]:
+    """The INT8 file of each calibration, which the lint passes."""
+    files: dict[Calibration, Path] = {}
+    for name, ranges in calibrated.by_calibration.items():
+        files[name] = folder / f"{name}.onnx"
+        qdq.quantize(plain, files[name], ranges, policy)
+        onnx_rules.check(files[name], symmetric_only=policy.symmetric)
+    return files
+
+
+def _write_rounded(plain: Path, grams: Mapping[str, Tensor], ranges: qdq.Ranges, policy: Policy, folder: Path) -> None:
+    """Writes the file anew, with the weights of these layers rounded in turn."""
+    rounded = folder / "rounded.onnx"
+    rounding.round_weights(plain, grams, policy, rounded)
+    qdq.quantize(rounded, folder / FILE, ranges, policy)
+    rounded.unlink()
 
 
 def _divergences(

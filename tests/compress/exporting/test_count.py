@@ -13,8 +13,9 @@ from torch import nn
 
 from hqp.compress.exporting import count
 from hqp.compress.exporting.export import export
-from hqp.compress.quantisation.calibrate import distributions, ranges
+from hqp.compress.quantisation.calibrate import distributions
 from hqp.compress.quantisation.qdq import quantize
+from hqp.compress.quantisation.thresholds import ranges
 from hqp.errors import HqpError
 from hqp.records import Policy
 

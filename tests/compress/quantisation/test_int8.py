@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hqp.compress.channels import recover
-from hqp.compress.quantisation import calibrate, int8, rounding
+from hqp.compress.quantisation import calibrate, int8, rounding, thresholds
 from hqp.compress.quantisation.qdq import quantize
 from hqp.compress.search.candidate import Candidate, Quantised
 from hqp.compress.search.candidates import Candidates
@@ -136,7 +136,7 @@ def test_the_nearest_is_taken_and_told(weight: Callable[[], Tensor], nearest: tu
     images = job.calibration.normalised(pixels())
     seen = calibrate.distributions(plain, lambda: [images], job.policy)
     again = job.store.root / "again.onnx"
-    quantize(plain, again, calibrate.ranges(seen, calibrated.calibration, job.policy), job.policy)
+    quantize(plain, again, thresholds.ranges(seen, calibrated.calibration, job.policy), job.policy)
     assert file.read_bytes() == again.read_bytes()
     assert job.asked == ["model.onnx", "kl.onnx", "percentile.onnx", "mse.onnx", "minmax.onnx"]
     (cost,) = candidates.ledger.costs
@@ -157,7 +157,7 @@ def test_what_pruning_leaves_of_a_layer_is_told_apart_after_int8(hidden: int, jo
     right = (np.abs(found - exact) < 0.02).all(axis=1)
     assert exact[:, 0].min() > 0.2
     assert np.ptp(exact[:, 0]) > 0.5
-    assert right.mean() >= 1 - calibrate.MOST_CLIPPED
+    assert right.mean() >= 1 - thresholds.MOST_CLIPPED
 
 
 def test_a_recipe_of_one_calibration_compares_nothing(job: Any) -> None:

@@ -19,7 +19,7 @@ from torch import nn
 from hqp import onnx_rules
 from hqp.compress.exporting.export import export
 from hqp.compress.network.layers import layers
-from hqp.compress.quantisation import calibrate
+from hqp.compress.quantisation import calibrate, thresholds
 from hqp.compress.quantisation.qdq import quantize, tensors
 from hqp.errors import UnknownName
 from hqp.onnx_rules import IN_INT8, layer_of
@@ -71,7 +71,7 @@ def fp32(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quantised(fp32: Path, out: Path, policy: Policy) -> dict[str, NodeProto]:
     """The layers of the quantised file by name, written to ``out``, which onnxruntime has opened."""
     seen = calibrate.distributions(fp32, batches, policy)
-    quantize(fp32, out, calibrate.ranges(seen, "minmax", policy), policy)
+    quantize(fp32, out, thresholds.ranges(seen, "minmax", policy), policy)
     onnx_rules.check(out, symmetric_only=policy.symmetric)
     onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
     nodes = onnx.load(out).graph.node

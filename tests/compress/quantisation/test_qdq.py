@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from hqp import onnx_rules
 from hqp.compress.exporting.export import export
-from hqp.compress.quantisation import calibrate
+from hqp.compress.quantisation import calibrate, thresholds
 from hqp.compress.quantisation.qdq import quantize, tensors
 from hqp.errors import HqpError
 from hqp.measure.environment import host_facts
@@ -73,7 +73,7 @@ class Network(nn.Module):
 def ranges(
     fp32: Path, batches: Callable[[], Any], how: Calibration, policy: Policy = PER_RUNTIME
 ) -> dict[str, tuple[float, float]]:
-    return calibrate.ranges(calibrate.distributions(fp32, batches, policy), how, policy)
+    return thresholds.ranges(calibrate.distributions(fp32, batches, policy), how, policy)
 
 
 def images(count: int, seed: int) -> npt.NDArray[np.float32]:
