@@ -6,7 +6,6 @@ adds its input to what its layers make of it. Both take one tensor and give one 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -111,10 +110,12 @@ class _Watch(TorchDispatchMode):
 
     def innermost(self) -> tuple[Replaced, ...]:
         """Those found of which none of the same kind lies within."""
-        kinds: Mapping[str, list[str]] = {
-            kind: [block.name for block in self.found if block.kind == kind] for kind in ("gate", "residual")
-        }
-        return tuple(block for block in self.found if not any(within(other, block.name) for other in kinds[block.kind]))
+        innermost = []
+        for block in self.found:
+            alike = [other.name for other in self.found if other.kind == block.kind]
+            if not any(within(other, block.name) for other in alike):
+                innermost.append(block)
+        return tuple(innermost)
 
 
 def _is_map(value: Any) -> bool:

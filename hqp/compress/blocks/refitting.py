@@ -170,21 +170,26 @@ def _by_rows(seen: Tensor, missing: Tensor, most: int) -> tuple[Tensor, Solve]:
     inputs = seen[:, :-1]
     # By the mean of the rows that are fitted first, whose bias is free too.
     mean_input, mean_missing = inputs[:most].mean(0), missing[:most].mean(0)
-    centred, outputs = inputs - mean_input, missing - mean_missing
+    centred = inputs - mean_input
     square = recover.gram(centred.T)
     # The mean of the Gram matrix's diagonal, of which the ridge is a share.
     mean_square = inputs.square().sum() / inputs.shape[1]
-    square.diagonal().add_(RIDGE * mean_square.clamp(min=torch.finfo(square.dtype).tiny))
+    ridge = RIDGE * mean_square.clamp(min=torch.finfo(square.dtype).tiny)
+    square.diagonal().add_(ridge)
     root = torch.linalg.cholesky(square)
     # Behind the outputs a column of ones, for the bias.
-    explained = torch.linalg.solve_triangular(root, torch.nn.functional.pad(outputs, (0, 1), value=1.0), upper=False)
+    outputs = torch.nn.functional.pad(missing - mean_missing, (0, 1), value=1.0)
+    explained = torch.linalg.solve_triangular(root, outputs, upper=False)
     left = torch.tril(root[most:, most:]) @ explained[most:, :-1]
 
     def solve() -> Tensor:
         by_row = torch.linalg.solve_triangular(root.T, explained, upper=True)
-        bias = by_row[:, :-1].sum(0) / by_row[:, -1].sum()
-        weights = centred.T @ (by_row[:, :-1] - by_row[:, -1:] * bias)
-        return torch.cat([weights, (bias + mean_missing - mean_input @ weights)[None]])
+        of_outputs, of_ones = by_row[:, :-1], by_row[:, -1:]
+        bias = of_outputs.sum(0) / of_ones.sum()
+        weights = centred.T @ (of_outputs - of_ones * bias)
+        # For inputs and outputs as they are, not less their means.
+        uncentred_bias = bias + mean_missing - mean_input @ weights
+        return torch.cat([weights, uncentred_bias[None]])
 
     return left, solve
 

@@ -41,8 +41,12 @@ def with_activations(graph: GraphProto, names: Collection[str]) -> tuple[str, ..
     by_name = {node.name: node for node in graph.node}
     made = {output for name in names for output in by_name[name].output}
     read = {tensor for name in names for tensor in by_name[name].input}
-    clipping = (node for node in graph.node if node.op_type in CLIPPING)
-    return (*names, *(node.name for node in clipping if node.input[0] in made or node.output[0] in read))
+    activations = []
+    for node in graph.node:
+        is_beside = node.op_type in CLIPPING and (node.input[0] in made or node.output[0] in read)
+        if is_beside:
+            activations.append(node.name)
+    return (*names, *activations)
 
 
 def keep_clear(graph: GraphProto, names: Collection[str]) -> None:

@@ -30,24 +30,31 @@ def fuse_residual_sums(graph: GraphProto, range_of: Callable[[str], Range]) -> N
 
 def _dequantized(graph: GraphProto, name: str) -> str | None:
     """A tensor's value behind the Q and DQ that it already has, if any."""
-    quantizers = [node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] == name]
-    bytes_of = {node.output[0] for node in quantizers}
-    found = (node for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in bytes_of)
-    reader = next(found, None)
-    return reader.output[0] if reader is not None else None
+    quantised: set[str] = set()
+    for node in graph.node:
+        if node.op_type == "QuantizeLinear" and node.input[0] == name:
+            quantised.add(node.output[0])
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in quantised:
+            dequantised: str = node.output[0]
+            return dequantised
+    return None
 
 
 def _quantize(graph: GraphProto, name: str, limits: Range) -> str:
     """Gives a tensor a Q and a DQ of its own, named as onnxruntime's quantiser names them."""
-    scale = np.array(max(-limits[0], limits[1]) / SIGNED_MAGNITUDE, np.float32)
+    low, high = limits
+    scale = np.array(max(-low, high) / SIGNED_MAGNITUDE, np.float32)
+    zero_point = np.array(0, np.int8)
     parameters = [f"{name}_scale", f"{name}_zero_point"]
-    for parameter, value in zip(parameters, (scale, np.int8(0)), strict=True):
-        graph.initializer.append(numpy_helper.from_array(np.asarray(value), parameter))
-    ends = [name, f"{name}_QuantizeLinear_Output", f"{name}_DequantizeLinear_Output"]
-    operators = ("QuantizeLinear", "DequantizeLinear")
-    for operator, source, target in zip(operators, ends, ends[1:], strict=False):
+    graph.initializer.append(numpy_helper.from_array(scale, parameters[0]))
+    graph.initializer.append(numpy_helper.from_array(zero_point, parameters[1]))
+    source = name
+    for operator in ("QuantizeLinear", "DequantizeLinear"):
+        target = f"{name}_{operator}_Output"
         graph.node.append(helper.make_node(operator, [source, *parameters], [target], f"{name}_{operator}"))
-    return ends[-1]
+        source = target
+    return source
 
 
 def round_scales(graph: GraphProto, exact: GraphProto) -> None:
@@ -64,11 +71,13 @@ def round_scales(graph: GraphProto, exact: GraphProto) -> None:
         stored[name].CopyFrom(numpy_helper.from_array(rounded, name))
     for node in graph.node:
         weight = stored.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
-        if weight is not None and weight.data_type == TensorProto.INT8:
-            values = numpy_helper.to_array(floats[weight.name.removesuffix("_quantized")])
-            steps = typings.along(numpy_helper.to_array(stored[node.input[1]]), node, weight)
-            integers = np.clip(np.rint(values / steps), -SIGNED_MAGNITUDE, SIGNED_MAGNITUDE).astype(np.int8)
-            weight.CopyFrom(numpy_helper.from_array(integers, weight.name))
+        if weight is None or weight.data_type != TensorProto.INT8:
+            continue
+        values = numpy_helper.to_array(floats[weight.name.removesuffix("_quantized")])
+        scale = numpy_helper.to_array(stored[node.input[1]])
+        steps = np.rint(values / typings.along(scale, node, weight))
+        integers = np.clip(steps, -SIGNED_MAGNITUDE, SIGNED_MAGNITUDE).astype(np.int8)
+        weight.CopyFrom(numpy_helper.from_array(integers, weight.name))
 
 
 def half_above(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

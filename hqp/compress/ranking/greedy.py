@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hqp.compress.ranking.steps import checked
-from hqp.records import Group
+from hqp.records import Group, Member
 
 # What saves nothing counts as saving this share of the whole: such channels go late, in the order of their losses.
 NOTHING = 1e-6
@@ -50,11 +50,11 @@ class Remaining:
 
     def __init__(self, groups: Sequence[Group], sizes: Mapping[str, Size], gone: Gone = MappingProxyType({})) -> None:
         self.left = dict(sizes)
-        self._members = {group.name: [one for one in group.members if one.role != "norm"] for group in groups}
-        self._widths = {
-            name: [[len(channels) for channels in member.channels] for member in members]
-            for name, members in self._members.items()
-        }
+        # Of each group the members that weigh something, each with how many of its channels go with one of the group.
+        self._members: dict[str, list[tuple[Member, list[int]]]] = {}
+        for group in groups:
+            weighing = [member for member in group.members if member.role != "norm"]
+            self._members[group.name] = [(member, [len(its) for its in member.channels]) for member in weighing]
         for name, channels in gone.items():
             self.remove(name, channels)
 
@@ -65,11 +65,14 @@ class Remaining:
     def without(self, group: str, channels: Sequence[int]) -> dict[str, Size]:
         """What those layers would have left that lose something with these channels."""
         after: dict[str, Size] = {}
-        for member, widths in zip(self._members[group], self._widths[group], strict=True):
+        for member, widths in self._members[group]:
             filters, inputs = after.get(member.layer, self.left[member.layer])
             going = sum(widths[channel] for channel in channels)
-            left = (filters - going, inputs) if member.role == "filter" else (filters, inputs - going)
-            after[member.layer] = left
+            if member.role == "filter":
+                filters -= going
+            else:
+                inputs -= going
+            after[member.layer] = filters, inputs
         return after
 
     def saved(self, costs: Costs, group: str, channels: Sequence[int]) -> float:
@@ -104,10 +107,12 @@ class Queue:
     @classmethod
     def of(cls, group: Group, losses: npt.NDArray[np.float64], gone: Sequence[int]) -> Queue:
         """All that may go of a group: not its last channel, nor one whose loss is +inf."""
-        left = [channel for channel in range(group.channels) if channel not in set(gone)]
+        left = sorted(set(range(group.channels)) - set(gone))
         ascending = sorted(left, key=lambda channel: losses[channel])
-        going = [channel for channel in ascending[: len(left) - 1] if losses[channel] != np.inf]
-        return cls(going, [float(losses[channel]) for channel in going], len(left), group.channels)
+        without_last = ascending[: len(left) - 1]
+        going = [channel for channel in without_last if losses[channel] != np.inf]
+        losses_of_going = [float(losses[channel]) for channel in going]
+        return cls(going, losses_of_going, len(left), group.channels)
 
     def counts(self, blocks: Sequence[int]) -> set[int]:
         """How many might go next: one, or as many as leave a multiple of a block."""
@@ -117,7 +122,8 @@ class Queue:
 
     def take(self, count: int) -> list[int]:
         """The next channels, which are no longer waiting."""
-        taken, self.channels, self.losses = self.channels[:count], self.channels[count:], self.losses[count:]
+        taken = self.channels[:count]
+        self.channels, self.losses = self.channels[count:], self.losses[count:]
         self.left -= count
         return taken
 
@@ -145,15 +151,16 @@ def ranked(
         queue = queues[name]
         offers = [(np.inf, 0)]
         for count in sorted(queue.counts(costs.blocks)):
-            saved = remaining.saved(costs, name, queue.channels[:count])
-            offers.append((sum(queue.losses[:count]) * queue.crowding / max(saved, least), count))
+            saved = max(remaining.saved(costs, name, queue.channels[:count]), least)
+            loss = sum(queue.losses[:count]) * queue.crowding
+            offers.append((loss / saved, count))
         return min(offers)
 
     neighbours = _neighbours(groups)
     offers = {name: offer(name) for name in queues}
     order: list[tuple[str, int]] = []
     while offers:
-        name = min(offers, key=lambda one: offers[one][0])
+        name = min(offers, key=lambda group: offers[group][0])
         _, count = offers[name]
         if not count:
             break
@@ -161,7 +168,8 @@ def ranked(
         remaining.remove(name, going)
         order += [(name, channel) for channel in going]
         # Only what shares a layer with it saves something else now.
-        offers.update({one: offer(one) for one in neighbours[name]})
+        for neighbour in neighbours[name]:
+            offers[neighbour] = offer(neighbour)
     return tuple(order)
 
 

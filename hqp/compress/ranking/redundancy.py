@@ -51,14 +51,17 @@ class Inputs:
         """What the layer would lose without each input that is left."""
         count, kernel = len(self._left), self._kernel
         blocks = self._inverse[:-1, :-1].reshape(count, kernel, count, kernel)
-        own = torch.arange(count)
+        # Of each input its own block, (count, kernel, kernel), and its weights, (count, kernel, filters).
+        diagonal = torch.arange(count)
+        own = blocks[diagonal, :, diagonal, :]
         weights = self._weights[:, :-1].reshape(-1, count, kernel).permute(1, 2, 0)
-        losses = (torch.linalg.solve(blocks[own, :, own, :], weights) * weights).sum((1, 2))
+        solved = torch.linalg.solve(own, weights)
+        losses = (solved * weights).sum((1, 2))
         return dict(zip(self._left, losses.tolist(), strict=True))
 
     def remove(self, inputs: set[int]) -> None:
         """Takes inputs away and fits the others anew."""
-        going = torch.tensor([one in inputs for one in self._left]).repeat_interleave(self._kernel)
+        going = torch.tensor([index in inputs for index in self._left]).repeat_interleave(self._kernel)
         gone, kept = going.nonzero().flatten(), (~going).nonzero().flatten()
         kept_and_bias = torch.cat([kept, torch.tensor([len(going)])])
         beside_gone = self._inverse[:, gone]
@@ -68,7 +71,7 @@ class Inputs:
         self._weights = self._weights[:, kept_and_bias] - self._weights[:, gone] @ shares
         left = self._inverse[kept_and_bias].index_select(1, kept_and_bias)
         self._inverse = left.addmm_(across, shares, alpha=-1)
-        self._left = [one for one in self._left if one not in inputs]
+        self._left = [index for index in self._left if index not in inputs]
 
 
 @torch.no_grad()
@@ -107,10 +110,11 @@ def _order(
         count = max(1, int(min(group.channels * AT_ONCE, len(left) * MOST_AT_ONCE)))
         next_ones = sorted(left, key=lambda channel: losses[channel])[:count]
         going += next_ones
-        left = [channel for channel in left if channel not in set(next_ones)]
-        if left:
-            for inputs, channels in consumers:
-                inputs.remove({index for channel in next_ones for index in channels[channel]})
+        left = sorted(set(left) - set(next_ones))
+        if not left:
+            break
+        for inputs, channels in consumers:
+            inputs.remove({index for channel in next_ones for index in channels[channel]})
     return tuple(going)
 
 

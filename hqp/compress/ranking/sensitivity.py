@@ -64,7 +64,9 @@ def sensitivities(model: nn.Module, batches: Batches, say: Callable[[str], None]
     once = usage(model, first).once
     measured = {name: layer for name, layer in measured_layers(model).items() if name in once}
     sums = {name: torch.zeros(2, filters(layer), dtype=torch.float64) for name, layer in measured.items()}
-    images_seen, fitting, reached = 0, FittingBatches(say, most_at_once(model)), set[str]()
+    images_seen = 0
+    reached: set[str] = set()
+    fitting = FittingBatches(say, most_at_once(model))
     order = layout.fitted(model, first)
     with evaluating(model), frozen(model), _Taps(measured) as taps:
         for images, labels in batches:

@@ -25,7 +25,9 @@ def ranked(groups: Sequence[Group], scores: Mapping[str, npt.NDArray[np.float64]
     values = [checked(group, scores) for group in groups]
     pairs = [(group.name, channel) for group in groups for channel in range(group.channels)]
     flat = np.concatenate(values) if values else np.empty(0)
-    return tuple(pairs[index] for index in np.argsort(flat, kind="stable") if flat[index] != np.inf)
+    ascending = np.argsort(flat, kind="stable")
+    may_go = ascending[flat[ascending] != np.inf]
+    return tuple(pairs[index] for index in may_go)
 
 
 def checked(group: Group, scores: Mapping[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:

@@ -24,11 +24,12 @@ class Fits:
     """What networks without some of these blocks are fitted to: so many calibration images, seen once for all."""
 
     def __init__(self, passes: CalibrationPasses, blocks: Sequence[Replaced], images: int) -> None:
-        self._passes, self._model = passes, passes.lay_out(passes.job.model)
-        self._sampled = refitting.sampled(self._model, passes.job.example, images)
-        wanted = partial(refitting.wanted, self._model, blocks, positions=self._sampled.positions)
-        self._outputs = passes.over(self._sampled.images, wanted)
-        self._images = passes.together(self._sampled.images)
+        self._passes = passes
+        self._model = passes.lay_out(passes.job.model)
+        self._sampled = sampled = refitting.sampled(self._model, passes.job.example, images)
+        wanted = partial(refitting.wanted, self._model, blocks, positions=sampled.positions)
+        self._outputs = passes.over(sampled.images, wanted)
+        self._images = passes.together(sampled.images)
         self._gates = {block.name for block in blocks if block.kind == "gate"}
 
     def without(self, blocks: Sequence[Replaced]) -> nn.Module:

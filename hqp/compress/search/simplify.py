@@ -164,19 +164,24 @@ def _layer_us(candidates: Candidates, blocks: Sequence[Replaced]) -> dict[BlockK
 
 def _measured(candidates: Candidates, blocks: Sequence[Replaced], ledger: Ledger) -> KindTimes:
     """First the gates go, then what is left of residual blocks, so that no gate is counted twice."""
-    job, gone, networks = candidates.job, list[Replaced](), list[list[Replaced]]()
-    kinds = [kind for kind in KINDS if any(block.kind == kind for block in blocks)]
-    for kind in kinds:
-        gone += [block for block in blocks if block.kind == kind]
+    of_kind: dict[BlockKind, list[Replaced]] = {}
+    for kind in KINDS:
+        alike = [block for block in blocks if block.kind == kind]
+        if alike:
+            of_kind[kind] = alike
+    gone: list[Replaced] = []
+    networks: list[list[Replaced]] = []
+    for alike in of_kind.values():
+        gone += alike
         networks.append([block for block in gone if not _lies_in_another(block, gone)])
     with ledger.step(STEP) as tally:
         times_ms = _timed_without(candidates, networks)
         tally.passes = len(times_ms)
     layer_us: dict[BlockKind, float] = {}
-    for kind, (before_ms, after_ms) in zip(kinds, pairwise(times_ms), strict=True):
+    for (kind, alike), (before_ms, after_ms) in zip(of_kind.items(), pairwise(times_ms), strict=True):
         saved_ms = max(LEAST_SHARE * times_ms[0], before_ms - after_ms)
-        within = (_kinds_within(job, block, blocks) for block in blocks if block.kind == kind)
-        layer_us[kind] = 1e3 * saved_ms / sum(of_block.count(kind) for of_block in within)
+        layers = sum(_kinds_within(candidates.job, block, blocks).count(kind) for block in alike)
+        layer_us[kind] = 1e3 * saved_ms / layers
     return KindTimes(layer_us)
 
 
