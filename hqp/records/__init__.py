@@ -48,6 +48,8 @@ from hqp.records.method import (
     Rounds,
     Targets,
     Variant,
+    names_layer,
+    nearest_name,
 )
 from hqp.records.metric import Metric, in_readable_unit, metric_named, words_of
 from hqp.records.precisions import LayerChoice, PolicyFile, Precisions
@@ -163,6 +165,8 @@ __all__ = [
     "in_readable_unit",
     "is_digest",
     "metric_named",
+    "names_layer",
+    "nearest_name",
     "triple_text",
     "words_of",
 ]

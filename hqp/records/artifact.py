@@ -108,6 +108,22 @@ class LayerRecord:
     kept_weight_step: float
     precision: Precision
 
+    @property
+    def pruned(self) -> float:
+        """The share of its filters that is gone, to four digits: of any number below 5,000 it tells them exactly."""
+        return round(1 - self.kept_channels / self.channels, 4)
+
+    @property
+    def why(self) -> str:
+        """What pruning did to it, for a reader; empty where that is nothing."""
+        gone = self.channels - self.kept_channels
+        if not gone:
+            return ""
+        told = f"{gone} of {self.channels} filters are gone"
+        if not self.sensitivity or not self.kept_sensitivity:
+            return told
+        return f"{told}, the mean S of the others is {self.kept_sensitivity / self.sensitivity:.2f} times that of all"
+
 
 @dataclass(frozen=True)
 class Exported:

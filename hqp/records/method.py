@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
+
+from hqp.records.ranges import Share
 
 Option = str | bool | int | float
 # ``kl`` is what other tools name entropy.
@@ -19,6 +22,18 @@ Objective = Literal["latency_ms", "bytes", "macs", "sparsity"]
 # What the removal of a channel saves, against which its loss may be weighed: multiply-adds, or microseconds.
 Saved = Literal["mac", "us"]
 SAVED: tuple[Saved, ...] = ("mac", "us")
+
+
+def names_layer(pattern: str, layer: str) -> bool:
+    """Whether a name or a pattern, ``layer4.*`` say, is that of a layer."""
+    return pattern == layer or fnmatch.fnmatchcase(layer, pattern)
+
+
+def nearest_name(patterns: Collection[str], layer: str) -> str | None:
+    """Of the names and patterns that are a layer's its own name, else the longest; ``None`` where none is."""
+    matching = [pattern for pattern in patterns if names_layer(pattern, layer)]
+    # Digests know no order of a mapping, so that none may count here.
+    return max(matching, key=lambda pattern: (pattern == layer, len(pattern), pattern), default=None)
 
 
 @dataclass(frozen=True)
@@ -113,9 +128,10 @@ class Pruning:
     recipe with a certificate asks for less; see ``Recipe.confidence``.
 
     Sensitivities are measured on the first ``images`` of ``calibration``, on all where it is ``None``. Layers whose
-    names match a pattern of ``keep``, ``layer4.*`` say, lose no filter. ``recovery`` is done for each candidate before
-    the bound judges it. ``blocks``: something simpler stands in for some gates and residual blocks before channels
-    go; where behind them none can go, each ranking is also run on the network that has them all.
+    names match a pattern of ``keep``, ``layer4.*`` say, lose no filter, and those that ``at_most`` names, a pattern
+    likewise, no more than that share of them. ``recovery`` is done for each candidate before the bound judges it.
+    ``blocks``: something simpler stands in for some gates and residual blocks before channels go; where behind them
+    none can go, each ranking is also run on the network that has them all.
     """
 
     rankings: tuple[Ranking, ...]
@@ -123,6 +139,7 @@ class Pruning:
     search: Literal["linear", "galloping", "none"] = "galloping"
     confidence: float | None = 0.998
     keep: tuple[str, ...] = ()
+    at_most: dict[str, Share] = field(default_factory=dict)
     recovery: Recovery | None = None
     rounds: Rounds | None = None
     images: int | None = None
@@ -232,19 +249,11 @@ class Policy:
     layers: dict[str, LayerPrecision] = field(default_factory=dict)
     floats: Literal["fp32", "bf16"] = "fp32"
 
-    @staticmethod
-    def matches(pattern: str, layer: str) -> bool:
-        """Whether a name or a pattern is that of a layer."""
-        return pattern == layer or fnmatch.fnmatchcase(layer, pattern)
-
     def precision_of(self, layer: str) -> Precision:
         """The precision of a layer of a quantised file."""
         return "int8" if self.asks_of(layer) == "int8" else self.floats
 
     def asks_of(self, layer: str) -> LayerPrecision:
         """Whether a layer of a quantised file is INT8 or stays in float."""
-        matching = [pattern for pattern in self.layers if self.matches(pattern, layer)]
-        if not matching:
-            return "int8"
-        # Digests know no order of a mapping, so that none may count here.
-        return self.layers[max(matching, key=lambda pattern: (pattern == layer, len(pattern), pattern))]
+        named = nearest_name(self.layers, layer)
+        return "int8" if named is None else self.layers[named]

@@ -7,6 +7,7 @@ from typing import Literal
 
 from hqp.records.estimate import Estimate
 from hqp.records.method import LayerPrecision, Policy
+from hqp.records.ranges import Share
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,15 @@ class Precisions:
 
 @dataclass(frozen=True)
 class PolicyFile:
-    """The precision of each layer of a network, as a file that can be read, edited and used again.
+    """What becomes of each layer of a network, as a file that can be read, edited and used again.
 
     ``layers`` names layers or patterns of them; what it does not name is INT8. What stays in float is computed in
-    ``floats``. ``why`` says of some of the layers why they have their precision, for a reader.
+    ``floats``. ``pruned`` is the share of a layer's filters that is gone, and where the file is used again may go at
+    most; what it does not name has no limit. ``why`` says of layers why they are as they are, for a reader.
     """
 
     schema_version: int
     layers: dict[str, LayerPrecision]
     floats: Literal["fp32", "bf16"] = "fp32"
+    pruned: dict[str, Share] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)

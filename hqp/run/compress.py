@@ -97,19 +97,21 @@ def _write(folder: Path, context: Context, found: Subject, draft: Draft) -> None
     _write_weights(folder / artifacts.WEIGHTS, draft)
     sidecar = sidecar_of(context, found, draft, used, sha256_of(folder / artifacts.WEIGHTS))
     documents.write(folder / artifacts.SIDECAR, sidecar)
-    documents.write_bytes(folder / artifacts.LAYERS, documents.list_to_json(_layers(draft)).encode())
+    layers = _layers(draft)
+    documents.write_bytes(folder / artifacts.LAYERS, documents.list_to_json(layers).encode())
     if draft.final.policy is not None:
-        documents.write(folder / artifacts.POLICY, _policy(draft, draft.final.policy))
+        documents.write(folder / artifacts.POLICY, _policy(draft, draft.final.policy, layers))
 
 
-def _policy(draft: Draft, policy: Policy) -> PolicyFile:
-    """The precision of each layer of the file, and why it has that."""
+def _policy(draft: Draft, policy: Policy, became: Sequence[LayerRecord]) -> PolicyFile:
+    """The precision of each layer of the file and how much of it is gone, and why."""
     from hqp.compress.quantisation import precision
     from hqp.compress.search.candidate import TRAINED
 
     graph = onnx_rules.read(draft.candidates.fp32(TRAINED)).graph
     layers = tuple(dict.fromkeys(precision.layers_of(graph).values()))
-    return policies.of_file(policy, layers, None if draft.ships_dense else draft.precisions)
+    chosen = None if draft.ships_dense else draft.precisions
+    return policies.of_file(policy, layers, chosen, became if draft.job.recipe.pruning else ())
 
 
 def _write_weights(file: Path, draft: Draft) -> None:

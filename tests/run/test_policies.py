@@ -12,7 +12,7 @@ import pytest
 from hqp import documents
 from hqp.errors import Damaged, HqpError
 from hqp.measure import environment
-from hqp.records import Device, LayerChoice, Policy, PolicyFile, Precisions, Quantization, Recipe
+from hqp.records import Device, LayerChoice, LayerRecord, Policy, PolicyFile, Precisions, Quantization, Recipe
 from hqp.run import delivery
 from hqp.run.inputs import artifacts, policies
 
@@ -53,6 +53,39 @@ def test_a_policy_is_written_edited_and_used_again(project: Path, run: Any, tmp_
     assert not (tmp_path / "wrong").exists()
 
 
+def test_a_policy_says_how_much_of_each_layer_may_go(project: Path, run: Any, tmp_path: Path) -> None:
+    def compress(out: str, *words: str) -> Any:
+        done = run(*COMPRESS, "--method", "magnitude", "--delta-max", "20", *words, "--out", str(tmp_path / out))
+        assert done.returncode == 0, done.stderr
+        return json.loads((tmp_path / out / "layers.json").read_text())
+
+    layers = compress("free")
+    written = tmp_path / "free/policy.json"
+    policy = json.loads(written.read_text())
+    gone = {layer["layer"]: layer["channels"] - layer["kept_channels"] for layer in layers}
+    shares = {layer["layer"]: round(gone[layer["layer"]] / layer["channels"], 4) for layer in layers}
+    most = max(shares, key=lambda layer: shares[layer])
+    assert policy["pruned"] == shares and shares[most] > 0
+    assert policy["why"][most].startswith(f"{gone[most]} of ")
+
+    assert compress("again", "--policy", str(written)) == layers
+    files = [tmp_path / name / "model.onnx" for name in ("free", "again")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+    policy["pruned"][most] = 0.0
+    edited = tmp_path / "edited.json"
+    edited.write_text(json.dumps(policy))
+    limited = compress("less", "--policy", str(edited))
+    for layer in limited:
+        assert layer["channels"] - layer["kept_channels"] <= (0 if layer["layer"] == most else gone[layer["layer"]])
+
+    policy["pruned"] = {f"{most}x": 0.5}
+    edited.write_text(json.dumps(policy))
+    wrong = run(*COMPRESS, "--method", "magnitude", "--policy", str(edited), "--out", str(tmp_path / "wrong"))
+    assert wrong.returncode == 2 and f"policy '{most}x'; did you mean {most}?" in wrong.stderr
+    assert not (tmp_path / "wrong").exists()
+
+
 @pytest.mark.parametrize(
     ("given", "recipe", "wrong"),
     [
@@ -65,7 +98,15 @@ def test_a_policy_that_cannot_be_followed_is_refused(given: PolicyFile, recipe: 
         policies.require_usable(given, CPU, "cpu", recipe)
 
 
-@pytest.mark.parametrize("text", ["{}", '{"schema_version": 1, "layers": {"a": "int7"}}', "layers: {}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        '{"schema_version": 1, "layers": {"a": "int7"}}',
+        '{"schema_version": 1, "layers": {}, "pruned": {"a": 2}}',
+        "layers: {}",
+    ],
+)
 def test_what_is_no_policy_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     file = tmp_path / "policy.json"
     file.write_text(text)
@@ -83,8 +124,19 @@ def test_a_policy_leaves_to_the_device_how_it_wants_its_int8() -> None:
 def test_a_written_policy_names_every_layer_and_says_why() -> None:
     policy = Policy(layers={"a": "float"}, floats="bf16")
     chosen = Precisions(policy, (LayerChoice("a", "float", 0.004, 0.002),), True, None)
-    expected = PolicyFile(1, {"a": "float", "b": "int8"}, "bf16", {"a": "4.0 us in INT8, 2.0 us in float"})
+    times = "4.0 us in INT8, 2.0 us in float"
+    expected = PolicyFile(1, {"a": "float", "b": "int8"}, "bf16", why={"a": times})
     assert policies.of_file(policy, ("a", "b"), chosen) == expected
+    ranges = (1.0, 1.0, 0.1, 0.1)
+    became = (LayerRecord("a", 8, 6, 0.5, 0.6, *ranges, "bf16"), LayerRecord("b", 8, 8, 0.5, 0.5, *ranges, "int8"))
+    expected = PolicyFile(
+        1,
+        {"a": "float", "b": "int8"},
+        "bf16",
+        {"a": 0.25, "b": 0.0},
+        {"a": f"{times}; 2 of 8 filters are gone, the mean S of the others is 1.20 times that of all"},
+    )
+    assert policies.of_file(policy, ("a", "b"), chosen, became) == expected
 
 
 def test_policies_that_differ_in_what_was_measured_are_of_one_artefact(tmp_path: Path) -> None:

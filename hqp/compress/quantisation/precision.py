@@ -8,7 +8,7 @@ from onnx import GraphProto, NodeProto
 
 from hqp.errors import UnknownName
 from hqp.onnx_rules import IN_INT8, layer_of
-from hqp.records import Policy
+from hqp.records import Policy, names_layer
 
 # Activations that are nothing but a range.
 CLIPPING = ("Clip", "Relu")
@@ -27,7 +27,7 @@ def in_float(graph: GraphProto, policy: Policy) -> tuple[str, ...]:
     """
     layers = layers_of(graph)
     for pattern in policy.layers:
-        if not any(policy.matches(pattern, layer) for layer in layers.values()):
+        if not any(names_layer(pattern, layer) for layer in layers.values()):
             raise UnknownName("layer of a policy", pattern, dict.fromkeys(layers.values()), fix="")
     return tuple(node for node, layer in layers.items() if policy.asks_of(layer) == "float")
 

@@ -65,6 +65,8 @@ def _reason(draft: Draft) -> str:
         return _mildest(draft)
     if pruning and pruning.rounds:
         return "no round of pruning and training kept the bound"
+    if pruning and pruning.at_most:
+        return "no filter may go by the policy"
     return f"no group has channels to spare beyond a multiple of {draft.job.policy.channel_multiple}"
 
 

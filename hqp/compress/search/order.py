@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hqp.compress.channels.groups import Removal
-from hqp.compress.ranking import greedy, steps, work
+from hqp.compress.ranking import greedy, limits, steps, work
 from hqp.compress.search import latency_model
 from hqp.compress.search.candidate import TRAINED, Candidate
 from hqp.compress.search.candidates import Candidates
@@ -19,6 +19,9 @@ def ranked(
     """Channels, (group, channel), those that go first in front; what ``start`` has lost already saves no more."""
     job, found = candidates.job, candidates.groups(start)
     scores = {group.name: job.scores[ranking](group, statistics) for group in found}
+    pruning = job.recipe.pruning
+    if pruning and pruning.at_most:
+        scores = limits.limited(found, scores, pruning.at_most, start.removal)
     if ranking.saves is None:
         return steps.ranked(found, scores)
     return greedy.ranked(found, scores, _costs(candidates, ranking, start), start.removal)

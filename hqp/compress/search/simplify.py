@@ -20,6 +20,7 @@ from hqp.compress.job import Job, spread_images
 from hqp.compress.network.layers import layers
 from hqp.compress.quantisation import int8, qdq
 from hqp.compress.quantisation.int8 import divergence
+from hqp.compress.ranking import limits
 from hqp.compress.search import bound, replacing
 from hqp.compress.search.bound import LOOKS, Bound
 from hqp.compress.search.candidate import TRAINED, Candidate
@@ -108,11 +109,13 @@ def ranked(candidates: Candidates) -> tuple[Simplified, ...]:
 
 
 def _not_kept(job: Job, blocks: Sequence[Replaced]) -> tuple[Replaced, ...]:
-    """The blocks that hold no layer of which the recipe keeps the filters."""
+    """The blocks that hold no layer of which the recipe keeps filters."""
     from hqp.compress.channels import groups
 
-    patterns = job.recipe.pruning.keep if job.recipe.pruning else ()
-    kept = groups.matching(patterns, job.model)
+    pruning = job.recipe.pruning
+    assert pruning is not None
+    kept = groups.matching(pruning.keep, job.model)
+    kept |= {layer for layer in layers(job.model) if limits.share(pruning.at_most, layer) < 1}
     return tuple(block for block in blocks if not kept.intersection(_layers_within(job, block)))
 
 

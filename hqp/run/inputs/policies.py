@@ -1,13 +1,15 @@
-"""Policies as files: which layers of a quantised network are INT8, and in what the others are computed."""
+"""Policies as files: which layers of a network are INT8, in what the others are computed, and how much of each goes."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from hqp import documents
 from hqp.errors import HqpError, command
-from hqp.records import SCHEMA_VERSION, Device, Policy, PolicyFile, Precisions, Recipe
+from hqp.records import SCHEMA_VERSION, Device, LayerRecord, Policy, PolicyFile, Precisions, Recipe
 
 # What writes one that can be edited.
 FIX = "hqp compress MODEL --method q8 --out DIR, which writes DIR/policy.json"
@@ -42,8 +44,19 @@ def applied(given: PolicyFile, policy: Policy) -> Policy:
     return replace(policy, layers=given.layers, floats=given.floats)
 
 
-def of_file(policy: Policy, layers: tuple[str, ...], chosen: Precisions | None) -> PolicyFile:
-    """The policy of a file with these layers, each of which is named, and why they were chosen."""
+def of_file(
+    policy: Policy, layers: Sequence[str], chosen: Precisions | None, pruned: Sequence[LayerRecord] = ()
+) -> PolicyFile:
+    """The policy of a file with these layers, each of which is named, and why it is as it is.
+
+    ``pruned`` tells what became of the layers of the trained network, where the method prunes.
+    """
     asked = {layer: policy.asks_of(layer) for layer in layers}
-    why = {choice.layer: str(choice) for choice in chosen.layers} if chosen else {}
-    return PolicyFile(SCHEMA_VERSION, asked, policy.floats, why)
+    reasons: defaultdict[str, list[str]] = defaultdict(list)
+    for choice in chosen.layers if chosen else ():
+        reasons[choice.layer].append(str(choice))
+    for layer in pruned:
+        if layer.why:
+            reasons[layer.layer].append(layer.why)
+    why = {layer: "; ".join(told) for layer, told in reasons.items()}
+    return PolicyFile(SCHEMA_VERSION, asked, policy.floats, {layer.layer: layer.pruned for layer in pruned}, why)

@@ -158,13 +158,15 @@ def _in_precision_of(device: Device, recipe: Recipe, request: Request) -> Recipe
 
 
 def _with_policy(recipe: Recipe, device: Device, request: Request) -> Recipe:
-    """The recipe as it is, or, where the user gives a policy, one that chooses none."""
+    """The recipe as it is, or, where the user gives a policy, one that chooses no precision and prunes within it."""
     if request.policy is None:
         return recipe
     policies.require_usable(request.policy, device, request.device, recipe)
     assert recipe.quantization is not None
     quantization = replace(recipe.quantization, by_layer=False)
-    return replace(recipe, quantization=quantization, beside_dense=False)
+    # What removes nothing keeps within any share.
+    pruning = recipe.pruning and replace(recipe.pruning, at_most=request.policy.pruned)
+    return replace(recipe, pruning=pruning, quantization=quantization, beside_dense=False)
 
 
 def _require_numbers(request: Request) -> None:

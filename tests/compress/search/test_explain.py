@@ -142,6 +142,8 @@ def test_channels_that_cannot_go_are_told_with_their_layers(explained: Explained
     kept = Pruning((Ranking("fisher"),), keep=("0", "1*"))
     assert explained(0, kept, **nothing) == ("θ is 0: all 10 filters that could go are kept by 0, 1*",)
     assert explained(0, PRUNING, removals=[{}]) == ("θ is 0: no group has channels to spare beyond a multiple of 8",)
+    limited = Pruning((Ranking("fisher"),), at_most={"*": 0.0})
+    assert explained(0, limited, removals=[{}]) == ("θ is 0: no filter may go by the policy",)
 
 
 def test_targets_and_rounds_that_leave_all_filters_are_told(explained: Explained) -> None:

@@ -215,6 +215,11 @@ def test_layers_that_are_kept_keep_their_block(tmp_path: Path) -> None:
         simplify.ranked(Candidates(job(tmp_path, pruning=wrong)))
 
 
+def test_a_block_goes_only_where_all_filters_of_its_layers_may(tmp_path: Path) -> None:
+    limited = Pruning((Ranking("fisher"),), recovery=HOW, blocks=True, at_most={"2.branch.1": 0.9, "3.*": 1.0})
+    assert set(names(simplify.ranked(Candidates(job(tmp_path, pruning=limited))))) == {"3", "4"}
+
+
 @pytest.mark.parametrize("change", [{"is_timed": False}, {"pruning": Pruning((Ranking("fisher"),), recovery=HOW)}])
 def test_without_a_device_or_the_recipes_word_no_block_goes(change: dict[str, Any], tmp_path: Path) -> None:
     assert simplify.path(drafted(tmp_path, 100.0, **change)) == []

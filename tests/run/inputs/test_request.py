@@ -38,6 +38,13 @@ def test_a_policy_leaves_no_precision_to_choose() -> None:
     assert not given.quantization.by_layer and not given.beside_dense
 
 
+def test_a_policy_limits_what_is_pruned_and_is_no_matter_to_what_is_not() -> None:
+    policy = PolicyFile(1, {}, pruned={"layer4.*": 0.5})
+    pruning = resolve(replace(PLAIN, policy=policy), Plugins()).recipe.pruning
+    assert pruning is not None and pruning.at_most == {"layer4.*": 0.5}
+    assert resolve(replace(PLAIN, method="q8", policy=policy), Plugins()).recipe.pruning is None
+
+
 @pytest.mark.parametrize(
     ("changes", "wrong"),
     (
