@@ -71,6 +71,8 @@ class Job:
     dense: tuple[Floats, ...] = ("fp32",)
     operator_ms: Callable[[Path], dict[str, float]] = lambda file: {}
     speedup: Callable[[Path, Path], Estimate | None] = lambda reference, candidate: None
+    # The energy of one inference of a file on the device, in mJ; ``None`` where that is not at hand, or has no meter.
+    energy_mj: Callable[[Path], float] | None = None
 
     @functools.cached_property
     def filters(self) -> int:

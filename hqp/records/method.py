@@ -18,7 +18,7 @@ LayerPrecision = Literal["float", "int8"]
 # In what a file computes where it is not quantised.
 Floats = Literal["fp32", "fp16", "bf16"]
 # What the best of several candidates has least of, of θ most; named as the targets are.
-Objective = Literal["latency_ms", "bytes", "macs", "sparsity"]
+Objective = Literal["latency_ms", "energy_mj", "bytes", "macs", "sparsity"]
 # What the removal of a channel saves, against which its loss may be weighed: multiply-adds, or microseconds.
 Saved = Literal["mac", "us"]
 SAVED: tuple[Saved, ...] = ("mac", "us")
@@ -166,8 +166,8 @@ class Recipe:
     """What a method does to a model: what is pruned by which criterion, what is quantised, what is verified.
 
     ``precision`` is the type of all that is shipped where nothing is quantised. ``objective`` tells which of several
-    candidates within the bound is best: the one whose file measures fastest on the device, or is smallest, or has the
-    fewest multiply-adds, or the most filters removed.
+    candidates within the bound is best: the one whose file measures fastest on the device, or takes the least energy,
+    or is smallest, or has the fewest multiply-adds, or the most filters removed.
     ``give_back``: where the exported file breaks the bound that pruning kept, steps are given back until it holds.
     ``beside_dense``: a dense network, in whatever precision the device runs, is shipped where it is surely faster than
     what pruning found and holds the bound.

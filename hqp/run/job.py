@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from hqp import catalog, onnx_rules
 from hqp.errors import HqpError, NotInstalled
-from hqp.records import Accuracy, Estimate, Floats, Judged, PairedLatency, Policy, Recipe, Samples
-from hqp.run import measuring
+from hqp.records import Accuracy, Estimate, Floats, Judged, PairedLatency, Policy, Recipe, Samples, metric_named
+from hqp.run import measuring, probe
 from hqp.run.context import Context
 from hqp.run.engine import engine_digest
 from hqp.run.inputs import expected, policies
@@ -69,10 +69,8 @@ def job_of(context: Context, found: Subject, recipe: Recipe, named: dict[str, An
 
     rankings = recipe.pruning.rankings if recipe.pruning else ()
     criteria = {ranking: context.plugins.load("criteria", ranking.criterion) for ranking in rankings}
-    scores, needs = {}, set()
-    for ranking, criterion in criteria.items():
-        scores[ranking] = functools.partial(criterion.score, **dict(ranking.options))
-        needs |= set(criterion.needs)
+    scores = {one: functools.partial(criterion.score, **dict(one.options)) for one, criterion in criteria.items()}
+    needs = {need for criterion in criteria.values() for need in criterion.needs}
     return Job(
         model=trained(found, len(selection.classes), context.progress.say),
         key=named,
@@ -103,6 +101,7 @@ def job_of(context: Context, found: Subject, recipe: Recipe, named: dict[str, An
         dense=tuple(one for one in get_args(Floats) if one in context.plugins.device(request.device).precisions),
         operator_ms=functools.partial(_operator_ms, context, request.device),
         speedup=functools.partial(_speedup, context, request.device),
+        energy_mj=functools.partial(_energy_mj, context, judge) if _is_metered(context, request.device) else None,
     )
 
 
@@ -133,6 +132,26 @@ def _latencies_ms(context: Context, device: str, files: Sequence[Path]) -> list[
         wrong = f"how fast a file is on {device} is asked, and {judge} stands in for it"
         raise HqpError(wrong, "a method that asks for no times, and no target in ms", "hqp bench on the device")
     return context.latencies_ms(files, device)
+
+
+def _is_metered(context: Context, device: str) -> bool:
+    """Whether a device is at hand and declares what its power is read from."""
+    return context.plugins.judge(device) == device and bool(context.plugins.device(device).rails)
+
+
+def _energy_mj(context: Context, device: str, file: Path) -> float:
+    """The energy of one inference of a file on a device.
+
+    Raises:
+        HqpError: the device's meter gave none.
+    """
+    declared = context.plugins.device(device)
+    metrics = probe.measured_by(context.plugins, "energy", declared, context.prepared(file, device))
+    energy = metric_named(metrics, "energy")
+    if energy is None:
+        wrong = f"least energy is the aim, and the power of device '{device}' cannot be read"
+        raise HqpError(wrong, "a meter that answers", "hqp doctor")
+    return energy.median
 
 
 def _operator_ms(context: Context, device: str, file: Path) -> dict[str, float]:

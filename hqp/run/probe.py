@@ -33,7 +33,7 @@ def metrics(context: Context, device: str, file: Path) -> tuple[Metric, ...]:
         except NotInstalled as absent:
             context.tell(device, f"not measured: {absent}")
             continue
-        measured += _measured(context.plugins, name, context.plugins.device(device), prepared)
+        measured += measured_by(context.plugins, name, context.plugins.device(device), prepared)
     named = [" of ".join(filter(None, (metric.name, metric.of))) for metric in measured]
     twice = [name for name in named if named.count(name) > 1]
     if twice:
@@ -41,7 +41,8 @@ def metrics(context: Context, device: str, file: Path) -> tuple[Metric, ...]:
     return tuple(measured)
 
 
-def _measured(plugins: Plugins, name: str, device: Device, file: Path) -> tuple[Metric, ...]:
+def measured_by(plugins: Plugins, name: str, device: Device, file: Path) -> tuple[Metric, ...]:
+    """What a probe measures of a file that is prepared for a device, in a fresh process where it wants one."""
     if not runs_here(plugins.runtime(device)):
         # A fresh process says nothing of an engine that runs in yet another one, or on another host.
         return measure(plugins, name, file, device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -12,13 +13,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hqp import catalog, documents
+from hqp import catalog, documents, power
 from hqp.errors import HqpError, NotInstalled
+from hqp.probes import energy
 from hqp.records import Device, Metric, Policy, metric_named
-from hqp.run import probe
+from hqp.run import job, probe
 from hqp.run.context import Context
 from hqp.runtimes import RuntimeSession
 from hqp.store import Store
+from hqp.transport import HERE
 
 WEIGHT_BYTES = 40 * 10**6
 
@@ -161,3 +164,31 @@ def test_what_the_fresh_process_does_not_know_is_told_in_one_line(
 ) -> None:
     assert probe.main([name, "model.onnx", device]) == 2
     assert capsys.readouterr().err.startswith(wrong)
+
+
+def test_the_energy_of_a_file_is_what_the_probe_measures_on_the_device(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    sensor = tmp_path / "in_power0_input"
+    sensor.write_text("2000\n")
+    metered = replace(context.plugins.device("cpu_onnxruntime"), rails=("VDD_IN",))
+    monkeypatch.setattr(context.plugins, "device", lambda name: metered)
+    monkeypatch.setattr(power, "meter", lambda host, rails: power.sensor_meter(HERE, {"VDD_IN": (str(sensor),)}))
+    for module, name, value in ((energy, "WINDOW_S", 0.2), (energy, "LOAD_S", 1.0), (power, "INTERVAL_S", 0.01)):
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(power, "LEAST_HZ", 1.0)
+    file = linear(tmp_path / "model.onnx", 10)
+    assert job._is_metered(context, "cpu_onnxruntime")
+    # Of 2 W an inference takes microjoules to millijoules, by how long it lasts.
+    assert 0.002 < job._energy_mj(context, "cpu_onnxruntime", file) < 20
+
+    monkeypatch.setattr(power, "meter", lambda host, rails: None)
+    with pytest.raises(HqpError, match="power of device 'cpu_onnxruntime' cannot be read"):
+        job._energy_mj(context, "cpu_onnxruntime", file)
+
+
+def test_what_declares_no_meter_has_no_energy_to_aim_at(context: Context) -> None:
+    assert not job._is_metered(context, "cpu_onnxruntime")
+    # It has a meter, and is not here.
+    assert context.plugins.device("jetson_nano").rails and not job._is_metered(context, "jetson_nano")

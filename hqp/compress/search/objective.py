@@ -10,7 +10,9 @@ from hqp.compress.exporting import count
 from hqp.compress.ranking import greedy, work
 from hqp.compress.search.candidate import Candidate
 from hqp.compress.search.candidates import Candidates
+from hqp.ledger import Ledger
 from hqp.records import Compared, Objective, Ranking
+from hqp.store import sha256_of
 
 # What a candidate has of something that is to be small.
 Value = Callable[[Candidate], float]
@@ -30,10 +32,17 @@ class Found:
         return self.by_step[self.accepted]
 
 
+@dataclass(frozen=True)
+class Energy:
+    """What one inference takes, in mJ."""
+
+    mj: float
+
+
 def estimate(candidates: Candidates) -> Value:
     """What can be told of a candidate before it is made: the fewer of it, the better; along a ranking it falls.
 
-    Those are the multiply-adds where time is the aim, the filters where θ is, and the weights where bytes are.
+    Those are the filters where θ is the aim, the weights where bytes are, and else the multiply-adds.
     """
     job = candidates.job
     if job.recipe.objective == "sparsity":
@@ -61,9 +70,10 @@ def first_better(by_step: Sequence[Candidate], value: Value, best: Candidate | N
 
 
 def decided_by(candidates: Candidates) -> Objective:
-    """What tells the best from the others: multiply-adds where time is the aim and the device is not at hand."""
+    """What tells the best from the others: multiply-adds where the aim is what cannot be measured here."""
     asked, job = candidates.job.recipe.objective, candidates.job
-    return "macs" if asked == "latency_ms" and not job.is_timed else asked
+    measured = {"latency_ms": job.is_timed, "energy_mj": job.energy_mj is not None}
+    return asked if measured.get(asked, True) else "macs"
 
 
 def compared(candidates: Candidates, found: Sequence[Found]) -> tuple[Compared, ...]:
@@ -93,10 +103,26 @@ def best(found: Sequence[Found], values: Sequence[Compared]) -> Found:
 def _values(candidates: Candidates, those: Sequence[Candidate], by: Objective) -> list[float]:
     if by == "latency_ms":
         return list(candidates.latencies_ms(those))
+    if by == "energy_mj":
+        return [_energy_mj(candidates, one) for one in those]
     if by == "sparsity":
         return [_sparsity(candidates, one) for one in those]
     files = [candidates.file(one) for one in those]
     return [float(file.stat().st_size if by == "bytes" else count.macs(file)) for file in files]
+
+
+def _energy_mj(candidates: Candidates, candidate: Candidate) -> float:
+    """The energy of an inference of a candidate's file on the device, measured once."""
+    job, file = candidates.job, candidates.file(candidate)
+
+    def measured(ledger: Ledger) -> Energy:
+        assert job.energy_mj is not None
+        with ledger.step("energy") as tally:
+            tally.passes = 1
+            return Energy(job.energy_mj(file))
+
+    key = {"file": sha256_of(file), "device": job.device}
+    return candidates.record("energy", key, Energy, measured).mj
 
 
 def _sparsity(candidates: Candidates, candidate: Candidate) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +27,14 @@ WIDE, DEEP = Ranking("wide"), Ranking("deep")
 class Filed(Candidates):
     """Candidates whose files are named by what is gone, as large as they take multiply-adds, and timed as written."""
 
-    def __init__(self, folder: Path, by: Objective, times_ms: dict[str, float], is_timed: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        by: Objective,
+        times_ms: dict[str, float],
+        is_timed: bool = True,
+        energy_mj: Callable[[Path], float] | None = None,
+    ) -> None:
         model = nn.Sequential(
             nn.Conv2d(3, 8, 1), nn.Conv2d(8, 6, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4)
         ).eval()
@@ -45,6 +53,7 @@ class Filed(Candidates):
             device="a device",
             latencies_ms=latencies_ms,
             is_timed=is_timed,
+            energy_mj=energy_mj,
         )
         super().__init__(job)
         found = find_groups(model, job.example)
@@ -113,6 +122,23 @@ def test_bytes_are_those_of_the_files(tmp_path: Path) -> None:
     several = [found(WIDE, without(g0=3)), found(DEEP, without(g1=4))]
     compared = objective.compared(Filed(tmp_path, "bytes", {}), several)
     assert [one.value for one in compared] == [309, 176] and objective.best(several, compared) is several[1]
+
+
+def test_the_least_energy_is_best_where_that_is_asked_and_is_measured_once(tmp_path: Path) -> None:
+    asked = []
+
+    def energy_mj(file: Path) -> float:
+        asked.append(file.name)
+        return {"0.3": 8.0, "1.4": 9.0}[file.name]
+
+    several = [found(DEEP, without(g1=4)), found(WIDE, without(g0=3))]
+    candidates = Filed(tmp_path, "energy_mj", {}, energy_mj=energy_mj)
+    for _ in range(2):
+        compared = objective.compared(candidates, several)
+        assert [(one.by, one.value) for one in compared] == [("energy_mj", 9.0), ("energy_mj", 8.0)]
+    assert objective.best(several, compared) is several[1] and asked == ["1.4", "0.3"]
+    assert [(cost.step, cost.passes) for cost in candidates.ledger.costs] == [("energy", 2)]
+    assert objective.decided_by(Filed(tmp_path, "energy_mj", {})) == "macs"
 
 
 def test_where_the_device_is_not_at_hand_multiply_adds_decide(tmp_path: Path) -> None:
