@@ -218,6 +218,9 @@ def test_layers_that_are_kept_keep_their_block(tmp_path: Path) -> None:
 def test_a_block_goes_only_where_all_filters_of_its_layers_may(tmp_path: Path) -> None:
     limited = Pruning((Ranking("fisher"),), recovery=HOW, blocks=True, at_most={"2.branch.1": 0.9, "3.*": 1.0})
     assert set(names(simplify.ranked(Candidates(job(tmp_path, pruning=limited))))) == {"3", "4"}
+    wrong = Pruning((Ranking("fisher"),), recovery=HOW, blocks=True, at_most={"nine.*": 0.5})
+    with pytest.raises(HqpError, match="layer of a policy 'nine"):
+        Candidates(job(tmp_path, pruning=wrong)).channels()
 
 
 @pytest.mark.parametrize("change", [{"is_timed": False}, {"pruning": Pruning((Ranking("fisher"),), recovery=HOW)}])
