@@ -53,7 +53,7 @@ def judge_dense(draft: Draft) -> None:
     _warn_of_few_images(job)
     if job.recipe.quantization:
         # Before minutes are spent: a misspelt layer is told.
-        precision.in_float(onnx_rules.read(draft.candidates.fp32(TRAINED)).graph, job.policy)
+        precision.require_known(onnx_rules.read(draft.candidates.fp32(TRAINED)).graph, job.policy)
     trained = draft.candidates.trained_on_selection
     job.told(trained)
     _warn_of_chance(job, trained)

@@ -19,17 +19,23 @@ def layers_of(graph: GraphProto) -> dict[str, str]:
     return {node.name: layer_of(node.name) for node in graph.node if node.op_type in IN_INT8}
 
 
-def in_float(graph: GraphProto, policy: Policy) -> tuple[str, ...]:
-    """The names of the convolutions and matrix products that the policy keeps in float, in the order of the graph.
+def require_known(graph: GraphProto, policy: Policy) -> None:
+    """Sees that a policy names layers of the trained network, whose graph this is.
+
+    What is left of it without some blocks may lack them.
 
     Raises:
         UnknownName: a pattern of the policy names no layer of the file.
     """
-    layers = layers_of(graph)
+    layers = dict.fromkeys(layers_of(graph).values())
     for pattern in policy.layers:
-        if not any(names_layer(pattern, layer) for layer in layers.values()):
-            raise UnknownName("layer of a policy", pattern, dict.fromkeys(layers.values()), fix="")
-    return tuple(node for node, layer in layers.items() if policy.asks_of(layer) == "float")
+        if not any(names_layer(pattern, layer) for layer in layers):
+            raise UnknownName("layer of a policy", pattern, layers, fix="")
+
+
+def in_float(graph: GraphProto, policy: Policy) -> tuple[str, ...]:
+    """The names of the convolutions and matrix products that the policy keeps in float, in the order of the graph."""
+    return tuple(node for node, layer in layers_of(graph).items() if policy.asks_of(layer) == "float")
 
 
 def with_activations(graph: GraphProto, names: Collection[str]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from torch import nn
 from hqp import onnx_rules
 from hqp.compress.exporting.export import export
 from hqp.compress.network.layers import layers
-from hqp.compress.quantisation import calibrate, thresholds
+from hqp.compress.quantisation import calibrate, precision, thresholds
 from hqp.compress.quantisation.qdq import quantize, tensors
 from hqp.errors import UnknownName
 from hqp.onnx_rules import IN_INT8, layer_of
@@ -144,7 +144,12 @@ def test_what_only_a_layer_in_float_reads_needs_no_range(fp32: Path) -> None:
 
 def test_a_pattern_that_names_no_layer_is_refused_with_those_there_are(fp32: Path) -> None:
     with pytest.raises(UnknownName, match=r"unknown layer of a policy .features.*there are: .*stem"):
-        tensors(fp32, Policy(layers={"features.*": "float"}))
+        precision.require_known(onnx.load(fp32).graph, Policy(layers={"features.*": "float"}))
+
+
+def test_a_layer_that_is_gone_with_its_block_may_be_named(fp32: Path) -> None:
+    policy = Policy(layers={"gone.fc1": "float", "head": "float"})
+    assert precision.in_float(onnx.load(fp32).graph, policy) == ("/head/Gemm",)
 
 
 @pytest.mark.parametrize(
