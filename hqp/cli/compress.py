@@ -67,12 +67,7 @@ Export = Annotated[
 ]
 PolicyPath = Annotated[
     Path | None,
-    typer.Option(
-        "--policy",
-        metavar="FILE",
-        help="What may become of each layer: a policy.json.",
-        show_default=False,
-    ),
+    typer.Option("--policy", metavar="FILE", help="What may become of each layer: a policy.json.", show_default=False),
 ]
 Alpha = Annotated[
     float | None,

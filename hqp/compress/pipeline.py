@@ -12,6 +12,7 @@ from math import sqrt
 
 from hqp import onnx_rules
 from hqp.compress.job import Job
+from hqp.compress.network.layers import layers
 from hqp.compress.quantisation import precision
 from hqp.compress.ranking import collect
 from hqp.compress.search import bound, objective, order, redundant, simplify, targets
@@ -51,12 +52,20 @@ def judge_dense(draft: Draft) -> None:
     """The trained model as it is: exported and judged before minutes are spent on it."""
     job = draft.job
     _warn_of_few_images(job)
-    if job.recipe.quantization:
-        # Before minutes are spent: a misspelt layer is told.
-        precision.require_known(onnx_rules.read(draft.candidates.fp32(TRAINED)).graph, job.policy)
+    _require_known_layers(draft)
     trained = draft.candidates.trained_on_selection
     job.told(trained)
     _warn_of_chance(job, trained)
+
+
+def _require_known_layers(draft: Draft) -> None:
+    """Sees, before minutes are spent, that no layer of a policy is misspelt."""
+    job = draft.job
+    if job.recipe.pruning:
+        precision.require_known(job.recipe.pruning.at_most, layers(job.model))
+    if job.recipe.quantization:
+        graph = onnx_rules.read(draft.candidates.fp32(TRAINED)).graph
+        precision.require_known(job.policy.layers, precision.layers_of(graph).values())
 
 
 def _warn_of_chance(job: Job, trained: Accuracy) -> None:

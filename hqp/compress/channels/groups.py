@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -121,9 +121,7 @@ def without(groups: Sequence[Group], patterns: Sequence[str], model: nn.Module) 
     return tuple(group for group in groups if not _filters_in(group) & whole)
 
 
-def matching(
-    patterns: Collection[str], model: nn.Module, of: str = "layer", fix: str = "--keep 'layer4.*'"
-) -> set[str]:
+def matching(patterns: Sequence[str], model: nn.Module) -> set[str]:
     """The layers whose names match one of the patterns.
 
     Raises:
@@ -133,7 +131,7 @@ def matching(
     for pattern in patterns:
         matched = fnmatch.filter(names, pattern)
         if not matched:
-            raise UnknownName(of, pattern, names, fix=fix)
+            raise UnknownName("layer", pattern, names, fix="--keep 'layer4.*'")
         found.update(matched)
     return found
 

@@ -19,18 +19,15 @@ def layers_of(graph: GraphProto) -> dict[str, str]:
     return {node.name: layer_of(node.name) for node in graph.node if node.op_type in IN_INT8}
 
 
-def require_known(graph: GraphProto, policy: Policy) -> None:
-    """Sees that a policy names layers of the trained network, whose graph this is.
-
-    What is left of it without some blocks may lack them.
+def require_known(patterns: Collection[str], layers: Collection[str]) -> None:
+    """Sees that a policy names layers of the trained network: what is left of it without some blocks may lack them.
 
     Raises:
-        UnknownName: a pattern of the policy names no layer of the file.
+        UnknownName: a pattern of the policy names none of the layers.
     """
-    layers = dict.fromkeys(layers_of(graph).values())
-    for pattern in policy.layers:
+    for pattern in patterns:
         if not any(names_layer(pattern, layer) for layer in layers):
-            raise UnknownName("layer of a policy", pattern, layers, fix="")
+            raise UnknownName("layer of a policy", pattern, dict.fromkeys(layers), fix="")
 
 
 def in_float(graph: GraphProto, policy: Policy) -> tuple[str, ...]:

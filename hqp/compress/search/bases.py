@@ -69,6 +69,5 @@ class Bases:
             network = self.network(replaced)
             found = finding.find_groups(network, self._job.example, held.append)
             left = groups.without(found, pruning.keep, self._job.model)
-            groups.matching(pruning.at_most, self._job.model, of="layer of a policy", fix="")
             self._channels[replaced] = Channels(found, left, tuple(held))
         return self._channels[replaced]

@@ -144,7 +144,7 @@ def test_what_only_a_layer_in_float_reads_needs_no_range(fp32: Path) -> None:
 
 def test_a_pattern_that_names_no_layer_is_refused_with_those_there_are(fp32: Path) -> None:
     with pytest.raises(UnknownName, match=r"unknown layer of a policy .features.*there are: .*stem"):
-        precision.require_known(onnx.load(fp32).graph, Policy(layers={"features.*": "float"}))
+        precision.require_known(("features.*",), precision.layers_of(onnx.load(fp32).graph).values())
 
 
 def test_a_layer_that_is_gone_with_its_block_may_be_named(fp32: Path) -> None:

@@ -220,7 +220,7 @@ def test_a_block_goes_only_where_all_filters_of_its_layers_may(tmp_path: Path) -
     assert set(names(simplify.ranked(Candidates(job(tmp_path, pruning=limited))))) == {"3", "4"}
     wrong = Pruning((Ranking("fisher"),), recovery=HOW, blocks=True, at_most={"nine.*": 0.5})
     with pytest.raises(HqpError, match="layer of a policy 'nine"):
-        Candidates(job(tmp_path, pruning=wrong)).channels()
+        pipeline.judge_dense(drafted(tmp_path, 5.0, pruning=wrong))
 
 
 @pytest.mark.parametrize("change", [{"is_timed": False}, {"pruning": Pruning((Ranking("fisher"),), recovery=HOW)}])
