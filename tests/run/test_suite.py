@@ -17,7 +17,7 @@ from hqp.store import sha256_of
 
 SUITE = "suites/squares.py"
 QUICK = "suites/quick.py"
-HQP = "squarenet-hqp-cpu_onnxruntime"
+COUNTED = "squarenet-counted-cpu_onnxruntime"
 FP32 = "squarenet-fp32-cpu_onnxruntime"
 MAGNITUDE = "squarenet-magnitude-cpu_onnxruntime"
 
@@ -44,7 +44,7 @@ def _properties(report: Path, test: str) -> dict[str, str]:
 
 def without_time(suite: str) -> str:
     """The suite with no gate on time, so that a pair takes one process: for tests of all but times."""
-    gate = '        Gate("latency_regression", methods=("fp32", "hqp"), margin=1.0),\n'
+    gate = '        Gate("latency_regression", methods=("fp32", "counted"), margin=1.0),\n'
     assert gate in suite and "rounds=10" in suite
     binds_fp32_too = '        Gate("accuracy_regression", methods="fp32", max_pp=5.0),\n'
     return suite.replace(gate, binds_fp32_too).replace("rounds=10", "rounds=2")
@@ -70,10 +70,10 @@ def test_each_gate_of_each_case_is_a_test_of_its_own(first_run: Any, project: Pa
     assert first_run.returncode == 0, first_run.stdout + first_run.stderr
     assert _outcomes(project / "junit.xml") == {
         f"{FP32}::latency_regression": "skipped",
-        f"{HQP}::accuracy_drop": "passed",
-        f"{HQP}::size": "passed",
-        f"{HQP}::latency_regression": "skipped",
-        f"{HQP}::accuracy_regression": "skipped",
+        f"{COUNTED}::accuracy_drop": "passed",
+        f"{COUNTED}::size": "passed",
+        f"{COUNTED}::latency_regression": "skipped",
+        f"{COUNTED}::accuracy_regression": "skipped",
         "squares::coverage": "passed",
         "test_own::test_sum": "passed",
     }
@@ -83,12 +83,12 @@ def test_each_gate_of_each_case_is_a_test_of_its_own(first_run: Any, project: Pa
 def test_the_results_hold_every_case_with_its_raw_samples(first_run: Any, project: Path) -> None:
     results = json.loads((project / ".hqp/results/squares.json").read_text())
     measured = {"-".join(row["case"].values()): row for row in results["measurements"]}
-    assert measured.keys() == {FP32, HQP, MAGNITUDE}
+    assert measured.keys() == {FP32, COUNTED, MAGNITUDE}
     assert results["question"] == "Coloured squares: HQP keeps the bound."
-    sidecar = measured[HQP]["sidecar"]
+    sidecar = measured[COUNTED]["sidecar"]
     assert 0 < sidecar["filters"]["kept"] < sidecar["filters"]["total"]
     assert sidecar["file"]["parameters"] < sidecar["fp32_file"]["parameters"]
-    assert measured[HQP]["fp32_accuracy"] == measured[FP32]["accuracy"]
+    assert measured[COUNTED]["fp32_accuracy"] == measured[FP32]["accuracy"]
     assert measured[FP32]["accuracy"]["total"] == 2048
     shown = {(row["gate"], row["case"]["method"]) for row in results["judgements"] if not row["bound"]}
     assert shown == {("accuracy_drop", "magnitude"), ("size", "magnitude")}
@@ -98,7 +98,7 @@ KILLED = """
 import os, signal
 
 def pytest_runtest_setup(item):
-    if "-hqp-" in item.nodeid:
+    if "-counted-" in item.nodeid:
         os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -141,42 +141,41 @@ def test_a_second_run_makes_no_artefact_anew(second_run: set[Path]) -> None:
 
 
 def test_on_github_the_report_stands_on_the_job_s_page(second_run: set[Path], project: Path) -> None:
-    assert "| hqp" in (project / "page.md").read_text()
+    assert "| counted" in (project / "page.md").read_text()
 
 
 def test_pytest_benchmark_saves_each_sample_beside_its_own(first_run: Any, project: Path) -> None:
-    properties = _properties(project / "junit.xml", f"{HQP}::size")
+    properties = _properties(project / "junit.xml", f"{COUNTED}::size")
     if properties["blocks"] == "0":
         pytest.skip("this machine was too busy for one undisturbed block")
     saved = {row["fullname"]: row for row in json.loads((project / "one.json").read_text())["benchmarks"]}
-    assert saved.keys() <= {"test_own.py::test_sum", *(f"{SUITE}::{case}" for case in (FP32, HQP, MAGNITUDE))}
+    assert saved.keys() <= {"test_own.py::test_sum", *(f"{SUITE}::{case}" for case in (FP32, COUNTED, MAGNITUDE))}
     assert saved["test_own.py::test_sum"]["stats"]["rounds"] > 0
-    row = saved[f"{SUITE}::{HQP}"]
+    row = saved[f"{SUITE}::{COUNTED}"]
     # What github-action-benchmark plots, what pytest-benchmark compares, and what says which file it was.
     assert row["stats"]["median"] == pytest.approx(float(properties["median_ms"]) / 1000)
     assert row["stats"]["rounds"] == len(row["stats"]["data"]) > 0 and row["stats"]["ops"] > 0
     assert row["extra_info"]["model_sha256"] == properties["model_sha256"]
-    assert (row["group"], row["params"]["method"]) == ("squares", "hqp")
+    assert (row["group"], row["params"]["method"]) == ("squares", "counted")
 
 
 def test_pytest_benchmark_compares_two_runs(second_run: set[Path], project: Path, run: Any) -> None:
     saved = [json.loads(file.read_text())["benchmarks"] for file in (project / "one.json", project / "two.json")]
-    if not all(any(row["fullname"].endswith(HQP) for row in rows) for rows in saved):
+    if not all(any(row["fullname"].endswith(COUNTED) for row in rows) for rows in saved):
         pytest.skip("this machine was too busy for one undisturbed block")
     # As if it had been the same suite, since those of another are no rows of one table.
     (project / "again.json").write_text((project / "two.json").read_text().replace("quick", "squares"))
     done = run("-m", "pytest_benchmark", "compare", "one.json", "again.json", "--csv=both.csv")
     assert done.returncode == 0, done.stderr
     assert "benchmark 'squares': " in done.stdout
-    compared = [line.split(",")[0] for line in (project / "both.csv").read_text().splitlines() if HQP in line]
-    assert compared == [f"{SUITE}::{HQP}"] * 2
+    compared = [line.split(",")[0] for line in (project / "both.csv").read_text().splitlines() if COUNTED in line]
+    assert compared == [f"{SUITE}::{COUNTED}"] * 2
 
 
-def test_the_same_command_in_a_fresh_store_gives_the_same_bytes_for_the_same_times(
-    first_run: Any, quick: str, project: Path, run: Any, as_measured: Any
+def test_the_same_command_in_a_fresh_store_gives_the_same_bytes(
+    first_run: Any, quick: str, project: Path, run: Any
 ) -> None:
     old = {path.name for path in (project / ".hqp/files").iterdir()}
-    as_measured(project / "fresh")
     assert run("-m", "pytest", QUICK, "-k", "size", "--hqp-store", "fresh").returncode == 0
     assert {path.name for path in (project / "fresh/files").iterdir()} <= old
 
@@ -276,9 +275,9 @@ def test_the_artefacts_of_a_baseline_lie_beside_it_under_their_digests(recorded:
 
 
 def test_the_same_artefact_is_no_regression(recorded: Path, project: Path, run: Any) -> None:
-    run("-m", "pytest", SUITE, "-k", "latency_regression and hqp", "--junitxml", "junit.xml")
+    run("-m", "pytest", SUITE, "-k", "latency_regression and counted", "--junitxml", "junit.xml")
     # On a machine that is busy with other work the verdict may be open; it is never a skip once a baseline stands.
-    assert _outcomes(project / "junit.xml")[f"{HQP}::latency_regression"] in ("passed", "failure")
+    assert _outcomes(project / "junit.xml")[f"{COUNTED}::latency_regression"] in ("passed", "failure")
     results = json.loads((project / ".hqp/results/squares.json").read_text())
     (measured,) = results["measurements"]
     assert measured["baseline"]["latency"]["reference_sha256"] == measured["sidecar"]["file"]["sha256"]
@@ -288,7 +287,7 @@ def test_the_same_artefact_is_no_regression(recorded: Path, project: Path, run: 
 
 def test_a_case_that_was_not_run_fails_coverage(recorded: Path, project: Path, run: Any) -> None:
     whole = (project / SUITE).read_text()
-    (project / SUITE).write_text(without_time(whole).replace('"fp32", "hqp", "magnitude"', '"fp32", "hqp"'))
+    (project / SUITE).write_text(without_time(whole).replace('"fp32", "counted", "magnitude"', '"fp32", "counted"'))
     done = run("-m", "pytest", SUITE, "-k", "coverage or size")
     (project / SUITE).write_text(whole)
     assert done.returncode == 1
@@ -311,15 +310,15 @@ def test_a_partial_run_replaces_no_whole_baseline(recorded: Path, project: Path,
 def test_a_baseline_that_was_cut_off_fails_what_needs_it_alone(recorded: Path, project: Path, run: Any) -> None:
     whole = recorded.read_text()
     recorded.write_text(whole[: len(whole) // 2])
-    done = run("-m", "pytest", SUITE, "-k", "hqp", "--junitxml", "junit.xml")
+    done = run("-m", "pytest", SUITE, "-k", "counted", "--junitxml", "junit.xml")
     recorded.write_text(whole)
     assert done.returncode == 1
     assert "is damaged or cut off" in done.stdout and "Traceback" not in done.stdout
     assert _outcomes(project / "junit.xml") == {
-        f"{HQP}::accuracy_drop": "passed",
-        f"{HQP}::size": "passed",
-        f"{HQP}::latency_regression": "failure",
-        f"{HQP}::accuracy_regression": "failure",
+        f"{COUNTED}::accuracy_drop": "passed",
+        f"{COUNTED}::size": "passed",
+        f"{COUNTED}::latency_regression": "failure",
+        f"{COUNTED}::accuracy_regression": "failure",
     }
 
 
@@ -333,12 +332,12 @@ def test_a_baseline_of_another_environment_is_rerun_here_and_not_skipped(
 
     whole = _facts(recorded, elsewhere)
     recorded.parent.rename(recorded.parent.with_name("renamed"))
-    run("-m", "pytest", SUITE, "-k", "regression and hqp", "--junitxml", "junit.xml")
+    run("-m", "pytest", SUITE, "-k", "regression and counted", "--junitxml", "junit.xml")
     recorded.parent.with_name("renamed").rename(recorded.parent)
     recorded.write_text(whole)
     outcomes = _outcomes(project / "junit.xml")
-    assert outcomes[f"{HQP}::latency_regression"] in ("passed", "failure")
-    assert outcomes[f"{HQP}::accuracy_regression"] == "passed"
+    assert outcomes[f"{COUNTED}::latency_regression"] in ("passed", "failure")
+    assert outcomes[f"{COUNTED}::accuracy_regression"] == "passed"
     (measured,) = json.loads((project / ".hqp/results/squares.json").read_text())["measurements"]
     assert measured["baseline"]["elsewhere"] == ["cpu"]
     assert measured["baseline"]["accuracy"] == measured["accuracy"]
@@ -355,10 +354,10 @@ def test_where_the_artefact_is_missing_only_its_gate_is_inconclusive(recorded: P
     recorded.write_text(whole)
     assert _outcomes(project / "junit.xml") == {
         f"{FP32}::latency_regression": "failure",
-        f"{HQP}::accuracy_drop": "passed",
-        f"{HQP}::size": "passed",
-        f"{HQP}::latency_regression": "failure",
-        f"{HQP}::accuracy_regression": "passed",
+        f"{COUNTED}::accuracy_drop": "passed",
+        f"{COUNTED}::size": "passed",
+        f"{COUNTED}::latency_regression": "failure",
+        f"{COUNTED}::accuracy_regression": "passed",
     }
     place = f"{project}/baselines/files/{'0' * 64}.onnx"
     assert f"inconclusive: artefact missing: there is no {place}; try: git checkout -- {place}" in done.stdout
