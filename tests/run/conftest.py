@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -137,9 +136,6 @@ methods.counted = own_method
 devices.half_board = own_device
 """
 
-# What the store holds of times: measured again, they may choose otherwise where two files take as long.
-MEASURED = ("latency-model", "precisions", "saved by blocks", "speedup", "timed")
-
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -189,24 +185,6 @@ def _installed() -> bool:
 def run(project: Path) -> Run:
     """Runs Python in the repository."""
     return lambda *arguments: run_in(project, *arguments)
-
-
-@pytest.fixture(scope="session")
-def as_measured(project: Path) -> Callable[[Path], None]:
-    """Gives a fresh store what was measured in the repository, and nothing else."""
-
-    def copy_to(store: Path) -> None:
-        for kind in MEASURED:
-            if (project / ".hqp" / kind).is_dir():
-                shutil.copytree(project / ".hqp" / kind, store / kind)
-
-    return copy_to
-
-
-@pytest.fixture(scope="session")
-def is_measured() -> Callable[[Path], bool]:
-    """Whether a file of the store holds times."""
-    return lambda file: file.parent.parent.name in MEASURED
 
 
 # Each argument is a command line: torch is imported once for all of them.
